@@ -1,0 +1,1 @@
+"""Drive an omniwheel robot by camera: a recurrent policy as a ROS 2 node, and its tools."""

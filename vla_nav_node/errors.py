@@ -1,0 +1,35 @@
+"""The errors a user meets: each says what was found, what was expected and what to do."""
+
+
+class VlaNavError(Exception):
+    """Base of every error that is the user's to mend, never a bug of ours."""
+
+    def __init__(self, found: str, expected: str = '', fix: str = '') -> None:
+        """Join the three parts into one message of one line."""
+        self.found, self.expected, self.fix = found, expected, fix
+        parts = [found]
+        if expected:
+            parts.append(f'expected {expected}')
+        if fix:
+            parts.append(f'to mend it: {fix}')
+        super().__init__('; '.join(parts))
+
+
+class BundleError(VlaNavError):
+    """A policy bundle is missing, altered or does not fit its manifest."""
+
+
+class BackendError(VlaNavError):
+    """A backend cannot be what was asked for, or failed while it ran."""
+
+
+class ImageError(VlaNavError):
+    """An image message cannot be read as a picture."""
+
+
+class SettingError(VlaNavError):
+    """A parameter or an argument is out of its range."""
+
+
+class SimulationError(VlaNavError):
+    """The simulated robot cannot run here or was asked for something it does not have."""

@@ -1,0 +1,1 @@
+"""The simulated robot: world, expert, training and evaluation, and its ROS 2 node."""
