@@ -1,0 +1,73 @@
+"""Write a network as its step graph: one time step, the cell as plain matrix products."""
+
+from pathlib import Path
+from typing import List, Tuple
+import warnings
+
+import torch
+from torch import nn, Tensor
+
+from ..network import PolicyNetwork
+from ..preprocess import InputSpec
+
+OPSET = 17  # the newest that ONNX Runtime 1.13 and TensorRT 8.6 read
+
+
+class StepGraph(nn.Module):
+    """`(image, state) -> (action, state')`, the same numbers as PolicyNetwork.step.
+
+    The gates are written out as nn.LSTM, nn.GRU and nn.RNN document them, because a runtime
+    quantises and fuses matrix products but not its sequence operators.
+    """
+
+    def __init__(self, network: PolicyNetwork) -> None:
+        """Share the network's weights."""
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor, *state: Tensor) -> Tuple[Tensor, ...]:
+        """Run one step; shapes as in PolicyNetwork.step with a batch of one."""
+        cell = {'LSTM': self._lstm, 'GRU': self._gru, 'RNN': self._rnn}[self.network.kind]
+        x = self.network.features(image)
+        after: List[Tuple[Tensor, ...]] = []
+        for layer in range(self.network.rnn.num_layers):
+            after.append(cell(x, layer, *(part[layer] for part in state)))
+            x = after[-1][0]
+        return (self.network.actions(x), *map(torch.stack, zip(*after)))
+
+    def _products(self, x: Tensor, h: Tensor, layer: int) -> Tuple[Tensor, Tensor]:
+        rnn = self.network.rnn
+        return (
+            nn.functional.linear(x, getattr(rnn, f'weight_ih_l{layer}'),
+                                 getattr(rnn, f'bias_ih_l{layer}')),
+            nn.functional.linear(h, getattr(rnn, f'weight_hh_l{layer}'),
+                                 getattr(rnn, f'bias_hh_l{layer}')))
+
+    def _lstm(self, x: Tensor, layer: int, h: Tensor, c: Tensor) -> Tuple[Tensor, ...]:
+        i, f, g, o = torch.chunk(sum(self._products(x, h, layer)), 4, dim=1)
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+        return torch.sigmoid(o) * torch.tanh(c), c
+
+    def _gru(self, x: Tensor, layer: int, h: Tensor) -> Tuple[Tensor, ...]:
+        from_x, from_h = self._products(x, h, layer)
+        r_x, z_x, n_x = torch.chunk(from_x, 3, dim=1)
+        r_h, z_h, n_h = torch.chunk(from_h, 3, dim=1)
+        z = torch.sigmoid(z_x + z_h)
+        n = torch.tanh(n_x + torch.sigmoid(r_x + r_h) * n_h)
+        return ((1 - z) * n + z * h,)
+
+    def _rnn(self, x: Tensor, layer: int, h: Tensor) -> Tuple[Tensor, ...]:
+        return (torch.tanh(sum(self._products(x, h, layer))),)
+
+
+def export_onnx(network: PolicyNetwork, path: Path, spec: InputSpec) -> None:
+    """Write the step graph in fp32: image, h_in (, c_in) -> action, h_out (, c_out)."""
+    names = ['h', 'c'][:len(network.zero_state())]
+    image = torch.zeros(spec.shape, dtype=torch.uint8)
+    with warnings.catch_warnings(), torch.inference_mode():
+        # The exporter that needs no further package; torch means to replace it some day.
+        warnings.simplefilter('ignore', DeprecationWarning)
+        torch.onnx.export(
+            StepGraph(network).eval(), (image, *network.zero_state()), str(path), dynamo=False,
+            opset_version=OPSET, input_names=['image', *(f'{n}_in' for n in names)],
+            output_names=['action', *(f'{n}_out' for n in names)])

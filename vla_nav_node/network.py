@@ -1,0 +1,105 @@
+"""The torch network: a convolutional encoder, a recurrent layer, an action head."""
+
+from pathlib import Path
+from typing import Any, Dict, List, Sequence, Tuple
+
+import torch
+from torch import nn, Tensor
+
+from .errors import BundleError
+
+# What an encoder may be made of, under torch.nn's own names and arguments.
+LAYERS = {layer.__name__: layer for layer in (
+    nn.Conv2d, nn.ReLU, nn.MaxPool2d, nn.AdaptiveAvgPool2d, nn.Flatten, nn.Linear)}
+RECURRENT = {layer.__name__: layer for layer in (nn.LSTM, nn.GRU, nn.RNN)}
+ACTIONS = 2  # linear_x, linear_y
+
+
+class PolicyNetwork(nn.Module):
+    """CNN + LSTM, GRU or RNN, as a bundle's `architecture` describes it.
+
+    `mean` and `std` are for each of the three channels, in units of 0..255. The submodules carry
+    the names of the original checkpoints: `vision_encoder`, `rnn`, `actions`.
+    """
+
+    def __init__(self, architecture: Dict[str, Any], mean: Sequence[float],
+                 std: Sequence[float]) -> None:
+        """Build the layers with fresh weights; use `load_network` for a trained policy."""
+        super().__init__()
+        recurrent = dict(architecture['recurrent'])
+        kind = recurrent.pop('type')
+        self.vision_encoder = nn.Sequential(*map(_layer, architecture['encoder']))
+        self.rnn = RECURRENT[kind](batch_first=True, **recurrent)
+        self.actions = _head(recurrent['hidden_size'], architecture.get('head', ()))
+        # Not part of the state dict: the manifest holds them, and only it.
+        self.register_buffer('mean', torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer('std', torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+
+    @property
+    def kind(self) -> str:
+        """Name the recurrent layer: LSTM, GRU or RNN."""
+        return type(self.rnn).__name__
+
+    def features(self, images: Tensor) -> Tensor:
+        """Encode uint8 [N, H, W, 3] -> [N, F]."""
+        pixels = images.permute(0, 3, 1, 2).float()  # [N, 3, H, W]
+        return self.vision_encoder((pixels - self.mean) / self.std)
+
+    def sequence(self, features: Tensor, state: Tuple[Tensor, ...]) -> Tuple[Tensor, Any]:
+        """Run features [B, T, F] from `state` -> hidden [B, T, hidden], new state."""
+        packed = state if self.kind == 'LSTM' else state[0]
+        hidden, after = self.rnn(features, packed)
+        return hidden, (tuple(after) if self.kind == 'LSTM' else (after,))
+
+    def step(self, images: Tensor, *state: Tensor) -> Tuple[Tensor, ...]:
+        """Run one time step: uint8 [B, H, W, 3], state -> action [B, 2] m/s, new state."""
+        hidden, after = self.sequence(self.features(images)[:, None], state)
+        return (self.actions(hidden[:, 0]), *after)
+
+    def zero_state(self, batch: int = 1) -> Tuple[Tensor, ...]:
+        """Give the state before the first frame: zeros [layers, B, hidden], on our device."""
+        zeros = torch.zeros(self.rnn.num_layers, batch, self.rnn.hidden_size,
+                            device=self.mean.device)
+        return (zeros, zeros.clone()) if self.kind == 'LSTM' else (zeros,)
+
+
+def load_network(weights: Path, architecture: Dict[str, Any], mean: Sequence[float],
+                 std: Sequence[float]) -> PolicyNetwork:
+    """Build a network and fill every weight from a safetensors file.
+
+    Raise BundleError when a key is missing, unexpected or of another shape: all or none.
+    """
+    from safetensors.torch import load_file
+    network = PolicyNetwork(architecture, mean, std)
+    found = load_file(weights)
+    problems = _differences(network.state_dict(), found)
+    if problems:
+        raise BundleError(f'{weights.name} does not fit the architecture: ' + ', '.join(problems),
+                          'the weights of the network that policy.yaml describes')
+    network.load_state_dict(found)
+    return network.eval()
+
+
+def _differences(expected: Dict[str, Tensor], found: Dict[str, Tensor]) -> List[str]:
+    missing = [f'{key} is missing' for key in expected if key not in found]
+    extra = [f'{key} is unexpected' for key in found if key not in expected]
+    shapes = [
+        f'{key} is {list(found[key].shape)} instead of {list(value.shape)}'
+        for key, value in expected.items() if key in found and found[key].shape != value.shape]
+    return missing + extra + shapes
+
+
+def _layer(description: Dict[str, Any]) -> nn.Module:
+    arguments = dict(description)
+    kind = arguments.pop('type')
+    if kind not in LAYERS:
+        raise BundleError(f'encoder layer {kind!r}', 'one of ' + ', '.join(LAYERS))
+    return LAYERS[kind](**arguments)
+
+
+def _head(width: int, hidden: Sequence[int]) -> nn.Sequential:
+    layers: List[nn.Module] = []
+    for size in hidden:
+        layers += [nn.Linear(width, size), nn.ReLU()]
+        width = size
+    return nn.Sequential(*layers, nn.Linear(width, ACTIONS))
