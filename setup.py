@@ -1,0 +1,70 @@
+"""Installs the package: with colcon (ament_python) on a ROS 2 machine, with pip anywhere."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+PACKAGE = 'vla_nav_node'
+HERE = Path(__file__).parent.resolve()
+
+
+def shared(folder: str) -> list:
+    """List the files of a folder of the checkout that go to share/vla_nav_node/."""
+    return sorted(str(path.relative_to(HERE)) for path in (HERE / folder).glob('*')
+                  if path.is_file())
+
+
+def models() -> list:
+    """List the files of the bundles; globs over folders are newer than Humble's setuptools."""
+    package = HERE / PACKAGE
+    return sorted(str(path.relative_to(package)) for path in (package / 'models').rglob('*')
+                  if path.is_file())
+
+
+ONNX = ['onnxruntime>=1.16']
+TORCH = ['torch>=2.0', 'safetensors>=0.4']
+SIM = ['mujoco>=3.0', 'scipy>=1.8']
+DEMO = ['rich>=12', 'matplotlib>=3.5']
+TRAIN = TORCH + SIM + ['onnx>=1.14', 'rich>=12']
+TEST = ['pytest>=6.2', 'pytest-timeout', 'hypothesis>=6']
+CHECK = [
+    'flake8>=6', 'flake8-blind-except', 'flake8-builtins', 'flake8-class-newline',
+    'flake8-comprehensions', 'flake8-deprecated', 'flake8-docstrings', 'flake8-import-order',
+    'flake8-quotes', 'pydocstyle>=6.1', 'ruff', 'mypy', 'types-PyYAML']
+
+setup(
+    name=PACKAGE,
+    version='0.1.0',
+    description='A recurrent camera policy that drives an omniwheel robot, as a ROS 2 node',
+    maintainer='vla_nav_node maintainers',
+    maintainer_email='maintainers@vla-nav-node.example',
+    license='Apache-2.0',
+    packages=find_packages(include=[PACKAGE, PACKAGE + '.*']),
+    package_data={PACKAGE: models()},
+    data_files=[
+        ('share/ament_index/resource_index/packages', ['resource/' + PACKAGE]),
+        ('share/' + PACKAGE, ['package.xml']),
+        ('share/' + PACKAGE + '/launch', shared('launch')),
+        ('share/' + PACKAGE + '/config', shared('config')),
+    ],
+    zip_safe=False,
+    python_requires='>=3.10',
+    # Read by pip, not by colcon: on a ROS 2 machine package.xml's rosdep keys are what counts,
+    # and a pip install there wants --no-deps, or pip adds a second cv2 beside Debian's.
+    install_requires=['numpy>=1.21', 'opencv-python-headless>=4.5', 'pyyaml>=5.4'],
+    extras_require={
+        'onnx': ONNX,
+        'gpu': ['onnxruntime-gpu>=1.19'],
+        'torch': TORCH,
+        'sim': SIM,
+        'demo': DEMO,
+        'train': TRAIN,
+        'test': TEST,
+        'check': CHECK,
+    },
+    entry_points={'console_scripts': [
+        'vla_nav_node = vla_nav_node.node:main',
+        'sim_node = vla_nav_node.sim.sim_node:main',
+        'vla_nav = vla_nav_node.cli:main',
+    ]},
+)
