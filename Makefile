@@ -1,0 +1,77 @@
+# Everything on a Debian or Ubuntu that has only Python >= 3.10, make and git:
+#   make demo      five episodes of the simulated robot over ROS 2, a live view, and a picture
+#   make test      the tests
+#   make check     lint and types
+# Each sets itself up in .venv the first time; later calls start at once.
+
+PYTHON ?= python3
+VENV ?= .venv
+ROS_DOMAIN_ID ?= 42
+ARGS ?=
+
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check
+# torch is pinned: the checkpoint, the exporter and the figures in policy.yaml belong to it.
+TORCH := torch==2.13.0
+SOURCES := setup.py setup.cfg vla_nav_node launch test
+
+export ROS_DOMAIN_ID
+export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
+# A ROS 2 that was sourced in this shell is another Python's: keep it out of the environment.
+unexport PYTHONPATH AMENT_PREFIX_PATH LD_LIBRARY_PATH PYTHONHOME _ROS_WHEELS_BOOTSTRAP_COMPLETE
+
+# What renders here, tried for real; where nothing does, it prints the line that mends it.
+WITH_GL = gl=$$($(PY) -m vla_nav_node.sim.rendering) || exit 2; export MUJOCO_GL=$$gl;
+
+.PHONY: help demo test check train evaluate clean
+.DELETE_ON_ERROR:
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+demo: $(VENV)/.ready-demo
+	@$(WITH_GL) $(PY) -m vla_nav_node.cli demo $(ARGS)
+
+test: $(VENV)/.ready-test
+	@$(WITH_GL) ROS_PYTHON_CHECK_FIELDS=1 $(PY) -m pytest test $(ARGS)
+
+check: $(VENV)/.ready-check
+	$(PY) -m flake8 $(SOURCES)
+	$(PY) -m pydocstyle $(SOURCES)
+	$(PY) -m ruff check $(SOURCES)
+	$(PY) -m mypy
+
+train: $(VENV)/.ready-test
+	@$(WITH_GL) $(PY) -m vla_nav_node.cli train $(ARGS)
+
+evaluate: $(VENV)/.ready-test
+	@$(WITH_GL) $(PY) -m vla_nav_node.cli evaluate $(ARGS)
+
+clean:
+	rm -rf $(VENV) build install log out *.egg-info .pytest_cache .mypy_cache .ruff_cache
+
+# The stamps: one for each set of packages, made anew when what they are made from changes.
+$(VENV)/.ready-venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	  echo "$(PYTHON) is too old or missing: Python 3.10 or newer is needed (make PYTHON=...)"; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "Python cannot make virtual environments. Run: sudo apt-get install -y python3-venv"; exit 2; }
+	@echo "Setting up $(VENV), once"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.ready-demo: $(VENV)/.ready-venv setup.py requirements/ros2.txt
+	@echo "Installing ROS 2, ONNX Runtime and MuJoCo into $(VENV)"
+	@$(PIP) -r requirements/ros2.txt -e '.[onnx,sim,demo]'
+	@touch $@
+
+$(VENV)/.ready-test: $(VENV)/.ready-demo
+	@echo "Installing torch and the tests' packages into $(VENV)"
+	@$(PIP) $(TORCH) -e '.[train,test]'
+	@touch $@
+
+$(VENV)/.ready-check: $(VENV)/.ready-test
+	@echo "Installing the linters into $(VENV)"
+	@$(PIP) -e '.[check]'
+	@touch $@
