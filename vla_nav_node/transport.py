@@ -1,4 +1,5 @@
-"""Finds the Fast DDS profile that large images need, and puts it into a process's environment.
+"""
+Finds the Fast DDS profile that large images need, and puts it into a process's environment.
 
 With Fast DDS's own settings most raw 640x480 images are lost between two processes. The profile
 has to be in the environment before the process makes its first ROS 2 context, so whoever starts
@@ -30,7 +31,8 @@ def profile_path() -> Path:
 
 
 def environment(base: Optional[Mapping[str, str]] = None) -> Dict[str, str]:
-    """Copy an environment (this process's by default) with the profile added.
+    """
+    Copy a process's environment, this one's by default, with the profile added.
 
     A profile of the user's own is left alone, under whichever of the names it was given.
     """
