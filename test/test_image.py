@@ -1,0 +1,278 @@
+"""Every encoding against pictures packed by hand, through OpenCV and through cv_bridge."""
+
+import importlib.util
+
+import cv2
+from hypothesis import given, settings, strategies as st
+import numpy as np
+import pytest
+
+from vla_nav_node import image
+from vla_nav_node.errors import ImageError
+from vla_nav_node.interfaces import Frame
+
+HEIGHT, WIDTH = 12, 16
+PADDINGS = (0, 1, 3, 8)  # bytes; 1 and 3 divide by few pixels' sizes
+BAYER = {'bayer_rggb8': 'rggb', 'bayer_bggr8': 'bggr', 'bayer_gbrg8': 'gbrg',
+         'bayer_grbg8': 'grbg'}
+
+
+@pytest.fixture(scope='module', params=['opencv', 'cv_bridge'])
+def decode(request):
+    """Give each decoder in turn; both have to pass all that follows."""
+    if request.param == 'opencv':
+        return image.decode
+    if importlib.util.find_spec('cv_bridge') is None:
+        pytest.skip('cv_bridge is not importable here (it comes with ROS 2, not with pip)')
+    from vla_nav_node import ros_messages
+    return ros_messages.decoder()
+
+
+def picture():
+    """Draw RGB with another colour in each block of 4x4, no two channels alike."""
+    blocks = np.random.default_rng(7).integers(0, 256, (HEIGHT // 4, WIDTH // 4, 3), np.uint8)
+    return blocks.repeat(4, 0).repeat(4, 1)
+
+
+def yuv(rgb):
+    """Convert as BT.601 writes it, 16 to 235: uint8 [H, W, 3] of Y, Cb, Cr."""
+    matrix = np.array([[65.481, 128.553, 24.966], [-37.797, -74.203, 112.0],
+                       [112.0, -93.786, -18.214]]) / 255.0
+    return np.rint(rgb @ matrix.T + [16, 128, 128]).astype(np.uint8)
+
+
+def pack_422(rgb, order):
+    """Pack two pixels into four bytes, in `order` of their parts (y0, y1, u, v)."""
+    y, u, v = np.moveaxis(yuv(rgb), 2, 0)
+    parts = {'y0': y[:, 0::2], 'y1': y[:, 1::2], 'u': u[:, 0::2], 'v': v[:, 0::2]}
+    return np.stack([parts[name] for name in order.split()], 2).reshape(len(rgb), -1)
+
+
+def pack_420(rgb, chroma):
+    """Put a plane of chroma at half size, interleaved in the given order, below the luma."""
+    parts = yuv(rgb)
+    below = parts[0::2, 0::2, chroma].reshape(len(rgb) // 2, -1)
+    return np.concatenate([parts[..., 0], below])
+
+
+def pack_mosaic(rgb, pattern):
+    """Keep one channel of each pixel, as the sensor's filter of that pattern does."""
+    mosaic = np.empty(rgb.shape[:2], np.uint8)
+    for i, letter in enumerate(pattern):
+        mosaic[i // 2::2, i % 2::2] = rgb[i // 2::2, i % 2::2, 'rgb'.index(letter)]
+    return mosaic
+
+
+def with_alpha(rgb):
+    """Add a fourth channel that must not show."""
+    return np.concatenate([rgb, np.full(rgb.shape[:2] + (1,), 77, np.uint8)], 2)
+
+
+def grey(rgb):
+    """Give the picture that a decoder makes of the red channel alone."""
+    return rgb[..., :1].repeat(3, 2)
+
+
+PACKED = {
+    'rgb8': lambda rgb: rgb.reshape(HEIGHT, -1),
+    'bgr8': lambda rgb: rgb[..., ::-1].reshape(HEIGHT, -1),
+    '8UC3': lambda rgb: rgb[..., ::-1].reshape(HEIGHT, -1),
+    'rgba8': lambda rgb: with_alpha(rgb).reshape(HEIGHT, -1),
+    'bgra8': lambda rgb: with_alpha(rgb[..., ::-1]).reshape(HEIGHT, -1),
+    'mono8': lambda rgb: rgb[..., 0],
+    '8UC1': lambda rgb: rgb[..., 0],
+    'mono16': lambda rgb: (rgb[..., 0] * np.uint16(256) + np.uint16(200)).astype('<u2').view('u1'),
+    'yuv422': lambda rgb: pack_422(rgb, 'u y0 v y1'),
+    'uyvy': lambda rgb: pack_422(rgb, 'u y0 v y1'),
+    'yuv422_yuy2': lambda rgb: pack_422(rgb, 'y0 u y1 v'),
+    'yuyv': lambda rgb: pack_422(rgb, 'y0 u y1 v'),
+    'nv12': lambda rgb: pack_420(rgb, [1, 2]),
+    'nv21': lambda rgb: pack_420(rgb, [2, 1]),
+}
+GREY = ('mono8', '8UC1', 'mono16')
+ROUNDED = ('yuv422', 'uyvy', 'yuv422_yuy2', 'yuyv', 'nv12', 'nv21', 'nv24')
+
+
+def frame_of(rows, encoding, padding=0, **kwargs):
+    """Make a frame of rows of bytes, with padding that would show if it were read."""
+    rows = np.ascontiguousarray(rows)
+    padded = np.full((len(rows), rows.shape[1] + padding), 254, np.uint8)
+    padded[:, :rows.shape[1]] = rows
+    return Frame(padded.tobytes(), encoding, HEIGHT, WIDTH, padded.shape[1], 0, 0, **kwargs)
+
+
+def check_picture(found, wanted, tolerance=0):
+    """Compare two pictures, value by value."""
+    assert found.dtype == np.uint8
+    assert found.shape == wanted.shape
+    assert np.abs(found.astype(int) - wanted).max() <= tolerance
+
+
+@pytest.mark.parametrize('padding', PADDINGS)
+@pytest.mark.parametrize('encoding', PACKED)
+def test_encoding(decode, encoding, padding):
+    """Each encoding comes out as the picture that was packed, padded rows too."""
+    rgb = picture()
+    found = decode(frame_of(PACKED[encoding](rgb), encoding, padding))
+    # YUV of 8 bits has lost up to two grey levels before the decoder sees it.
+    check_picture(found, grey(rgb) if encoding in GREY else rgb, 3 * (encoding in ROUNDED))
+
+
+@pytest.mark.parametrize('padding', PADDINGS)
+@pytest.mark.parametrize('encoding', BAYER)
+@pytest.mark.parametrize('colour', [(250, 20, 90), (10, 200, 60), (30, 70, 240)])
+def test_mosaic(decode, encoding, padding, colour):
+    """A mosaic of one colour comes out as that colour, whichever filter is at its corner."""
+    rgb = np.full((HEIGHT, WIDTH, 3), colour, np.uint8)
+    found = decode(frame_of(pack_mosaic(rgb, BAYER[encoding]), encoding, padding))
+    check_picture(found, rgb)
+
+
+@pytest.mark.parametrize('padding', PADDINGS)
+def test_nv24(decode, padding):
+    """Chroma at full size: rows of twice the step below the luma, and no neighbour's colour."""
+    rgb = np.random.default_rng(3).integers(60, 190, (HEIGHT, WIDTH, 3), np.uint8)
+    parts = yuv(rgb)
+    luma = frame_of(parts[..., 0], 'nv24', padding)
+    chroma = frame_of(parts[..., 1:].reshape(HEIGHT, -1), 'nv24', 2 * padding)
+    frame = Frame(luma.data + chroma.data, 'nv24', HEIGHT, WIDTH, luma.step, 0, 0)
+    check_picture(decode(frame), rgb, 3)
+
+
+def test_mono16_of_either_byte_order(decode):
+    """The high byte is kept, wherever it lies."""
+    big = np.full((HEIGHT, WIDTH), 0x1234, '>u2')
+    found = decode(frame_of(big.view('u1'), 'mono16', is_bigendian=True))
+    check_picture(found, np.full((HEIGHT, WIDTH, 3), 0x12, np.uint8))
+    found = decode(frame_of(big.astype('<u2').view('u1'), 'mono16'))
+    check_picture(found, np.full((HEIGHT, WIDTH, 3), 0x12, np.uint8))
+
+
+@pytest.mark.parametrize('encoding', ['bgr8', 'mono8'])
+def test_byte_order_does_not_matter_to_bytes(decode, encoding):
+    """Drivers set is_bigendian as they like on pictures of 8 bits."""
+    rgb = picture()
+    found = decode(frame_of(PACKED[encoding](rgb), encoding, is_bigendian=True))
+    check_picture(found, grey(rgb) if encoding in GREY else rgb)
+
+
+def test_last_row_without_its_padding(decode):
+    """Drivers that cut the picture out of a larger one leave the last padding off."""
+    rgb = picture()
+    frame = frame_of(PACKED['bgr8'](rgb), 'bgr8', 5)
+    check_picture(decode(Frame(frame.data[:-5], 'bgr8', HEIGHT, WIDTH, frame.step, 0, 0)), rgb)
+
+
+@pytest.mark.parametrize('padding', PADDINGS)
+def test_rgb8_is_not_copied(decode, padding):
+    """The picture lies where the message's bytes lie, and cannot be painted over."""
+    frame = frame_of(PACKED['rgb8'](picture()), 'rgb8', padding)
+    found = decode(frame)
+    assert np.shares_memory(found, np.frombuffer(frame.data, np.uint8))
+    assert not found.flags.writeable
+
+
+@pytest.mark.parametrize('text', ['jpeg', 'rgb8; jpeg compressed bgr8', 'jpg'])
+def test_jpeg(decode, text):
+    """A jpeg comes out with red first, whatever the publisher says of the format."""
+    rgb = np.full((HEIGHT, WIDTH, 3), (200, 40, 90), np.uint8)
+    data = cv2.imencode('.jpg', rgb[..., ::-1])[1].tobytes()
+    check_picture(decode(Frame(data, text, 0, 0, 0, 0, 0, compressed=True)), rgb, 4)
+
+
+@pytest.mark.parametrize('pixels,scale', [('u1', 1), ('<u2', 257)])
+def test_png(decode, pixels, scale):
+    """A png of 8 or 16 bits, colour or grey or with alpha, comes out exact."""
+    rgb = picture()
+    for drawn, wanted in ((rgb[..., ::-1], rgb), (rgb[..., 0], grey(rgb)),
+                          (with_alpha(rgb[..., ::-1]), rgb)):
+        data = cv2.imencode('.png', drawn.astype(pixels) * np.dtype(pixels).type(scale))[1]
+        frame = Frame(data, 'png', 0, 0, 0, 0, 0, compressed=True)
+        check_picture(decode(frame), wanted)
+
+
+def jpeg(size=64):
+    """Encode noise, so that there is much to cut off."""
+    noise = np.random.default_rng(1).integers(0, 256, (size, size, 3), np.uint8)
+    return cv2.imencode('.jpg', noise)[1].tobytes()
+
+
+@pytest.mark.parametrize('data', [b'', b'not a picture', jpeg()[:-2], jpeg()[:2000],
+                                  cv2.imencode('.png', picture())[1].tobytes()[:60]])
+def test_compressed_bytes_that_do_not_decode(decode, data):
+    """What is empty, foreign or cut off is refused: half a picture must not drive."""
+    with pytest.raises(ImageError, match=rf'{len(data)} bytes .*do not decode'):
+        decode(Frame(data, 'jpeg', 0, 0, 0, 0, 0, compressed=True))
+
+
+def test_huge_compressed_picture(decode):
+    """A compressed picture has the same largest side as one that is not."""
+    data = cv2.imencode('.png', np.zeros((1, image.MAX_SIDE + 1), np.uint8))[1]
+    with pytest.raises(ImageError, match='8193x1'):
+        decode(Frame(data, 'png', 0, 0, 0, 0, 0, compressed=True))
+
+
+@pytest.mark.parametrize('found,change', [
+    ("encoding 'h264'", {'encoding': 'h264'}),
+    ("encoding ''", {'encoding': ''}),
+    ('picture of 0x12', {'width': 0}),
+    ('picture of 16x-1', {'height': -1}),
+    ('picture of 16x9000', {'height': 9000}),
+    ('47 bytes', {'step': 47}),
+    ('divides by 2', {'encoding': 'nv12', 'height': 11}),
+    ('divides by 2', {'encoding': 'yuv422', 'width': 15}),
+    ('divides by 2', {'encoding': 'bayer_rggb8', 'width': 15}),
+    ('at least 4 pixels', {'encoding': 'bayer_rggb8', 'width': 2}),
+    ('576 bytes of data; expected at least 598', {'step': 50}),
+])
+def test_refusals(decode, found, change):
+    """Whatever does not fit is refused, saying what was found, expected and what to do."""
+    fields = {'data': bytes(12 * 48), 'encoding': 'rgb8', 'height': 12, 'width': 16, 'step': 48}
+    with pytest.raises(ImageError, match=found) as refused:
+        decode(Frame(**{**fields, **change}, stamp_ns=0, received_ns=0))
+    assert refused.value.found and refused.value.expected and refused.value.fix
+
+
+FRAMES = st.builds(
+    Frame, data=st.binary(max_size=2000), encoding=st.sampled_from(sorted(image.LAYOUTS) + ['x']),
+    height=st.integers(-1, 24), width=st.integers(-1, 24), step=st.integers(-1, 100),
+    stamp_ns=st.just(0), received_ns=st.just(0), is_bigendian=st.booleans(),
+    compressed=st.just(False))
+
+
+@settings(deadline=None, max_examples=400)
+@given(frame=FRAMES)
+def test_any_frame_decodes_or_is_refused(decode, frame):
+    """Nothing but a picture of the stated shape or an ImageError comes out."""
+    try:
+        found = decode(frame)
+    except ImageError:
+        return
+    assert found.dtype == np.uint8
+    assert found.shape == (frame.height, frame.width, 3)
+
+
+@settings(deadline=None, max_examples=200)
+@given(start=st.sampled_from([b'', b'\xff\xd8\xff', b'\x89PNG\r\n\x1a\n', b'BM', b'GIF89a']),
+       data=st.binary(max_size=300), text=st.sampled_from(['jpeg', 'png', '', 'h264']))
+def test_any_bytes_decode_or_are_refused(decode, start, data, text):
+    """The same for compressed pictures."""
+    try:
+        found = decode(Frame(start + data, text, 0, 0, 0, 0, 0, compressed=True))
+    except ImageError:
+        return
+    assert found.dtype == np.uint8
+    assert found.ndim == 3 and found.shape[2] == 3
+
+
+@settings(deadline=None, max_examples=60)
+@given(position=st.integers(100, 1999), value=st.integers(0, 255))
+def test_a_damaged_jpeg_decodes_or_is_refused(decode, position, value):
+    """A wrong byte in the middle raises nothing else."""
+    data = bytearray(jpeg())
+    data[position] = value
+    try:
+        found = decode(Frame(bytes(data), 'jpeg', 0, 0, 0, 0, 0, compressed=True))
+    except ImageError:
+        return
+    assert found.ndim == 3

@@ -1,0 +1,175 @@
+"""Encodings and strides -> RGB: whatever a camera sends becomes uint8 [H, W, 3]."""
+
+from dataclasses import dataclass
+from typing import Callable, Dict
+
+import cv2
+import numpy as np
+
+from .errors import ImageError
+from .interfaces import Frame
+
+MAX_SIDE = 8192  # pixels; larger than any camera's, small enough to refuse a broken header early
+END_OF_JPEG = b'\xff\xd9'
+
+
+def decode(frame: Frame) -> np.ndarray:
+    """
+    Give the picture as uint8 [H, W, 3] RGB, a read-only view of its bytes where that is rgb8.
+
+    Raise ImageError for anything that is not a whole picture of a known encoding.
+    """
+    if frame.compressed:
+        return _decompress(frame)
+    layout = check(frame)
+    try:
+        return layout.convert(frame)
+    except cv2.error as error:
+        raise ImageError(f'OpenCV cannot convert {describe(frame)}: {error.err}') from error
+
+
+def check(frame: Frame) -> 'Layout':
+    """Give the layout of an uncompressed frame, after holding its sizes against its bytes."""
+    layout = LAYOUTS.get(frame.encoding)
+    if layout is None:
+        raise ImageError(f'no picture can be read from encoding {frame.encoding!r}',
+                         'one of ' + ', '.join(LAYOUTS),
+                         "set the camera driver's encoding to one of them, rgb8 is the fastest")
+    _check_size(frame, layout)
+    row = frame.width * layout.pixel_bytes
+    if frame.step < row:
+        raise ImageError(f'{describe(frame)} has rows (step) of {frame.step} bytes',
+                         f'at least {row}', "mend the camera driver's step")
+    # The last row may come without its padding.
+    wanted = (int(frame.height * layout.rows) - 1) * frame.step + row
+    found = buffer(frame).nbytes
+    if found < wanted:
+        raise ImageError(f'{describe(frame)} has {found} bytes of data', f'at least {wanted}',
+                         'the picture was cut off: look at the camera driver and the transport')
+    return layout
+
+
+def describe(frame: Frame) -> str:
+    """Name the picture in messages."""
+    return f'a picture of {frame.width}x{frame.height} {frame.encoding}'
+
+
+def buffer(frame: Frame) -> memoryview:
+    """Give the bytes where they lie."""
+    return memoryview(frame.data)  # type: ignore[arg-type]  # an array is a buffer, typed or not
+
+
+def _check_size(frame: Frame, layout: 'Layout') -> None:
+    if not (0 < frame.width <= MAX_SIDE and 0 < frame.height <= MAX_SIDE):
+        raise ImageError(describe(frame), f'sides of 1 to {MAX_SIDE} pixels',
+                         "mend the camera driver's width and height")
+    if min(frame.width, frame.height) < layout.least_side:
+        raise ImageError(f'{describe(frame)} is too small to have colours',
+                         f'sides of at least {layout.least_side} pixels',
+                         'set another resolution')
+    if frame.width % layout.even_width or frame.height % layout.even_height:
+        raise ImageError(f'{describe(frame)} shares its colours between pixels it does not have',
+                         f'a width that divides by {layout.even_width} and a height that '
+                         f'divides by {layout.even_height}', 'set another resolution')
+
+
+def _view(frame: Frame, channels: int, rows: float = 1) -> np.ndarray:
+    """Look at the rows where they lie, padding left out: uint8 [rows * H, W, channels]."""
+    shape = (int(frame.height * rows), frame.width, channels)
+    return np.ndarray(shape, np.uint8, buffer(frame), 0, (frame.step, channels, 1))
+
+
+def _rgb(frame: Frame) -> np.ndarray:
+    rgb = _view(frame, 3)
+    rgb.flags.writeable = False
+    return rgb
+
+
+def _by_opencv(code: int, channels: int, rows: float = 1) -> Callable[[Frame], np.ndarray]:
+    def convert(frame: Frame) -> np.ndarray:
+        return cv2.cvtColor(_view(frame, channels, rows), code)
+    return convert
+
+
+def _mono16(frame: Frame) -> np.ndarray:
+    """Keep the high byte of each pixel."""
+    high = cv2.extractChannel(_view(frame, 2), 0 if frame.is_bigendian else 1)
+    return cv2.cvtColor(high, cv2.COLOR_GRAY2RGB)
+
+
+def _nv24(frame: Frame) -> np.ndarray:
+    """Convert 4:4:4, which OpenCV lacks, as 4:2:0 of twice the size: the chroma plane fits it."""
+    height, width, step = frame.height, frame.width, frame.step
+    luma = cv2.resize(_view(frame, 1), (2 * width, 2 * height), interpolation=cv2.INTER_NEAREST)
+    chroma = np.ndarray((height, width, 2), np.uint8, buffer(frame), height * step,
+                        (2 * step, 2, 1))
+    double = cv2.cvtColorTwoPlane(luma, chroma, cv2.COLOR_YUV2RGB_NV12)
+    return np.ascontiguousarray(double[::2, ::2])
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How an encoding lays a picture out in memory."""
+
+    pixel_bytes: int  # in a row
+    convert: Callable[[Frame], np.ndarray]
+    even_width: int = 1  # 2 where neighbours share their colours
+    even_height: int = 1
+    rows: float = 1  # rows of `step` bytes for each row of the picture, all planes together
+    least_side: int = 1  # pixels; OpenCV paints smaller Bayer pictures black and says nothing
+
+
+def _bayer(code: int) -> Layout:
+    return Layout(1, _by_opencv(code, 1), 2, 2, least_side=4)
+
+
+# OpenCV names a Bayer pattern after its second row and column, ROS after its first ones.
+LAYOUTS: Dict[str, Layout] = {
+    'rgb8': Layout(3, _rgb),
+    'bgr8': Layout(3, _by_opencv(cv2.COLOR_BGR2RGB, 3)),
+    'rgba8': Layout(4, _by_opencv(cv2.COLOR_RGBA2RGB, 4)),
+    'bgra8': Layout(4, _by_opencv(cv2.COLOR_BGRA2RGB, 4)),
+    'mono8': Layout(1, _by_opencv(cv2.COLOR_GRAY2RGB, 1)),
+    'mono16': Layout(2, _mono16),
+    '8UC1': Layout(1, _by_opencv(cv2.COLOR_GRAY2RGB, 1)),
+    '8UC3': Layout(3, _by_opencv(cv2.COLOR_BGR2RGB, 3)),
+    'bayer_rggb8': _bayer(cv2.COLOR_BayerBG2RGB),
+    'bayer_bggr8': _bayer(cv2.COLOR_BayerRG2RGB),
+    'bayer_gbrg8': _bayer(cv2.COLOR_BayerGR2RGB),
+    'bayer_grbg8': _bayer(cv2.COLOR_BayerGB2RGB),
+    'yuv422': Layout(2, _by_opencv(cv2.COLOR_YUV2RGB_UYVY, 2), 2),
+    'uyvy': Layout(2, _by_opencv(cv2.COLOR_YUV2RGB_UYVY, 2), 2),
+    'yuv422_yuy2': Layout(2, _by_opencv(cv2.COLOR_YUV2RGB_YUY2, 2), 2),
+    'yuyv': Layout(2, _by_opencv(cv2.COLOR_YUV2RGB_YUY2, 2), 2),
+    'nv12': Layout(1, _by_opencv(cv2.COLOR_YUV2RGB_NV12, 1, 1.5), 2, 2, 1.5),
+    'nv21': Layout(1, _by_opencv(cv2.COLOR_YUV2RGB_NV21, 1, 1.5), 2, 2, 1.5),
+    'nv24': Layout(1, _nv24, rows=3),
+}
+
+
+def _decompress(frame: Frame) -> np.ndarray:
+    """Decode jpeg or png; OpenCV gives BGR of 8 bits, whatever was inside."""
+    data = np.frombuffer(frame.data, np.uint8)
+    _check_whole(frame, data)
+    try:
+        picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        raise _undecodable(frame, f': {error.err}') from error
+    if picture is None:
+        raise _undecodable(frame)
+    if max(picture.shape) > MAX_SIDE:
+        raise ImageError(f'a compressed picture of {picture.shape[1]}x{picture.shape[0]}',
+                         f'sides of 1 to {MAX_SIDE} pixels', 'set another resolution')
+    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB, dst=picture)
+
+
+def _check_whole(frame: Frame, data: np.ndarray) -> None:
+    """Refuse a jpeg that was cut off: decoders fill the rest with grey and say nothing."""
+    if data[:2].tobytes() == b'\xff\xd8' and data.tobytes().rfind(END_OF_JPEG) < 0:
+        raise _undecodable(frame, ': the jpeg has no end')
+
+
+def _undecodable(frame: Frame, why: str = '') -> ImageError:
+    return ImageError(
+        f'{buffer(frame).nbytes} bytes of format {frame.encoding!r} do not decode{why}',
+        'a whole jpeg or png', 'look at the camera driver and the transport')
