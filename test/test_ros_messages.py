@@ -2,9 +2,6 @@
 
 import array
 import importlib.util
-import os
-
-os.environ['ROS_PYTHON_CHECK_FIELDS'] = '1'  # read when the message classes are imported
 
 from builtin_interfaces.msg import Time
 import numpy as np
