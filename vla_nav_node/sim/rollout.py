@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 import math
-from typing import List, Optional, Protocol, Sequence, Tuple
+from typing import List, Mapping, Optional, Protocol, Sequence, Tuple
 
 import numpy as np
 
@@ -83,10 +83,11 @@ class PolicyDriver:
 
 
 def drive(world: World, driver: Driver, seed: int, scenario: Optional[str] = None,
-          conditions: Conditions = Conditions()) -> Episode:
+          conditions: Conditions = Conditions(), limits: Mapping[str, float] = LIMITS
+          ) -> Episode:
     """Run one episode to its end; it repeats exactly from the same arguments."""
     driver.reset(world.reset(seed, scenario))
-    gate = Gate(LIMITS['linear_x'], LIMITS['linear_y'], MAX_ACCELERATION)
+    gate = Gate(limits['linear_x'], limits['linear_y'], MAX_ACCELERATION)
     rng = np.random.default_rng([seed, 3])
     command, outcome, end = Command(0.0, 0.0), '', math.inf
     path: List[Tuple[float, float]] = []

@@ -1,0 +1,122 @@
+"""The trials of an evaluation, driven in processes side by side."""
+
+from dataclasses import dataclass
+import math
+import multiprocessing
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ..bundle import Bundle, load_bundle
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One row of the report: a driver under some conditions, on all the seeds."""
+
+    name: str
+    driver: str  # policy; cleared: state zeroed every frame; expert; watcher: see WatchingDriver
+    backend: str
+    frame_rate: float = 30.0
+    frame_loss: float = 0.0
+
+
+def plan_trials(backends: Sequence[str], quick: bool) -> List[Trial]:
+    """Give the rows: each backend at 30 Hz; then other conditions, and what to compare with."""
+    rows = [Trial(f'{backend}, 30 Hz', 'policy', backend) for backend in backends]
+    if quick:
+        return rows
+    first = backends[0]
+    return rows + [
+        Trial(f'{first}, 15 Hz', 'policy', first, frame_rate=15.0),
+        Trial(f'{first}, 50 Hz', 'policy', first, frame_rate=50.0),
+        Trial(f'{first}, 30 Hz, one frame in five lost', 'policy', first, frame_loss=0.2),
+        Trial('state cleared every frame', 'cleared', first),
+        Trial('expert (sees the map)', 'expert', ''),
+        Trial('expert drives, policy watches', 'watcher', first)]
+
+
+@dataclass(frozen=True)
+class Result:
+    """How one episode of a trial ended."""
+
+    seed: int
+    scenario: str
+    outcome: str
+    time: float  # s
+    distance: float  # m
+    error: float  # mean absolute difference to the expert's action, m/s; nan unless watched
+
+
+def run_trials(bundle: Bundle, trials: Sequence[Trial], seeds: Sequence[int],
+               scenario: Optional[str], workers: int) -> Dict[Trial, List[Result]]:
+    """Drive every trial on every seed, in processes side by side; results in seed order."""
+    from rich.progress import track
+    tasks = [(trial, seed, scenario) for trial in trials for seed in seeds]
+    results: Dict[Trial, List[Result]] = {trial: [] for trial in trials}
+    context = multiprocessing.get_context('spawn')
+    with context.Pool(workers, _start_worker, (str(bundle.directory),)) as pool:
+        done: Iterator[Tuple[Trial, Result]] = pool.imap(_run_task, tasks)
+        for trial, result in track(done, total=len(tasks), description='driving'):
+            results[trial].append(result)
+    return results
+
+
+class WatchingDriver:
+    """The expert drives; the policy sees what it sees, and its advice is compared."""
+
+    def __init__(self, expert: Any, policy: Any) -> None:
+        """Take the two drivers."""
+        self._expert, self._policy = expert, policy
+        self.errors: List[float] = []
+
+    def reset(self, layout: Any) -> None:
+        """Begin an episode."""
+        self._expert.reset(layout)
+        self._policy.reset(layout)
+        self.errors = []
+
+    def __call__(self, world: Any) -> Sequence[float]:
+        """Drive by the expert; note how far off the policy is, m/s."""
+        wanted = self._expert(world)
+        self.errors.append(float(np.abs(self._policy(world) - np.asarray(wanted)).mean()))
+        return wanted
+
+
+_worker: Dict[str, Any] = {}  # what each worker process builds once
+
+
+def _start_worker(directory: str) -> None:
+    from .world import World
+    _worker.update(world=World(), bundle=load_bundle(directory), backends={})
+
+
+def _run_task(task: Tuple[Trial, int, Optional[str]]) -> Tuple[Trial, Result]:
+    from .rollout import Conditions, drive
+    trial, seed, scenario = task
+    driver = _driver(trial)
+    conditions = Conditions(trial.frame_rate, trial.frame_loss)
+    limits = _worker['bundle'].limits
+    episode = drive(_worker['world'], driver, seed, scenario, conditions, limits)
+    error = float(np.mean(driver.errors)) if trial.driver == 'watcher' else math.nan
+    return trial, Result(episode.seed, episode.scenario, episode.outcome, episode.time,
+                         episode.distance, error)
+
+
+def _driver(trial: Trial) -> Any:
+    from .rollout import ExpertDriver, PolicyDriver
+    from ..policy import Policy
+    from ..preprocess import Preprocess
+    if trial.driver == 'expert':
+        return ExpertDriver()
+    bundle = _worker['bundle']
+    policy = Policy(_backend(trial.backend), bundle.zero_state())
+    camera = PolicyDriver(policy, Preprocess(bundle.input), trial.driver == 'cleared')
+    return WatchingDriver(ExpertDriver(), camera) if trial.driver == 'watcher' else camera
+
+
+def _backend(name: str) -> Any:
+    from ..backends import open_backend
+    if name not in _worker['backends']:
+        _worker['backends'][name] = open_backend(name, _worker['bundle'], 'fp32', 'cpu')
+    return _worker['backends'][name]
