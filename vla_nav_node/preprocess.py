@@ -6,6 +6,8 @@ from typing import Tuple
 import cv2
 import numpy as np
 
+from .errors import SettingError
+
 FITS = ('crop', 'stretch')
 RESIZES = ('supersample', 'linear')
 
@@ -26,6 +28,12 @@ class InputSpec:
     width: int
     fit: str = 'crop'
     resize: str = 'supersample'
+
+    def __post_init__(self) -> None:
+        """Refuse a recipe that there is not."""
+        if self.fit not in FITS or self.resize not in RESIZES:
+            raise SettingError(f'fit {self.fit!r} and resize {self.resize!r}',
+                               f'fit of {FITS} and resize of {RESIZES}')
 
     @property
     def shape(self) -> Tuple[int, int, int, int]:

@@ -43,13 +43,17 @@ class World:
 
     def reset(self, seed: int, scenario: Optional[str] = None) -> Layout:
         """Start the episode of `seed` and give its layout."""
-        self.layout = draw_layout(seed, scenario)
-        self._noise_rng = np.random.default_rng([seed, 2])
+        self.place(draw_layout(seed, scenario))
+        return self.layout
+
+    def place(self, layout: Layout) -> None:
+        """Start an episode in a layout of one's own."""
+        self.layout = layout
+        self._noise_rng = np.random.default_rng([layout.seed, 2])
         self._touched = False
         mujoco.mj_resetData(self.model, self.data)
-        dress(self.model, self.layout)
+        dress(self.model, layout)
         mujoco.mj_forward(self.model, self.data)
-        return self.layout
 
     def step(self, linear_x: float, linear_y: float, duration: float) -> None:
         """Hold a command (m/s, robot's frame) for `duration` s, a multiple of TIMESTEP."""
