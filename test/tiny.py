@@ -1,0 +1,67 @@
+"""Tiny real bundles for tests: a seeded network, exported as the product exports it."""
+
+from pathlib import Path
+from typing import Any, Dict
+
+import numpy as np
+from vla_nav_node.bundle import Bundle, write_bundle
+
+HEIGHT, WIDTH = 24, 32
+MEAN, STD = [110.0, 105.0, 100.0], [60.0, 61.0, 62.0]
+
+
+def architecture(kind: str = 'LSTM', layers: int = 1, hidden: int = 8) -> Dict[str, Any]:
+    """Describe a network of a few thousand weights."""
+    return {
+        'encoder': [
+            {'type': 'Conv2d', 'in_channels': 3, 'out_channels': 4, 'kernel_size': 5,
+             'stride': 4, 'padding': 2},
+            {'type': 'ReLU'},
+            {'type': 'MaxPool2d', 'kernel_size': 2},
+            {'type': 'Flatten'},
+            {'type': 'Linear', 'in_features': 48, 'out_features': 16},
+            {'type': 'ReLU'}],
+        'recurrent': {'type': kind, 'input_size': 16, 'hidden_size': hidden,
+                      'num_layers': layers},
+        'head': [8]}
+
+
+def manifest(kind: str = 'LSTM', layers: int = 1, limit: float = 0.8) -> Dict[str, Any]:
+    """Describe a tiny policy, without its files."""
+    return {
+        'format': 1,
+        'name': f'tiny_{kind.lower()}',
+        'architecture': architecture(kind, layers),
+        'input': {'height': HEIGHT, 'width': WIDTH, 'fit': 'crop', 'resize': 'supersample',
+                  'mean': MEAN, 'std': STD},
+        'action': {'names': ['linear_x', 'linear_y'], 'unit': 'm/s',
+                   'limits': {'linear_x': limit, 'linear_y': limit}},
+        'training': {'trained': False},
+        'verification': {'tolerance': {'fp32': 0.0001}}}
+
+
+def write_tiny(directory: Path, kind: str = 'LSTM', layers: int = 1, seed: int = 0) -> Bundle:
+    """Write a bundle with the weights of `seed` at `directory`."""
+    from safetensors.torch import save_file
+    import torch
+    from vla_nav_node.convert.export import export_onnx
+    from vla_nav_node.network import PolicyNetwork
+    from vla_nav_node.preprocess import InputSpec
+    described = manifest(kind, layers)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = PolicyNetwork(described['architecture'], MEAN, STD).eval()
+    sources = {name: directory.with_name(f'{directory.name}.{name}')
+               for name in ('policy.safetensors', 'policy.fp32.onnx')}
+    save_file(network.state_dict(), sources['policy.safetensors'])
+    export_onnx(network, sources['policy.fp32.onnx'], InputSpec(HEIGHT, WIDTH))
+    bundle = write_bundle(directory, described, sources)
+    for source in sources.values():
+        source.unlink()
+    return bundle
+
+
+def images(count: int, seed: int = 0) -> np.ndarray:
+    """Give random pictures, uint8 [count, 1, H, W, 3]."""
+    generator = np.random.default_rng(seed)
+    return generator.integers(0, 256, (count, 1, HEIGHT, WIDTH, 3), dtype=np.uint8)

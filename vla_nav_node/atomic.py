@@ -1,0 +1,57 @@
+"""Put a finished directory in place of another one in a single step. A leaf."""
+
+import ctypes
+import errno
+import os
+from pathlib import Path
+import shutil
+
+AT_FDCWD = -100
+RENAME_EXCHANGE = 2  # linux/fs.h
+
+
+def flush(path: Path) -> None:
+    """Have a file or a directory on the disk before going on."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def replace_directory(staging: Path, target: Path) -> None:
+    """
+    Make `staging` be `target`; what `target` was before is deleted afterwards.
+
+    Both lie in the same directory. A reader, or a crash, meets the old content or the new.
+    """
+    if not target.exists():
+        os.rename(staging, target)
+    else:
+        _exchange(staging, target)
+        shutil.rmtree(staging)  # now the old content
+    flush(target.parent)
+
+
+def _exchange(one: Path, other: Path) -> None:
+    """Swap two names in one step (renameat2), or in two where the file system cannot."""
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), 'renameat2', None)
+    if renameat2 is None:
+        _exchange_in_steps(one, other)
+    elif renameat2(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE):
+        code = ctypes.get_errno()
+        if code not in (errno.EINVAL, errno.ENOSYS):
+            raise OSError(code, os.strerror(code), str(other))
+        _exchange_in_steps(one, other)
+
+
+def _exchange_in_steps(one: Path, other: Path) -> None:
+    """Swap by renaming; for a moment `other` does not exist, and never is it a mixture."""
+    aside = one.with_name(one.name + '.old')
+    os.rename(other, aside)
+    try:
+        os.rename(one, other)
+    except OSError:
+        os.rename(aside, other)
+        raise
+    os.rename(aside, one)

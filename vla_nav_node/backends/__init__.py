@@ -1,0 +1,52 @@
+"""The runtimes that run a policy, each imported only when it is asked for."""
+
+from importlib import import_module, util
+from typing import Callable, Dict, Optional
+
+from ..bundle import Bundle
+from ..errors import BackendError
+from ..interfaces import Backend
+
+# name -> (module in this package, its class, the Python package it needs)
+BACKENDS: Dict[str, tuple] = {
+    'torch': ('torch_backend', 'TorchBackend', 'torch'),
+    'onnx': ('onnx_backend', 'OnnxBackend', 'onnxruntime'),
+}
+PLANNED = ('tensorrt',)
+DEVICES = ('auto', 'cpu', 'cuda')
+PRECISIONS = ('fp32', 'fp16', 'int8')
+
+
+def open_backend(name: str, bundle: Bundle, precision: str = 'fp32', device: str = 'auto',
+                 quiet: Optional[Callable[[], None]] = None) -> Backend:
+    """
+    Open a bundle on the backend called `name`, or raise BackendError; nothing in between.
+
+    `quiet` is for opening beside a backend that drives: see gentle_import.import_gently.
+    """
+    check_request(name, precision, device)
+    module, kind, package = BACKENDS[name]
+    if not is_installed(name):
+        raise BackendError(f'backend {name} needs the Python package {package}, which is not '
+                           'installed here', fix=f"pip install 'vla_nav_node[{name}]'")
+    # The class imports its framework at opening, not at import.
+    opened: Backend = getattr(import_module(f'.{module}', __name__), kind)(
+        bundle, precision, device, quiet)
+    return opened
+
+
+def check_request(name: str, precision: str, device: str) -> None:
+    """Raise BackendError for a name that no backend, precision or device has."""
+    if name in PLANNED:
+        raise BackendError(f'this version does not have the backend {name} yet',
+                           'one of: ' + ', '.join(BACKENDS), 'set backend to one of these')
+    for what, value, known in (('backend', name, tuple(BACKENDS)),
+                               ('precision', precision, PRECISIONS),
+                               ('device', device, DEVICES)):
+        if value not in known:
+            raise BackendError(f'{what} {value!r}', 'one of: ' + ', '.join(known))
+
+
+def is_installed(name: str) -> bool:
+    """Tell whether the package that a backend needs is there, without importing it."""
+    return util.find_spec(BACKENDS[name][2]) is not None

@@ -1,0 +1,137 @@
+"""
+Import a large framework while another thread goes on driving.
+
+`import torch` holds the interpreter's lock for long stretches, and a thread that has to publish a
+command every 20 ms waits for it. Measured with a thread that sleeps 5 ms over and over, its
+largest lateness on two cores, Python 3.11, torch 2.13 (test_backends.py repeats it as a ratio):
+
+    import torch, files in the page cache            200 to 600 ms
+    + shared libraries opened beforehand, unlocked    37 to 40 ms
+    + no full garbage collection                      11 to 19 ms
+    + short turns and preloaded standard modules      10 to 13 ms
+    + young collections with a Python callback         3 to 7 ms
+
+What holds the lock, and what is done about each:
+- dlopen of 450 MB. A foreign function call gives the lock up, so the libraries are opened through
+  one first; the import then finds them open.
+- A full garbage collection among the half million objects that the import makes (37 ms, and again
+  at every later one): only young ones run meanwhile, and afterwards the objects are frozen.
+- `initModule` of torch._C, one C function of 10 to 15 ms that makes thousands of objects. Up to
+  Python 3.11 a young collection can start in the middle of it and calls `gc.callbacks`: being
+  Python, our callback is a place where the lock can change hands. From 3.12 on collections wait
+  for the C function to return, and this one stretch remains: see `quiet`.
+"""
+
+import ctypes
+from contextlib import contextmanager
+import gc
+import importlib
+import importlib.util
+from importlib.abc import MetaPathFinder
+import os
+from pathlib import Path
+import sys
+import threading
+from types import ModuleType
+from typing import Any, Callable, Dict, Iterator, List, Optional
+
+TURN_S = 0.0005  # how long a thread may keep the lock that another one wants; 5 ms is usual
+YOUNG = 100  # new objects between two young collections; 700 is usual
+NEVER = 10 ** 9
+# Libraries to open beforehand, each with what its own package asks of the loader.
+LIBRARIES: Dict[str, Dict[str, int]] = {
+    'torch': {'lib/libtorch_global_deps.so': os.RTLD_GLOBAL, 'lib/libtorch_python.so': 0}}
+# The module within a package whose start is one long C function.
+LONG_CALLS = {'torch': 'torch._C', 'onnxruntime': 'onnxruntime.capi.onnxruntime_pybind11_state'}
+
+_one_at_a_time = threading.Lock()
+
+
+def import_gently(name: str, quiet: Optional[Callable[[], None]] = None) -> ModuleType:
+    """
+    Import `name` with the interpreter's lock given up as often as can be.
+
+    `quiet` is called right before the one stretch that cannot be divided; it may wait for a good
+    moment, such as the one after a command has been published.
+    """
+    with _one_at_a_time:
+        if name in sys.modules:
+            return importlib.import_module(name)
+        with _short_turns(), _young_collections(), _before(LONG_CALLS.get(name), quiet):
+            for path, flags in _libraries(name).items():
+                _open_unlocked(path, flags)
+            return importlib.import_module(name)
+
+
+def _libraries(name: str) -> Dict[Path, int]:
+    """Find a package's large libraries without importing it."""
+    spec = importlib.util.find_spec(name)
+    if spec is None or not spec.origin:
+        return {}
+    root = Path(spec.origin).parent
+    found = {root / library: flags for library, flags in LIBRARIES.get(name, {}).items()}
+    return {path: flags for path, flags in found.items() if path.is_file()}
+
+
+def _open_unlocked(path: Path, flags: int) -> None:
+    """
+    Open a shared library for good, without the interpreter's lock (ctypes.CDLL keeps it).
+
+    A library that does not open is left to the import, which tells why.
+    """
+    with open(path, 'rb') as file:  # from a cold disk, in large reads instead of page by page
+        block = bytearray(1 << 22)
+        while file.readinto(block):
+            pass
+    dlopen = ctypes.CDLL(None).dlopen
+    dlopen.argtypes, dlopen.restype = [ctypes.c_char_p, ctypes.c_int], ctypes.c_void_p
+    dlopen(os.fsencode(path), os.RTLD_NOW | flags)
+
+
+@contextmanager
+def _short_turns() -> Iterator[None]:
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(min(TURN_S, usual))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(usual)
+
+
+@contextmanager
+def _young_collections() -> Iterator[None]:
+    usual = gc.get_threshold()
+    gc.callbacks.append(_breathe)
+    gc.set_threshold(YOUNG, NEVER, NEVER)
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.set_threshold(*usual)
+        gc.callbacks.remove(_breathe)
+
+
+def _breathe(phase: str, info: Dict[str, int]) -> None:
+    """Do nothing, in Python: entering a Python function is where the lock changes hands."""
+
+
+class _Announce(MetaPathFinder):
+    """Find nothing, but tell before one module is looked for."""
+
+    def __init__(self, module: str, quiet: Callable[[], None]) -> None:
+        self._module, self._quiet = module, quiet
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> None:
+        if fullname == self._module:
+            self._quiet()
+
+
+@contextmanager
+def _before(module: Optional[str], quiet: Optional[Callable[[], None]]) -> Iterator[None]:
+    finders: List[Any] = [_Announce(module, quiet)] if module and quiet else []
+    sys.meta_path[:0] = finders
+    try:
+        yield
+    finally:
+        for finder in finders:
+            sys.meta_path.remove(finder)
