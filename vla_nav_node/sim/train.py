@@ -103,13 +103,17 @@ class Training:
     def run(self) -> None:
         """Go through the rounds that are left, then leave the bundle."""
         while self.round < self.plan.rounds:
-            summary = self._collect()
-            summary.update(self._learn())
-            self.log.append(summary)
-            self.round += 1
-            self._save()
-            print(json.dumps(summary), flush=True)
+            self.advance()
         write_trained(self.bundle, self.learner.averaged(), self.plan, self.log)
+
+    def advance(self) -> None:
+        """Go through one round and save it."""
+        summary = self._collect()
+        summary.update(self._learn())
+        self.log.append(summary)
+        self.round += 1
+        self._save()
+        print(json.dumps(summary), flush=True)
 
     def _collect(self) -> Dict[str, Any]:
         from .teach import collect, draw_lessons
