@@ -23,7 +23,8 @@ class Gate:
         self._last_s: Optional[float] = None
 
     def apply(self, action: Sequence[float], now_s: float) -> Command:
-        """Clamp `action` (vx, vy in m/s) and limit its change since the last command.
+        """
+        Clamp `action` (vx, vy in m/s) and limit its change since the last command.
 
         `now_s` is any clock that runs forward, in seconds.
         """

@@ -1,0 +1,102 @@
+"""What a camera may do wrong in time: late, early, out of order, or the same picture for ever."""
+
+from typing import NamedTuple, Optional, Union
+
+import numpy as np
+
+from .interfaces import Frame
+from .settings import Settings
+
+# How far a stamp may lie in the future. Simulators publish /clock at 10 Hz at the least, so that
+# "now" lags by up to 0.1 s, and cameras on other machines are synchronised to milliseconds. Each
+# bit of it is age that is not seen, so it stays below the usual image_timeout.
+FUTURE_TOLERANCE_NS = 150_000_000
+
+# Pictures that differ mostly differ early, sensor noise alone sees to that: the first bytes are
+# compared alone (0.7 us), then the rest in pieces (70 us for a whole VGA picture, only when it
+# is frozen). `bytes` are compared by memcmp; array and memoryview go item by item, 4 to 20 times
+# slower.
+FIRST_PIECE, PIECE = 4096, 65536
+
+Buffer = Union[bytes, memoryview, np.ndarray]  # flat, of bytes
+
+
+class Verdict(NamedTuple):
+    """Whether a frame may be driven on."""
+
+    reason: str = ''  # why not; empty if it may
+    reset: bool = False  # the recurrent state has to be cleared first
+
+
+class FrameGuard:
+    """Check each frame's stamp and content against the clock and the frames before it."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Take the limits from `settings`, which may be replaced at any time."""
+        self.settings = settings
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget all frames: the next one is the first."""
+        self._newest_ns: Optional[int] = None  # stamp of the newest frame that was let through
+        self._driven_ns: Optional[int] = None  # stamp of the newest frame that was driven on
+        self._picture: Optional[Buffer] = None
+        self._same_since_ns = 0
+
+    def check(self, frame: Frame, now_ns: int) -> Verdict:
+        """Judge `frame` on its arrival; `now_ns` is the ROS clock, as its stamp is."""
+        frozen = self._frozen(frame)  # always, it has to see every picture
+        reason = self._untimely(frame.stamp_ns, now_ns)
+        if reason:
+            return Verdict(reason)
+        verdict = self._order(frame.stamp_ns)
+        return Verdict(frozen, verdict.reset) if frozen and not verdict.reason else verdict
+
+    def drove(self, frame: Frame) -> None:
+        """Note that the policy has seen `frame`."""
+        self._driven_ns = frame.stamp_ns
+
+    def _untimely(self, stamp_ns: int, now_ns: int) -> str:
+        if stamp_ns <= 0:
+            return 'the image has no time stamp (it is zero); the camera driver must set it'
+        age_s = (now_ns - stamp_ns) / 1e9
+        if stamp_ns > now_ns + FUTURE_TOLERANCE_NS:
+            return (f'the image is stamped {-age_s:.3g} s in the future; synchronise the clocks '
+                    'of camera and node (or set use_sim_time on both)')
+        if age_s > self.settings.image_timeout:
+            return (f'the image was {age_s:.3g} s old when it arrived (image_timeout is '
+                    f'{self.settings.image_timeout:g} s)')
+        return ''
+
+    def _order(self, stamp_ns: int) -> Verdict:
+        gap_ns = self.settings.state_reset_gap * 1e9
+        step_ns = 0 if self._newest_ns is None else stamp_ns - self._newest_ns
+        if -gap_ns <= step_ns < 0:
+            return Verdict(f'image stamps run backwards ({-step_ns / 1e9:.3g} s): frames out of '
+                           'order, or two cameras on one topic')
+        self._newest_ns = stamp_ns
+        if step_ns < 0:  # so far back that it is a new time: a bag that loops, a simulator's reset
+            self._driven_ns = None
+            return Verdict(f'image stamps jumped back by {-step_ns / 1e9:.3g} s; starting anew '
+                           'from there', reset=True)
+        return Verdict(reset=self._driven_ns is None or stamp_ns - self._driven_ns > gap_ns)
+
+    def _frozen(self, frame: Frame) -> str:
+        picture, self._picture = self._picture, frame.data
+        if picture is None or not same_bytes(picture, frame.data):
+            self._same_since_ns = frame.received_ns
+            return ''
+        same_s = (frame.received_ns - self._same_since_ns) / 1e9
+        if 0.0 < self.settings.frozen_timeout < same_s:
+            return (f'the picture is frozen: identical for {same_s:.1f} s (frozen_timeout is '
+                    f'{self.settings.frozen_timeout:g} s)')
+        return ''
+
+
+def same_bytes(one: Buffer, other: Buffer) -> bool:
+    """Tell whether two buffers are identical; it ends at the first difference."""
+    a, b = memoryview(one), memoryview(other)  # type: ignore[arg-type]  # ndarray is a buffer
+    if a.nbytes != b.nbytes or bytes(a[:FIRST_PIECE]) != bytes(b[:FIRST_PIECE]):
+        return False
+    return all(bytes(a[start:start + PIECE]) == bytes(b[start:start + PIECE])
+               for start in range(FIRST_PIECE, a.nbytes, PIECE))

@@ -1,0 +1,158 @@
+"""The node's parameters as data, and the pure checks of what a user sets."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Dict, Mapping, Tuple, Type, Union
+
+from .errors import SettingError
+
+Value = Union[str, float, bool]
+_TYPE_NAMES = {bool: 'boolean', int: 'integer', float: 'double', str: 'string'}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter: what `ros2 param describe` tells of it, and what is allowed."""
+
+    name: str
+    default: Value  # its type is the parameter's type
+    description: str
+    unit: str = ''
+    low: float = 0.0
+    high: float = 0.0
+    choices: Tuple[str, ...] = ()
+    live: bool = False  # may be set while the node runs
+
+    @property
+    def kind(self) -> Type[Value]:
+        """Give the Python type of the values."""
+        return type(self.default)
+
+    def constraints(self) -> str:
+        """Say in words what a value must be."""
+        if self.choices:
+            return 'one of ' + ', '.join(self.choices)
+        if self.kind is float:
+            return f'a double from {self.low:g} to {self.high:g} {self.unit}'.rstrip()
+        return f'a {_TYPE_NAMES[self.kind]}'
+
+    def check(self, value: Any) -> Value:
+        """Give `value` back if it is allowed, else raise a SettingError that says what is."""
+        if type(value) is not self.kind:
+            found = _TYPE_NAMES.get(type(value), type(value).__name__)
+            fix = f'write {value}.0' if type(value) is int and self.kind is float else ''
+            raise SettingError(f'{self.name} is the {found} {value!r}', self.constraints(), fix)
+        if not self._allows(value):
+            raise SettingError(f'{self.name} is {value!r}', self.constraints())
+        checked: Value = value
+        return checked
+
+    def _allows(self, value: Any) -> bool:
+        if self.kind is float:
+            return bool(self.low <= value <= self.high)  # NaN is not
+        return not self.choices or value in self.choices
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The values of all parameters, checked; the fields are named as the parameters are."""
+
+    model: str
+    backend: str
+    precision: str
+    device: str
+    control_period_ms: float
+    image_timeout: float
+    frozen_timeout: float
+    state_reset_gap: float
+    max_linear_x: float
+    max_linear_y: float
+    max_acceleration: float
+    enable_stamped_cmd_vel: bool
+    image_transport: str
+    image_qos: str
+
+    @property
+    def runtime(self) -> Tuple[str, str, str]:
+        """Give what decides which runtime drives; a change of it is a hot swap."""
+        return (self.backend, self.precision, self.device)
+
+    @property
+    def period_s(self) -> float:
+        """Give the control period in seconds."""
+        return self.control_period_ms / 1000.0
+
+
+MODEL = Parameter(
+    'model', '', 'Directory of the policy bundle; empty: the bundle that ships with the package.')
+
+
+def parameters(limits: Mapping[str, float],
+               backends: Tuple[str, ...]) -> Tuple[Parameter, ...]:
+    """
+    Give the table of parameters for a bundle's action `limits` and the known `backends`.
+
+    It depends on the bundle, so that `ros2 param describe` shows the limits that really hold.
+    """
+    return (
+        MODEL,
+        Parameter('backend', 'onnx', 'Runtime that runs the policy. Setting it on a running node '
+                  'swaps it between two cycles, once the new one has been opened and checked.',
+                  choices=backends, live=True),
+        Parameter('precision', 'fp32', 'Precision of the layers; the bundle must have a file for '
+                  'it.', choices=('fp32', 'fp16', 'int8'), live=True),
+        Parameter('device', 'auto', 'Where the policy runs. auto: a GPU where the runtime can '
+                  'use one, else the CPU; cuda is refused where it cannot be had.',
+                  choices=('auto', 'cpu', 'cuda'), live=True),
+        Parameter('control_period_ms', 20.0, 'Budget of one cycle, and the interval at which the '
+                  'last command is repeated while no newer one comes. Usual: 10.0 or 20.0.',
+                  'ms', 0.1, 10000.0, live=True),
+        Parameter('image_timeout', 0.2, 'The robot stops when the image that its command is '
+                  'founded on is older than this.', 's', 0.01, 10.0, live=True),
+        Parameter('frozen_timeout', 1.0, 'The robot stops when the pictures have been identical '
+                  'for longer than this; 0 turns this guard off.', 's', 0.0, 3600.0, live=True),
+        Parameter('state_reset_gap', 1.0, 'A longer gap between two images resets the recurrent '
+                  'state of the policy.', 's', 0.01, 3600.0, live=True),
+        _limit('x', 'forward', limits),
+        _limit('y', 'sideways', limits),
+        Parameter('max_acceleration', 2.5, 'Most change of each axis of the command; stopping is '
+                  'not limited.', 'm/s2', 0.01, 100.0, live=True),
+        Parameter('enable_stamped_cmd_vel', False, 'Publish cmd_vel as TwistStamped instead of '
+                  "Twist (the name is Nav2's)."),
+        Parameter('image_transport', 'raw', 'raw: sensor_msgs/Image on `image`; compressed: '
+                  'sensor_msgs/CompressedImage on `image/compressed`.',
+                  choices=('raw', 'compressed')),
+        Parameter('image_qos', 'auto', 'Reliability of the image subscription. auto: reliable '
+                  'where every publisher offers it, else best effort; sensor_data: best effort.',
+                  choices=('auto', 'sensor_data', 'reliable')),
+    )
+
+
+def _limit(axis: str, word: str, limits: Mapping[str, float]) -> Parameter:
+    most = float(limits[f'linear_{axis}'])
+    return Parameter(
+        f'max_linear_{axis}', most, f'Most speed {word}, either way. The default and the upper '
+        'end of the range are what the policy bundle was trained for.', 'm/s', 0.0, most,
+        live=True)
+
+
+def settings_of(table: Tuple[Parameter, ...], values: Mapping[str, Any]) -> Settings:
+    """Check `values` (by name; missing ones get their default) and freeze them."""
+    checked: Dict[str, Any] = {
+        row.name: row.check(values.get(row.name, row.default)) for row in table}
+    return Settings(**checked)
+
+
+def changed(settings: Settings, table: Tuple[Parameter, ...],
+            values: Mapping[str, Any]) -> Settings:
+    """
+    Give the settings with `values` put in, after checking each of them.
+
+    Names that are not in the table belong to ROS (use_sim_time) and are left alone.
+    """
+    rows = {row.name: row for row in table}
+    known: Dict[str, Any] = {
+        name: rows[name].check(value) for name, value in values.items() if name in rows}
+    for name, value in known.items():
+        if not rows[name].live and value != getattr(settings, name):
+            raise SettingError(f'{name} cannot change while the node runs', fix='start it anew')
+    return replace(settings, **known)
