@@ -1,0 +1,101 @@
+"""One cycle, from a frame to a command: the only file that knows the order of the stages."""
+
+from collections import deque
+import time
+from typing import Callable, Deque, NamedTuple, Tuple
+
+import numpy as np
+
+from . import image
+from .errors import VlaNavError
+from .interfaces import Command, Frame, State
+from .policy import Policy
+from .preprocess import Preprocess
+from .safety import Gate
+
+RECENT = 8  # steps that are kept for the check of a new backend
+
+
+class Timing(NamedTuple):
+    """How long each stage of one cycle took, in ms; 0 for a stage that was not reached."""
+
+    decode: float = 0.0
+    preprocess: float = 0.0
+    infer: float = 0.0
+    gate: float = 0.0
+
+
+class Step(NamedTuple):
+    """One step as the policy took it."""
+
+    image: np.ndarray  # uint8 [1, H, W, 3]
+    state: State  # before the step
+    action: np.ndarray  # float32 [2]
+
+
+class Cycle:
+    """The stages, in their order."""
+
+    def __init__(self, policy: Policy, preprocess: Preprocess, gate: Gate,
+                 decode: Callable[[Frame], np.ndarray] = image.decode) -> None:
+        """Take the stages as they are to be called."""
+        self.policy = policy
+        self.preprocess = preprocess
+        self.gate = gate
+        self.decode = decode
+        self.watch = StageWatch()
+        self.recent: Deque[Step] = deque(maxlen=RECENT)
+
+    def step(self, frame: Frame, now_s: float) -> Tuple[Command, Timing]:
+        """Turn `frame` into a command; what goes wrong on the way turns into a stop."""
+        watch, state = self.watch, self.policy.state
+        watch.start()
+        try:
+            watch.enter('decode')
+            rgb = self.decode(frame)
+            watch.enter('preprocess')
+            picture = self.preprocess(rgb)
+            watch.enter('infer')
+            action = self.policy.act(picture)
+            watch.enter('gate')
+            command = self.gate.apply(action.tolist(), now_s)
+        except VlaNavError as error:
+            command = self.gate.stop(f'{watch.stage}: {error}', now_s)
+        timing = watch.stop()
+        if not command.is_stop:
+            self.recent.append(Step(picture.copy(), state, action))  # the buffer is used again
+        elif timing.gate:
+            self.policy.reset()  # an output that is not finite may have come out of the state
+        return command, timing
+
+    def reset(self) -> None:
+        """Forget what was seen, and ramp up from standing."""
+        self.policy.reset()
+        self.gate.stop('reset')
+
+
+class StageWatch:
+    """Know which stage is in work, since when, and how long the ones before it took."""
+
+    def __init__(self) -> None:
+        """Start outside of a cycle."""
+        self.stage = ''  # read by other threads, to name the stage that hangs
+        self.since_ns = 0
+        self._spent = dict.fromkeys(Timing._fields, 0.0)
+
+    def start(self) -> None:
+        """Forget the cycle before."""
+        for stage in self._spent:
+            self._spent[stage] = 0.0
+
+    def enter(self, stage: str) -> None:
+        """End the stage before and begin `stage` ('' for none)."""
+        now_ns = time.perf_counter_ns()
+        if self.stage:
+            self._spent[self.stage] = (now_ns - self.since_ns) / 1e6
+        self.stage, self.since_ns = stage, now_ns
+
+    def stop(self) -> Timing:
+        """End the last stage and give the times of all."""
+        self.enter('')
+        return Timing(**self._spent)

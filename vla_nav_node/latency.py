@@ -1,0 +1,72 @@
+"""How long each cycle took: recorded in microseconds, summed up on request."""
+
+from dataclasses import dataclass
+from threading import Lock
+from typing import Dict, NamedTuple, Sequence
+
+import numpy as np
+
+# The order is a contract: it is the order of `data` in the topic ~/latency.
+# All in ms, but `used`, the share of the control period that the cycle took.
+FIELDS = ('cycle', 'decode', 'preprocess', 'infer', 'gate', 'publish', 'age', 'used')
+QUANTILES = (50, 95, 99)
+
+
+class Percentiles(NamedTuple):
+    """The distribution of one field over the window."""
+
+    p50: float
+    p95: float
+    p99: float
+    most: float
+
+    def __str__(self) -> str:
+        """Give the four numbers as people read them."""
+        return ' / '.join(f'{value:.2f}' for value in self)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What happened over the sliding window, and since the start."""
+
+    fields: Dict[str, Percentiles]  # empty without a cycle in the window
+    cycles: int  # in the window
+    misses: int  # of them, longer than their control period
+    rate: float  # cycles per second in the window
+    total_cycles: int
+    total_misses: int
+
+
+class LatencyRecorder:
+    """Keep the newest cycles in a ring that is allocated once."""
+
+    def __init__(self, window_s: float = 30.0, capacity: int = 4096) -> None:
+        """Sum up the last `window_s` seconds, or the last `capacity` cycles if that is less."""
+        self.window_s = window_s
+        self.total_cycles = 0
+        self.total_misses = 0
+        self._rows = np.zeros((capacity, 1 + len(FIELDS)))  # time, then the fields
+        self._lock = Lock()  # against a summary that reads half a row
+
+    def record(self, now_s: float, values: Sequence[float]) -> None:
+        """Keep one cycle: `values` in the order of FIELDS, `now_s` as `summary` takes it."""
+        with self._lock:
+            row = self._rows[self.total_cycles % len(self._rows)]
+            row[0] = now_s
+            row[1:] = values
+            self.total_cycles += 1
+            self.total_misses += values[-1] > 1.0
+
+    def summary(self, now_s: float) -> Summary:
+        """Give percentiles and misses of the window up to `now_s`, of a clock that never jumps."""
+        with self._lock:
+            rows = self._rows[:self.total_cycles].copy()
+            totals = (self.total_cycles, int(self.total_misses))
+        rows = rows[rows[:, 0] > now_s - self.window_s]
+        if not len(rows):
+            return Summary({}, 0, 0, 0.0, *totals)
+        quantiles = np.percentile(rows[:, 1:], (*QUANTILES, 100), axis=0)
+        fields = {name: Percentiles(*column) for name, column in zip(FIELDS, quantiles.T)}
+        span_s = now_s - rows[:, 0].min()
+        return Summary(fields, len(rows), int((rows[:, -1] > 1.0).sum()),
+                       len(rows) / span_s if span_s > 0.0 else 0.0, *totals)
