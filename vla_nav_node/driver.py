@@ -1,0 +1,148 @@
+"""The driving thread: takes the newest frame, runs the cycle, sends the command to the wheels."""
+
+from collections import deque
+from concurrent.futures import Future, TimeoutError as FutureTimeout
+from threading import Event
+import time
+from typing import Any, Callable, Deque, NamedTuple, Optional, Sequence, Tuple
+
+from .cycle import Cycle, Timing
+from .errors import VlaNavError
+from .frame_mailbox import Mailbox
+from .guard import FrameGuard
+from .interfaces import Command, Frame
+from .latency import LatencyRecorder
+from .settings import Settings
+from .wheels import Wheels
+
+IDLE_S = 0.1  # how often the thread looks whether it has to end while no frames come
+POLL_S = 0.001
+REQUEST_TIMEOUT_S = 5.0  # far more than a cycle; who waits longer waits for a hang
+
+
+class Outcome(NamedTuple):
+    """What became of a frame."""
+
+    received_ns: int
+    command: Command  # of the cycle; the wheels may have refused it
+    timing: Timing
+
+
+class Driver:
+    """Everything that happens to a frame, in one thread; other threads ask for what they need."""
+
+    def __init__(self, cycle: Cycle, wheels: Wheels, settings: Settings,
+                 ros_now_ns: Callable[[], int],
+                 on_cycle: Callable[[Sequence[float]], None]) -> None:
+        """Take the clock of the stamps, and what to call with each cycle's latencies."""
+        self.cycle = cycle
+        self.wheels = wheels
+        self.guard = FrameGuard(settings)
+        self.latency = LatencyRecorder()
+        self.mailbox = Mailbox()
+        self.last: Optional[Outcome] = None
+        self._ros_now_ns = ros_now_ns
+        self._on_cycle = on_cycle
+        self._requests: Deque[Tuple[Callable[[], Any], 'Future[Any]']] = deque()
+        self.apply(settings)
+
+    def apply(self, settings: Settings) -> None:
+        """Drive by `settings` from the next frame on."""
+        self.settings = self.guard.settings = self.wheels.settings = settings
+        gate = self.cycle.gate
+        gate.limits = (settings.max_linear_x, settings.max_linear_y)
+        gate.max_acceleration = settings.max_acceleration
+        gate.period_s = settings.period_s
+
+    def run(self, stopping: Event) -> None:
+        """Drive until `stopping`."""
+        while not stopping.is_set():
+            frame = self.mailbox.take(IDLE_S)
+            self._serve_requests()
+            if frame is not None:
+                self.drive(frame)
+
+    def drive(self, frame: Frame) -> None:
+        """Run one cycle: from a frame to a command at the wheels, and its latencies."""
+        ticket = self.wheels.ticket
+        if self.wheels.last.is_stop:
+            self.cycle.gate.stop('')  # whoever stopped the robot: ramp up from standing
+        arrived_ns = self._ros_now_ns()
+        verdict = self.guard.check(frame, arrived_ns)
+        if verdict.reset:
+            self.cycle.policy.reset()
+        if verdict.reason:
+            self.wheels.drive(Command(0.0, 0.0, verdict.reason), 0, ticket)
+            return
+        command, timing = self.cycle.step(frame, frame.received_ns / 1e9)
+        if not command.is_stop:
+            self.guard.drove(frame)
+        # The age when it arrived, carried over to the clock that nobody sets.
+        founded_ns = frame.received_ns - max(arrived_ns - frame.stamp_ns, 0)
+        before_ns = time.perf_counter_ns()
+        self.wheels.drive(command, founded_ns, ticket)
+        self._record(frame, timing, before_ns)
+        self.last = Outcome(frame.received_ns, command, timing)
+
+    def _record(self, frame: Frame, timing: Timing, before_ns: int) -> None:
+        done_ns = time.perf_counter_ns()
+        cycle = (done_ns - frame.received_ns) / 1e6
+        values = (cycle, *timing, (done_ns - before_ns) / 1e6,
+                  (self._ros_now_ns() - frame.stamp_ns) / 1e6,
+                  cycle / self.settings.control_period_ms)
+        self.latency.record(done_ns / 1e9, values)
+        self._on_cycle(values)
+
+    def reset(self) -> None:
+        """Start anew with the next frame; between two cycles only."""
+        self.cycle.reset()
+        self.guard.restart()
+
+    def request(self, action: Callable[[], Any]) -> 'Future[Any]':
+        """Have `action` done between two cycles, by the driving thread."""
+        future: 'Future[Any]' = Future()
+        self._requests.append((action, future))
+        self.mailbox.wake()
+        return future
+
+    def between_cycles(self, action: Callable[[], Any]) -> Any:
+        """Have `action` done between two cycles, wait for it and give its result."""
+        future = self.request(action)
+        try:
+            return future.result(REQUEST_TIMEOUT_S)
+        except FutureTimeout:
+            if future.cancel():
+                raise VlaNavError(self.hang() or 'the driving thread does not answer',
+                                  fix='start the node anew') from None
+            return future.result()  # it had just begun
+
+    def is_receiving(self) -> bool:
+        """Tell whether frames come in, fast enough to drive on."""
+        silent_ns = time.perf_counter_ns() - (self.last.received_ns if self.last else 0)
+        return self.last is not None and silent_ns < self.settings.image_timeout * 1e9
+
+    def wait_for_cycle(self, timeout_s: float) -> Optional[Outcome]:
+        """Wait for the next cycle to end; None if none does."""
+        before, deadline = self.last, time.monotonic() + timeout_s
+        while self.last is before and time.monotonic() < deadline:
+            time.sleep(POLL_S)  # the driving thread shall not spend its time on notifying
+        return None if self.last is before else self.last
+
+    def hang(self) -> str:
+        """Name the stage that has been in work for longer than image_timeout; '' if none."""
+        watch = self.cycle.watch
+        stage, since_ns = watch.stage, watch.since_ns
+        busy_s = (time.perf_counter_ns() - since_ns) / 1e9
+        if not stage or busy_s <= self.settings.image_timeout:
+            return ''
+        return f'{stage} has not come back for {busy_s:.1f} s ({self.cycle.policy.backend.info})'
+
+    def _serve_requests(self) -> None:
+        while self._requests:
+            action, future = self._requests.popleft()
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                future.set_result(action())
+            except Exception as error:  # noqa: BLE001  # whoever asked gets it
+                future.set_exception(error)

@@ -1,0 +1,75 @@
+"""The thread that watches the others: repeats or stops commands, and tells how it goes."""
+
+from collections import deque
+from threading import Event
+import time
+from typing import Callable, List, Tuple
+
+from .driver import Driver
+from .health import (
+    camera_status, CameraReport, driving_status, latency_status, no_image_reason, policy_status,
+    Status)
+from .interfaces import Command
+
+REPORT_S = 1.0
+SOONEST_S = 0.1  # between two reports, however often the robot stops
+
+
+def watch(driver: Driver, stopping: Event) -> None:
+    """Repeat or stop commands whenever it is due, until `stopping`; a thread's whole work."""
+    while not stopping.is_set():
+        stopping.wait(driver.wheels.tick())
+
+
+class Monitor:
+    """Report once a second, and as soon as the robot stops."""
+
+    def __init__(self, driver: Driver, camera: Callable[[], CameraReport], policy: str,
+                 publish: Callable[[List[Status]], None]) -> None:
+        """Take where to look, and what to call with the statuses."""
+        self._driver = driver
+        self._camera = camera
+        self._policy = policy
+        self._publish = publish
+        self._stopped = Event()
+        self._history = deque([(time.monotonic(), camera())])
+        self._stops = 0
+        driver.wheels.on_stop = self._stopped.set
+
+    def run(self, stopping: Event) -> None:
+        """Report until `stopping`; in a thread that nothing else can hold up."""
+        while not stopping.is_set():
+            self._publish(self.statuses())
+            stopping.wait(SOONEST_S)
+            self._stopped.wait(REPORT_S - SOONEST_S)
+            self._stopped.clear()
+
+    def statuses(self) -> List[Status]:
+        """Give the four statuses."""
+        driver, camera = self._driver, self._camera()
+        wheels = driver.wheels
+        seen, stops = wheels.stops, wheels.stops - self._stops
+        result = [
+            camera_status(camera, *self._a_second_ago(camera)),
+            policy_status(self._policy, driver.cycle.policy.backend.info),
+            latency_status(driver.latency.summary(time.perf_counter_ns() / 1e9),
+                           driver.settings.control_period_ms, camera.replaced),
+            driving_status(self._command(camera), wheels.enabled, stops, wheels.last_stop,
+                           driver.hang())]
+        self._stops = seen
+        return result
+
+    def _command(self, camera: CameraReport) -> Command:
+        """Give the newest command; before the first image, with what is known about its lack."""
+        if camera.received:
+            return self._driver.wheels.last
+        return Command(0.0, 0.0, no_image_reason(camera))
+
+    def _a_second_ago(self, camera: CameraReport) -> Tuple[CameraReport, float]:
+        """Give the report of one to two seconds ago, and how long ago that is."""
+        now_s = time.monotonic()
+        self._history.append((now_s, camera))
+        while self._history[1][0] <= now_s - REPORT_S:
+            self._history.popleft()
+        before_s, before = self._history[0]
+        return before, now_s - before_s

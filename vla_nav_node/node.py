@@ -1,0 +1,226 @@
+"""The ROS 2 node: wires parameters, topics, services and threads to the cycle."""
+
+from array import array
+import os
+import signal
+import sys
+from threading import Event
+from typing import Any, Dict, List, Optional, Sequence
+
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import Twist, TwistStamped
+import rclpy
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.duration import Duration
+from rclpy.executors import MultiThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from rclpy.signals import SignalHandlerOptions
+from std_msgs.msg import Float64MultiArray, MultiArrayDimension
+from std_srvs.srv import SetBool, Trigger
+
+from . import ros_messages
+from .backends import BACKENDS, open_backend
+from .bundle import Bundle, load_bundle
+from .camera import Camera
+from .cycle import Cycle
+from .driver import Driver
+from .errors import VlaNavError
+from .health import Status
+from .interfaces import Command
+from .latency import FIELDS
+from .monitor import Monitor, watch
+from .parameters import answer, declare
+from .policy import Policy
+from .preprocess import Preprocess
+from .safety import Gate
+from .settings import changed, MODEL, parameters, Settings, settings_of
+from .swap import Swapper
+from .threads import describe, Ending, Threads
+from .wheels import Wheels
+
+NAME = 'vla_nav_node'
+BASE_FRAME = 'base_link'  # of TwistStamped: REP 105's name of the frame that the command is in
+# How long a thread may hold the interpreter while another one waits for it; Python's own 5 ms is
+# a quarter of a control period.
+SWITCH_S = 0.0005
+IDLE_S = 0.5  # how often the services' thread looks whether it has to end
+LAST_ZERO_S = 0.5  # how long to wait until the base has acknowledged the last zero
+
+
+class VlaNavNode(Node):
+    """Images in, commands out; whatever else happens, happens between two cycles."""
+
+    def __init__(self) -> None:
+        """Load and open everything; nothing runs before `run`."""
+        super().__init__(NAME)
+        bundle = load_bundle(declare(self, [MODEL])['model'])
+        self._table = parameters(bundle.limits, tuple(BACKENDS))
+        self._settings = settings_of(self._table, {
+            'model': self.get_parameter('model').value,
+            **declare(self, [row for row in self._table if row is not MODEL])})
+        self._failure = ''
+        self._ending = Ending()
+        self._threads = Threads(self._on_failure)
+        self._make_publishers()
+        self._wheels = Wheels(self._send, self._settings)
+        self._driver = Driver(_cycle(bundle, self._settings), self._wheels, self._settings,
+                              self._ros_now_ns, self._publish_latency)
+        self._camera = Camera(self, self._settings, self._driver.mailbox)
+        self._swapper = Swapper(bundle, self._driver, open_backend)
+        self._monitor = Monitor(self._driver, self._camera.report, bundle.name, self._report)
+        self._make_services()
+
+    def run(self) -> int:
+        """Drive until a signal, a shutdown of ROS or a failure; give the exit status."""
+        self._ending.catch_signals()
+        self.context.on_shutdown(self._on_shutdown)
+        info = self._driver.cycle.policy.backend.info
+        self.get_logger().info(f'driving by {info}, images from {self._camera.topic}')
+        for name, work in (('watchdog', self._watch), ('driving', self._driver.run),
+                           ('camera', self._camera.run), ('services', self._serve),
+                           ('diagnostics', self._monitor.run)):
+            self._threads.start(name, work)
+        reason = self._ending.wait()
+        return self._end(reason)
+
+    def _end(self, reason: str) -> int:
+        self._wheels.close(f'the node ends: {reason}')
+        if self.context.ok():
+            self._commands.wait_for_all_acked(Duration(seconds=LAST_ZERO_S))
+            self._report(self._monitor.statuses())
+        self.get_logger().info(f'stopped the robot: {reason}')
+        status = 1 if self._failure else 0
+        if not self._threads.stop() or self._swapper.busy:
+            # A thread that hangs in a runtime cannot be ended, and would keep the process.
+            sys.stderr.flush()
+            os._exit(status)
+        self._camera.close()
+        self.destroy_node()
+        return status
+
+    def _watch(self, stopping: Event) -> None:
+        watch(self._driver, stopping)
+
+    def _serve(self, stopping: Event) -> None:
+        """Answer services; two threads, so that a swap that takes seconds holds no other up."""
+        executor = MultiThreadedExecutor(num_threads=2, context=self.context)
+        executor.add_node(self)
+        while not stopping.is_set():
+            executor.spin_once(timeout_sec=IDLE_S)
+        executor.shutdown(timeout_sec=IDLE_S)
+
+    def _on_failure(self, what: str) -> None:
+        """Stop the robot first, from the thread that failed."""
+        self._failure = self._failure or what
+        try:
+            self._wheels.close(what)
+        finally:
+            self.get_logger().fatal(what)
+            self._ending.because(what)
+
+    def _on_shutdown(self) -> None:
+        if not self._threads.stopping.is_set():
+            self._ending.because('ROS was shut down')
+
+    def _make_publishers(self) -> None:
+        self._stamped = self._settings.enable_stamped_cmd_vel
+        self._commands = self.create_publisher(
+            TwistStamped if self._stamped else Twist, 'cmd_vel', QoSProfile(depth=1))
+        self._latencies = self.create_publisher(Float64MultiArray, '~/latency', 10)
+        self._latency_message = _latency_message()
+        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+
+    def _make_services(self) -> None:
+        # Not in the group of the parameter services: the robot can be disabled during a swap.
+        group = MutuallyExclusiveCallbackGroup()
+        self.create_service(Trigger, '~/reset', self._on_reset, callback_group=group)
+        self.create_service(SetBool, '~/enable', self._on_enable, callback_group=group)
+        self.add_on_set_parameters_callback(
+            lambda wanted: answer(self._on_parameters, wanted))
+
+    def _ros_now_ns(self) -> int:
+        """Give the time of stamps; from the camera's node, where no service holds /clock up."""
+        return self._camera.node.get_clock().now().nanoseconds
+
+    def _send(self, command: Command) -> None:
+        if self._stamped:
+            self._commands.publish(ros_messages.twist_stamped(
+                command, self.get_clock().now().to_msg(), BASE_FRAME))
+        else:
+            self._commands.publish(ros_messages.twist(command))
+
+    def _publish_latency(self, values: Sequence[float]) -> None:
+        self._latency_message.data = array('d', values)
+        self._latencies.publish(self._latency_message)
+
+    def _report(self, statuses: List[Status]) -> None:
+        named = [Status(f'{self.get_name()}: {status.name}', status.level, status.message,
+                        status.values) for status in statuses]
+        self._diagnostics.publish(
+            ros_messages.diagnostics(self.get_clock().now().to_msg(), named))
+
+    def _on_parameters(self, values: Dict[str, Any]) -> None:
+        """Take new settings over, all or none; a new runtime first, because it may refuse."""
+        settings = changed(self._settings, self._table, values)
+        if settings.runtime != self._settings.runtime:
+            self.get_logger().info('driving on by ' + self._swapper.swap(*settings.runtime))
+        if 'use_sim_time' in values:
+            self._camera.use_sim_time(values['use_sim_time'])
+        self._settings = settings
+        self._driver.apply(settings)
+
+    def _on_reset(self, request: Trigger.Request,
+                  response: Trigger.Response) -> Trigger.Response:
+        try:
+            self._driver.between_cycles(self._driver.reset)
+            response.success, response.message = True, 'the state of the policy is reset'
+        except VlaNavError as error:
+            response.success, response.message = False, str(error)
+        return response
+
+    def _on_enable(self, request: SetBool.Request,
+                   response: SetBool.Response) -> SetBool.Response:
+        self._wheels.enable(request.data)
+        if request.data:
+            self._driver.request(self._driver.reset)
+        response.success = True
+        response.message = 'enabled' if request.data else 'disabled: standing still'
+        return response
+
+
+def _cycle(bundle: Bundle, settings: Settings) -> Cycle:
+    backend = open_backend(settings.backend, bundle, settings.precision, settings.device)
+    gate = Gate(settings.max_linear_x, settings.max_linear_y, settings.max_acceleration,
+                settings.period_s)
+    return Cycle(Policy(backend, bundle.zero_state()), Preprocess(bundle.input), gate,
+                 ros_messages.decoder())
+
+
+def _latency_message() -> Float64MultiArray:
+    message = Float64MultiArray()
+    message.layout.dim = [MultiArrayDimension(label=name, size=1, stride=1) for name in FIELDS]
+    return message
+
+
+def main(args: Optional[List[str]] = None) -> int:
+    """Run the node; exit status 0 after a signal, 1 after a failure, 2 if it cannot start."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until `run` takes the signals
+    sys.setswitchinterval(SWITCH_S)
+    try:
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+        return VlaNavNode().run()
+    except VlaNavError as error:
+        print(f'{NAME}: {error}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 0
+    except Exception as error:  # noqa: BLE001  # one line and a status, whatever it is
+        print(f'{NAME}: {describe(error)}', file=sys.stderr)
+        return 1
+    finally:
+        rclpy.try_shutdown()
+
+
+if __name__ == '__main__':
+    sys.exit(main())

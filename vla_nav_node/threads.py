@@ -1,0 +1,81 @@
+"""Threads that end the process when one of them dies, and what the main thread waits for."""
+
+import os
+import signal
+from threading import Event, Thread
+import traceback
+from typing import Callable, List
+
+JOIN_S = 2.0
+
+
+class Ending:
+    """
+    Wait for a signal or for a reason of our own, whichever comes first.
+
+    A pipe, because the main thread is then woken at once (in a lock it would only look at signals
+    when the lock is given), and because nothing a signal handler does here can deadlock.
+    """
+
+    def __init__(self) -> None:
+        """Make the pipe."""
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._write, False)
+        self._reasons: List[str] = []
+
+    def catch_signals(self) -> None:
+        """Let SIGINT and SIGTERM end `wait` instead of the process; main thread only."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _ignore)
+        signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+
+    def because(self, reason: str) -> None:
+        """End `wait` for a reason of our own."""
+        self._reasons.append(reason)
+        os.write(self._write, b'\0')
+
+    def wait(self) -> str:
+        """Wait, and give the reason."""
+        number = os.read(self._read, 1)[0]
+        return signal.Signals(number).name if number else self._reasons[0]
+
+
+def _ignore(number: int, frame: object) -> None:
+    """Leave the signal to the pipe, into which Python has already written it."""
+
+
+class Threads:
+    """Start threads, stop them together, and report the first that fails."""
+
+    def __init__(self, on_failure: Callable[[str], None]) -> None:
+        """Take what to call, in the failing thread, with one line that says what happened."""
+        self.stopping = Event()
+        self._on_failure = on_failure
+        self._threads: List[Thread] = []
+
+    def start(self, name: str, work: Callable[[Event], None]) -> None:
+        """Run `work(stopping)` in a thread; it has to return once `stopping` is set."""
+        thread = Thread(target=self._guarded, args=(name, work), name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def stop(self) -> bool:
+        """Stop all threads; tell whether every one came back."""
+        self.stopping.set()
+        for thread in self._threads:
+            thread.join(JOIN_S)
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _guarded(self, name: str, work: Callable[[Event], None]) -> None:
+        try:
+            work(self.stopping)
+        except BaseException as error:  # noqa: BLE001  # no thread may be missing in silence
+            if not self.stopping.is_set():
+                self._on_failure(f'the {name} thread died of {describe(error)}')
+
+
+def describe(error: BaseException) -> str:
+    """Give an unforeseen error in one line, with the place it came from."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f' ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})' if frames else ''
+    return f'{type(error).__name__}: {error}{place}'
