@@ -1,11 +1,13 @@
 """The simulated robot in real time: commands grow old, episodes end, frames fall due. No ROS."""
 
 import math
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, Tuple, TYPE_CHECKING
 
 from .layout import Layout
 from .scene import TIMESTEP
-from .world import World
+
+if TYPE_CHECKING:
+    from .world import World
 
 # The longest stretch of time made up for at once; what is beyond is lost, and told. Longer, and a
 # robot held up by its machine would jump when it comes back.
@@ -15,7 +17,7 @@ CATCH_UP_S = 0.1
 class RealTimeRobot:
     """A World whose time is the clock's. Times are seconds of one clock that runs forward."""
 
-    def __init__(self, world: World, seed: int, scenario: str, time_limit: float,
+    def __init__(self, world: 'World', seed: int, scenario: str, time_limit: float,
                  cmd_vel_timeout: float, now: float) -> None:
         """Start the first episode, of `seed`; `scenario` may be empty: any."""
         self.world = world

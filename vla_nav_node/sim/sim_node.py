@@ -5,10 +5,10 @@ The main thread owns the world and its OpenGL context: it steps, renders and pub
 thread serves ROS, so that a command never waits for a picture (MuJoCo lets go of Python's lock).
 """
 
-import array
 from concurrent.futures import Future, ThreadPoolExecutor, TimeoutError as FutureTimeout
 import json
 import math
+import os
 import queue
 import random
 import signal
@@ -16,29 +16,27 @@ import sys
 import threading
 import time
 
-import cv2
 from geometry_msgs.msg import Twist, TwistStamped
 from nav_msgs.msg import Odometry
-import numpy as np
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.signals import SignalHandlerOptions
-from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
+from . import rendering
 from .realtime import FrameClock, RealTimeRobot
+from .sim_camera import Camera
 from .sim_parameters import declare
-from .world import World
 from ..errors import VlaNavError
 
 TICK_S = 0.01  # how often the world catches up with the clock between two frames
 RESET_S = 5.0  # the longest wait for the world to be built anew
 REPORT_S = 10.0  # how often it may be said that real time cannot be held
 WORST_LATE = 0.02  # share of the frames skipped, or of the time lost; more is told
-CAMERA_FRAME, ODOM_FRAME, BASE_FRAME = 'camera_optical_frame', 'odom', 'base_link'  # REP 103, 105
+ODOM_FRAME, BASE_FRAME = 'odom', 'base_link'  # REP 105
 
 
 class SimRobot(Node):
@@ -48,7 +46,7 @@ class SimRobot(Node):
         """Read the parameters, build the world and offer the topics; kwargs go to Node."""
         super().__init__('sim_robot', **kwargs)
         self.settings = settings = declare(self)
-        world = World(settings.width, settings.height)
+        world = _world(settings.width, settings.height)
         now = time.monotonic()
         self.robot = RealTimeRobot(world, settings.seed, settings.scenario, settings.time_limit,
                                    settings.cmd_vel_timeout, now)
@@ -56,7 +54,7 @@ class SimRobot(Node):
         self._loss = random.Random(settings.seed)
         self._resets: 'queue.SimpleQueue[Future]' = queue.SimpleQueue()
         self._report_at = now + REPORT_S
-        self._camera = Camera(self)
+        self._camera = Camera(self, settings)
         self._odom = self.create_publisher(Odometry, 'odom', 10)
         self._episode = self.create_publisher(
             String, '~/episode', QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL))
@@ -141,44 +139,14 @@ class SimRobot(Node):
         return response
 
 
-class Camera:
-    """Publish pictures as Image or CompressedImage, from memory allocated once."""
-
-    def __init__(self, node: SimRobot) -> None:
-        """Offer the topic that the node's settings ask for."""
-        settings = node.settings
-        reliable = settings.camera_reliable
-        qos = QoSProfile(depth=5, reliability=(
-            ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT))
-        if settings.compressed:
-            self.publish = self._publish_compressed
-            self._publisher = node.create_publisher(CompressedImage, 'image/compressed', qos)
-            return
-        self.publish = self._publish_raw
-        self._publisher = node.create_publisher(Image, 'image', qos)
-        self._image = Image(height=settings.height, width=settings.width, encoding='rgb8',
-                            step=3 * settings.width)
-        self._image.header.frame_id = CAMERA_FRAME
-        # Only this type is taken as it is; rclpy checks any other byte by byte, for 41 ms.
-        self._image.data = array.array('B', bytes(settings.height * settings.width * 3))
-        self._pixels = np.frombuffer(self._image.data, np.uint8).reshape(
-            settings.height, settings.width, 3)
-
-    def _publish_raw(self, stamp, rgb: np.ndarray) -> None:
-        self._image.header.stamp = stamp
-        self._pixels[:] = rgb
-        self._publisher.publish(self._image)
-
-    def _publish_compressed(self, stamp, rgb: np.ndarray) -> None:
-        _, data = cv2.imencode('.jpg', cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
-        msg = CompressedImage(format='rgb8; jpeg compressed bgr8')
-        msg.header.stamp = stamp
-        msg.header.frame_id = CAMERA_FRAME
-        msg.data = array.array('B', data.tobytes())
-        self._publisher.publish(msg)
+def _world(width: int, height: int):
+    """Build the world, once it is known how to render here; what is missing is refused."""
+    os.environ['MUJOCO_GL'] = rendering.choose()
+    from .world import World  # loads MuJoCo, which reads that variable
+    return World(width, height)
 
 
-def _odometry(stamp, world: World) -> Odometry:
+def _odometry(stamp, world) -> Odometry:
     msg = Odometry(child_frame_id=BASE_FRAME)
     msg.header.stamp = stamp
     msg.header.frame_id = ODOM_FRAME
