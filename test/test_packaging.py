@@ -1,0 +1,109 @@
+"""What colcon, pip and rosdep read: is it there, and does it agree with itself?"""
+
+import configparser
+from pathlib import Path
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+from vla_nav_node import transport
+from vla_nav_node.errors import VlaNavError
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope='module')
+def manifest():
+    """Read package.xml."""
+    return ElementTree.parse(ROOT / 'package.xml').getroot()
+
+
+def read_setup(argument: str) -> str:
+    """Ask setup.py, as colcon does."""
+    done = subprocess.run([sys.executable, '-W', 'ignore', 'setup.py', '--quiet', argument],
+                          cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_package_xml_is_what_colcon_takes_for_ament_python(manifest):
+    assert manifest.get('format') == '3'
+    assert manifest.findtext('name') == 'vla_nav_node'
+    assert manifest.findtext('export/build_type') == 'ament_python'
+    assert manifest.findtext('license') == 'Apache-2.0'
+    assert all(manifest.findtext(tag) for tag in ('description', 'maintainer', 'version'))
+    assert '@' in manifest.find('maintainer').get('email')
+
+
+def test_name_and_version_are_the_same_everywhere(manifest):
+    pytest.importorskip('setuptools', reason='setuptools is not in this environment')
+    assert read_setup('--name') == manifest.findtext('name')
+    assert read_setup('--version') == manifest.findtext('version')
+
+
+def test_every_ros_package_that_is_imported_is_a_dependency(manifest):
+    listed = {element.text for element in manifest if element.tag.endswith('depend')}
+    code = '\n'.join(path.read_text() for folder in ('vla_nav_node', 'launch')
+                     for path in (ROOT / folder).rglob('*.py'))
+    imported = set(re.findall(r'^\s*(?:from|import) (\w+)', code, re.MULTILINE))
+    ros = {name for name in imported
+           if name.endswith(('_msgs', '_srvs', '_interfaces')) or name in (
+               'rclpy', 'cv_bridge', 'launch', 'launch_ros', 'ament_index_python')}
+    assert ros >= {'rclpy', 'sensor_msgs', 'launch_ros'}
+    assert ros <= listed
+
+
+def test_ros2_run_finds_its_executables():
+    config = configparser.ConfigParser()
+    config.read(ROOT / 'setup.cfg')
+    assert config['install']['install_scripts'] == '$base/lib/vla_nav_node'
+    assert config['develop']['script_dir'] == '$base/lib/vla_nav_node'
+    assert (ROOT / 'resource' / 'vla_nav_node').is_file()
+
+
+def test_changelog_is_one_that_catkin_reads():
+    lines = (ROOT / 'CHANGELOG.rst').read_text().splitlines()
+    assert lines[1] == 'Changelog for package vla_nav_node'
+    assert set(lines[0]) == set(lines[2]) == {'^'}
+    heading = lines.index('Forthcoming')
+    assert set(lines[heading + 1]) == {'-'}
+
+
+def test_the_profile_that_is_found_is_the_one_that_ships():
+    assert transport.profile_path() == ROOT / 'config' / 'fastdds.xml'
+    profile = transport.profile_path().read_text()
+    assert re.search(r'<segment_size>(\d+)<', profile).group(1) == str(32 << 20)
+
+
+def test_profile_is_added_under_both_names_and_leaves_the_rest():
+    environment = transport.environment({'HOME': '/home/robot'})
+    assert environment.pop('HOME') == '/home/robot'
+    assert environment == dict.fromkeys(
+        ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE'),
+        str(transport.profile_path()))
+
+
+@pytest.mark.parametrize('name', transport.VARIABLES)
+def test_a_profile_of_the_users_own_wins(name):
+    assert transport.environment({name: '/own.xml'}) == {name: '/own.xml'}
+
+
+def test_profile_of_an_ament_prefix_is_found(tmp_path, monkeypatch):
+    config = tmp_path / 'share' / 'vla_nav_node' / 'config'
+    config.mkdir(parents=True)
+    (config / 'fastdds.xml').write_text('<dds/>')
+    elsewhere = tmp_path / 'lib' / 'python3' / 'site-packages' / 'vla_nav_node' / 'transport.py'
+    monkeypatch.setattr(transport, '__file__', str(elsewhere))
+    assert transport.profile_path() == config / 'fastdds.xml'
+    monkeypatch.setattr(transport, '__file__', '/a/vla_nav_node/transport.py')
+    monkeypatch.setenv('AMENT_PREFIX_PATH', f'/opt/nothing:{tmp_path}')
+    assert transport.profile_path() == config / 'fastdds.xml'
+
+
+def test_a_missing_profile_is_refused_with_where_it_was_looked_for(monkeypatch, tmp_path):
+    monkeypatch.setattr(transport, '__file__', str(tmp_path / 'vla_nav_node' / 'transport.py'))
+    monkeypatch.setattr(transport.sys, 'prefix', str(tmp_path))
+    monkeypatch.setenv('AMENT_PREFIX_PATH', '')
+    with pytest.raises(VlaNavError, match=f'no fastdds.xml in {tmp_path}/config'):
+        transport.profile_path()

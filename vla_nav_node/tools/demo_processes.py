@@ -1,0 +1,89 @@
+"""Starts the demo's processes, watches them, and ends them however the demo ends."""
+
+import os
+from pathlib import Path
+import signal
+import subprocess
+import sys
+from typing import Dict, List, Sequence
+
+from ..errors import VlaNavError
+
+PATIENCE_S = 5.0  # from SIGINT, which lets a process stop the robot, to SIGKILL
+LAST_LINES = 12
+
+
+class Process:
+    """A Python module that runs as a process of its own, its output in a file."""
+
+    def __init__(self, module: str, arguments: Sequence[str], log: Path,
+                 environment: Dict[str, str]) -> None:
+        """Start it; Ctrl-C does not reach it by itself, `end` has to be called."""
+        self.module, self.log = module, log
+        with log.open('wb') as output:
+            self._process = subprocess.Popen(
+                [sys.executable, '-u', '-m', module, *arguments], env=environment,
+                stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                start_new_session=True)
+
+    def check(self) -> None:
+        """Raise VlaNavError, with the last lines of its output, if it has ended."""
+        status = self._process.poll()
+        if status is not None:
+            raise VlaNavError(f'{self.module} ended by itself, with status {status}; '
+                              + self.last_words())
+
+    def last_words(self) -> str:
+        """Give the end of its output."""
+        lines = self.log.read_text(errors='replace').splitlines()
+        return '\n'.join([f'the end of {self.log}:', *lines[-LAST_LINES:]])
+
+    def interrupt(self) -> None:
+        """Ask it to end, as Ctrl-C does."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGINT)
+
+    def end(self) -> None:
+        """Wait until it has ended, and make it so if it takes too long."""
+        try:
+            self._process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+
+class Processes:
+    """All processes of a demo, as a context: none is left when it is left."""
+
+    def __init__(self, environment: Dict[str, str]) -> None:
+        """Take the environment that each of them gets."""
+        self._environment = environment
+        self._running: List[Process] = []
+
+    def start(self, module: str, arguments: Sequence[str], log: Path) -> None:
+        """Start one more."""
+        self._running.append(Process(module, arguments, log, self._environment))
+
+    def check(self) -> None:
+        """Raise VlaNavError if one has ended."""
+        for process in self._running:
+            process.check()
+
+    def last_words(self) -> str:
+        """Give the end of the output of each."""
+        return '\n'.join(process.last_words() for process in self._running)
+
+    def __enter__(self) -> 'Processes':
+        """Give itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End all, all at once; a second Ctrl-C must not leave one behind."""
+        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            for process in self._running:
+                process.interrupt()
+            for process in self._running:
+                process.end()
+        finally:
+            signal.signal(signal.SIGINT, previous)
