@@ -55,7 +55,7 @@ class Wheels:
         """
         with self._lock:
             now_ns = self._clock_ns()
-            reason = self._objection(now_ns, founded_ns, ticket) or command.reason
+            reason = self._objection(command, now_ns, founded_ns, ticket)
             if reason:
                 return self._stop(reason, now_ns)
             self._founded_ns = founded_ns
@@ -102,9 +102,11 @@ class Wheels:
     def _timeout_ns(self) -> int:
         return int(self.settings.image_timeout * 1e9)
 
-    def _objection(self, now_ns: int, founded_ns: int, ticket: int) -> str:
+    def _objection(self, command: Command, now_ns: int, founded_ns: int, ticket: int) -> str:
         if not self.enabled:
             return 'disabled'
+        if command.is_stop:
+            return command.reason
         if ticket != self._ticket:
             return self.last.reason or 'stopped while the command was computed'
         if self._too_old(now_ns, founded_ns):

@@ -1,0 +1,236 @@
+"""The real node in a process of its own, and the camera and the wheels around it."""
+
+from array import array
+import os
+import signal
+import subprocess
+import sys
+from threading import Event, Thread
+import time
+
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import Twist, TwistStamped
+import numpy as np
+from rcl_interfaces.msg import ParameterType
+from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParametersAtomically
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import Image
+from std_msgs.msg import Float64MultiArray
+from std_srvs.srv import SetBool, Trigger
+
+PATIENCE_S = 30.0  # for discovery and slow machines; nothing waits that long when all is well
+HEIGHT, WIDTH = 48, 64
+NODE = [sys.executable, '-m', 'vla_nav_node.node']
+
+
+def domain():
+    """Give this process's ROS domain, away from those of other tests at the same time."""
+    return 30 + os.getpid() % 30
+
+
+def environment(**more):
+    """Give the environment of a ROS process in our domain."""
+    return {**os.environ, 'ROS_DOMAIN_ID': str(domain()), 'ROS_PYTHON_CHECK_FIELDS': '1',
+            'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST', **more}
+
+
+def ros_arguments(parameters):
+    """Give the command line that sets `parameters`."""
+    return ['--ros-args', *(part for name, value in parameters.items()
+                            for part in ('-p', f'{name}:={value}'))]
+
+
+class NodeProcess:
+    """The node, started as `ros2 run` does."""
+
+    def __init__(self, *, command=NODE, env=None, arguments=(), **parameters):
+        """Start it; what it says is kept."""
+        self.process = subprocess.Popen(
+            [*command, *ros_arguments(parameters), *arguments], stderr=subprocess.PIPE, text=True,
+            env=environment(**(env or {})))
+
+    def finish(self, number=signal.SIGINT):
+        """End it with a signal; give its exit status and what it said."""
+        self.process.send_signal(number)
+        return self.wait()
+
+    def wait(self):
+        """Wait until it has ended; give its exit status and what it said."""
+        try:
+            _, said = self.process.communicate(timeout=PATIENCE_S)
+        finally:
+            self.process.kill()
+        return self.process.returncode, said
+
+    def maps(self):
+        """Give the files that it has in memory."""
+        with open(f'/proc/{self.process.pid}/maps') as file:
+            return file.read()
+
+
+class Rig:
+    """A camera, wheels and an operator, in this process."""
+
+    def __init__(self, name='vla_nav_node', twist=Twist):
+        """Join the graph and record all that the node sends."""
+        self.context = rclpy.Context()
+        os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+        rclpy.init(context=self.context, domain_id=domain())
+        self.node = rclpy.create_node('rig', context=self.context)
+        self.commands, self.diagnostics, self.latencies = [], [], []
+        self.node.create_subscription(twist, 'cmd_vel', self._on_command, 100)
+        self.node.create_subscription(
+            DiagnosticArray, '/diagnostics', self._on_diagnostics, 100)
+        self.node.create_subscription(
+            Float64MultiArray, f'{name}/latency', self.latencies.append, 100)
+        self.images = self.node.create_publisher(Image, 'image', qos_profile_sensor_data)
+        self.clients = {kind: self.node.create_client(kind, f'{name}/{service}') for
+                        kind, service in ((Trigger, 'reset'), (SetBool, 'enable'),
+                                          (SetParametersAtomically, 'set_parameters_atomically'),
+                                          (GetParameters, 'get_parameters'),
+                                          (DescribeParameters, 'describe_parameters'))}
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.executor.add_node(self.node)
+        self._ending = Event()
+        self._thread = Thread(target=self._spin, daemon=True)
+        self._thread.start()
+
+    def _spin(self):
+        while not self._ending.is_set():
+            self.executor.spin_once(timeout_sec=0.1)
+
+    def _on_command(self, msg):
+        twist = msg.twist if isinstance(msg, TwistStamped) else msg
+        self.commands.append((time.monotonic(), twist.linear.x, twist.linear.y))
+
+    def _on_diagnostics(self, msg):
+        self.diagnostics.append((time.monotonic(), {
+            status.name.split(': ')[1]: (status.level[0], status.message, {
+                pair.key: pair.value for pair in status.values}) for status in msg.status}))
+
+    def until(self, condition, what='it'):
+        """Wait until `condition` holds and give what it gave."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            result = condition()
+            if result:
+                return result
+            assert time.monotonic() < deadline, f'{what} did not happen'
+            time.sleep(0.01)
+
+    def say(self, status, part, since=None):
+        """Wait until the diagnostics after now say `part` in `status`; give level and values."""
+        since = time.monotonic() if since is None else since
+
+        def found():
+            return [entry[status] for at, entry in list(self.diagnostics)
+                    if at > since and part in entry[status][1]]
+        try:
+            return self.until(found)[-1]
+        except AssertionError:
+            raise AssertionError(f'no {part!r} in {self.diagnostics[-1:]}') from None
+
+    def call(self, kind, **fields):
+        """Call a service of the node and give its answer."""
+        client = self.clients[kind]
+        self.until(client.service_is_ready, f'the service {client.srv_name}')
+        answer = client.call_async(kind.Request(**fields))
+        self.until(answer.done, f'the answer of {client.srv_name}')
+        return answer.result()
+
+    def set(self, **values):
+        """Set parameters, all or none; give '' or the reason of the refusal."""
+        parameters = [Parameter(name, value=value).to_parameter_msg()
+                      for name, value in values.items()]
+        result = self.call(SetParametersAtomically, parameters=parameters).result
+        assert result.successful != bool(result.reason)
+        return result.reason
+
+    def get(self, name):
+        """Give a parameter's value."""
+        value, = self.call(GetParameters, names=[name]).values
+        return {ParameterType.PARAMETER_DOUBLE: value.double_value,
+                ParameterType.PARAMETER_STRING: value.string_value,
+                ParameterType.PARAMETER_BOOL: value.bool_value}[value.type]
+
+    def now_ns(self):
+        """Give the time of stamps."""
+        return self.node.get_clock().now().nanoseconds
+
+    def send(self, picture, **changes):
+        """Publish a picture (uint8 [H, W, 3]); `stamp_ns` and fields of Image may be changed."""
+        self.images.publish(image_message(
+            picture, changes.pop('stamp_ns', None) or self.now_ns(), **changes))
+
+    def new_commands(self, since):
+        """Give the commands after a moment."""
+        return [command for command in list(self.commands) if command[0] > since]
+
+    def drives(self, since=None):
+        """Wait until commands that are not zero come in."""
+        since = time.monotonic() if since is None else since
+        return self.until(lambda: [command for command in self.new_commands(since)
+                                   if command[1] or command[2]], 'driving')
+
+    def stands(self, seconds=0.3):
+        """Wait until nothing but zero has come in for some time."""
+        self.until(lambda: self.commands and not any(
+            x or y for _, x, y in self.new_commands(time.monotonic() - seconds)), 'standing')
+        assert self.commands[-1][1:] == (0.0, 0.0)
+
+    def close(self):
+        """Leave the graph."""
+        self._ending.set()
+        self._thread.join()
+        self.executor.shutdown()
+        self.node.destroy_node()
+        self.context.try_shutdown()
+
+
+def image_message(picture, stamp_ns, **changes):
+    """Give an rgb8 Image."""
+    height, width = picture.shape[:2]
+    msg = Image(height=height, width=width, encoding='rgb8', step=3 * width)
+    msg.data = array('B', picture.tobytes())
+    msg.header.stamp.sec, msg.header.stamp.nanosec = divmod(stamp_ns, 10 ** 9)
+    for name, value in changes.items():
+        setattr(msg, name, value)
+    return msg
+
+
+def picture(seed, height=HEIGHT, width=WIDTH):
+    """Give a picture that no other seed gives."""
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+class CameraThread:
+    """A camera that sends 50 pictures a second, until it is told otherwise."""
+
+    def __init__(self, rig, rate=50.0, make=picture, **changes):
+        """Send `make(number)` with `changes` to the message; a change may be a function."""
+        self.rig, self.rate, self.make, self.changes = rig, rate, make, changes
+        self.stopped_at = 0.0
+        self._ending = Event()
+        self._thread = Thread(target=self._run, daemon=True)
+
+    def __enter__(self):
+        """Start sending."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error):
+        """Stop sending."""
+        self._ending.set()
+        self._thread.join()
+        self.stopped_at = time.monotonic()
+
+    def _run(self):
+        number, due = 0, time.monotonic()
+        while not self._ending.wait(max(due - time.monotonic(), 0.0)):
+            self.rig.send(self.make(number), **{
+                name: value(self.rig) if callable(value) else value
+                for name, value in self.changes.items()})
+            number, due = number + 1, due + 1.0 / self.rate
