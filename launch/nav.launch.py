@@ -74,7 +74,7 @@ def process(executable: str, name: str, value: dict, parameters: list) -> Node:
         additional_env=profile(),
         respawn=respawn, respawn_delay=2.0,
         # Neither is of use without the other; and a refusal to start must end the launch.
-        on_exit=None if respawn else [Shutdown(reason=f'{name} ended')])
+        on_exit=None if respawn else [Shutdown()])
 
 
 def profile() -> dict:

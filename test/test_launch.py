@@ -150,4 +150,4 @@ def test_names_for_a_real_robot(tmp_path, model):
 def test_a_refusal_ends_the_launch_with_the_reason(tmp_path):
     with Launched(tmp_path / 'log', 'sim:=true', 'model:=/nowhere') as launched:
         launched.wait_for_end()  # ros2 launch gives 0 here: it was shut down in good order
-        assert 'no bundle at /nowhere' in launched.wait_for('vla_nav_node ended')
+        assert 'no bundle at /nowhere' in launched.wait_for('was required')
