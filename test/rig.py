@@ -2,6 +2,7 @@
 
 from array import array
 import os
+from pathlib import Path
 import signal
 import subprocess
 import sys
@@ -33,7 +34,8 @@ def domain():
 
 def environment(**more):
     """Give the environment of a ROS process in our domain."""
-    return {**os.environ, 'ROS_DOMAIN_ID': str(domain()), 'ROS_PYTHON_CHECK_FIELDS': '1',
+    return {**os.environ, 'PYTHONPATH': str(Path(__file__).parents[1]),
+            'ROS_DOMAIN_ID': str(domain()), 'ROS_PYTHON_CHECK_FIELDS': '1',
             'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST', **more}
 
 
@@ -141,7 +143,7 @@ class Rig:
         self.until(answer.done, f'the answer of {client.srv_name}')
         return answer.result()
 
-    def set(self, **values):
+    def configure(self, **values):
         """Set parameters, all or none; give '' or the reason of the refusal."""
         parameters = [Parameter(name, value=value).to_parameter_msg()
                       for name, value in values.items()]

@@ -1,5 +1,6 @@
 """The node in a process of its own, over real ROS 2: what it drives on and what it stops for."""
 
+from functools import partial
 import time
 
 import numpy as np
@@ -53,16 +54,22 @@ def test_before_the_first_image_it_stands_and_says_why(rig):
 
 
 def test_the_commands_are_those_of_the_policy(rig, bundle):
-    assert rig.set(max_acceleration=100.0) == ''
+    assert rig.configure(max_acceleration=100.0) == ''
     assert rig.call(Trigger).success
     since, commands = time.monotonic(), []
     for number in range(10):
+        cycles = len(rig.latencies)
         rig.send(picture(number))
-        rig.until(lambda: len(rig.latencies) > number, 'the cycle')
+        rig.until(partial(grown, rig.latencies, cycles), 'the cycle')
     rig.until(lambda: len(distinct(rig.new_commands(since))) >= 10)
     commands = distinct(rig.new_commands(since))[:10]
-    assert rig.set(max_acceleration=2.5) == ''
+    assert rig.configure(max_acceleration=2.5) == ''
     np.testing.assert_allclose(commands, expected_actions(bundle, 10), atol=1e-5)
+
+
+def grown(kept, before):
+    """Tell whether there is more now."""
+    return len(kept) > before
 
 
 def distinct(commands):
@@ -178,7 +185,7 @@ def test_disabled_means_zero_and_enabled_drives_again(rig):
 def test_a_refused_parameter_leaves_it_driving(rig, values, reason):
     with CameraThread(rig):
         rig.drives()
-        assert reason in rig.set(**values)
+        assert reason in rig.configure(**values)
         since = time.monotonic()
         rig.drives(since)
     assert rig.get('max_linear_y') == pytest.approx(0.8)
@@ -188,11 +195,11 @@ def test_a_refused_parameter_leaves_it_driving(rig, values, reason):
 def test_limits_are_live(rig):
     with CameraThread(rig):
         rig.drives()
-        assert rig.set(max_linear_x=0.01, max_linear_y=0.02, max_acceleration=50.0) == ''
+        assert rig.configure(max_linear_x=0.01, max_linear_y=0.02, max_acceleration=50.0) == ''
         since = time.monotonic() + MARGIN_S
         rig.until(lambda: len(rig.new_commands(since)) > 10)
         assert max(abs(x) for _, x, _ in rig.new_commands(since)) <= 0.01
-        assert rig.set(max_linear_x=0.8, max_linear_y=0.8, max_acceleration=2.5) == ''
+        assert rig.configure(max_linear_x=0.8, max_linear_y=0.8, max_acceleration=2.5) == ''
 
 
 def test_parameters_describe_themselves(rig):
@@ -222,10 +229,10 @@ def test_onnx_maps_no_torch_and_a_swap_brings_it(rig):
         rig.drives()
         assert 'onnxruntime' in rig.process.maps()
         assert 'torch' not in rig.process.maps()
-        assert rig.set(backend='torch') == ''
+        assert rig.configure(backend='torch') == ''
         assert 'torch' in rig.process.maps()
         assert rig.say('policy', 'by torch')[2]['library'].startswith('torch 2')
         rig.drives()
-        assert rig.set(backend='onnx') == ''
+        assert rig.configure(backend='onnx') == ''
         rig.say('policy', 'by onnx')
         rig.drives()

@@ -1,0 +1,40 @@
+"""The node on a policy runtime that misbehaves as a file says: the faults that no camera makes."""
+
+import os
+from pathlib import Path
+import sys
+import time
+
+import numpy as np
+
+from vla_nav_node import backends, node
+from vla_nav_node.backends.onnx_backend import OnnxBackend
+from vla_nav_node.errors import BackendError
+
+FAULT = Path(os.environ['FAULT_FILE'])
+
+
+class FaultyBackend(OnnxBackend):
+    """ONNX Runtime, until the fault file says otherwise."""
+
+    def infer(self, image, state):
+        """Run the step, or do what the file says."""
+        fault = FAULT.read_text() if FAULT.exists() else ''
+        action, after = super().infer(image, state)
+        if fault == 'hang':
+            while FAULT.exists():
+                time.sleep(0.01)
+        if fault == 'raise':
+            raise BackendError('the runtime has run out of memory')
+        if fault == 'crash':
+            raise ZeroDivisionError('nobody foresaw this')
+        if fault == 'nan':
+            return np.full_like(action, np.nan), tuple(np.full_like(s, np.nan) for s in after)
+        if fault == 'different':
+            return action + 0.1, after
+        return action, after
+
+
+if __name__ == '__main__':
+    backends.onnx_backend.OnnxBackend = FaultyBackend
+    sys.exit(node.main())

@@ -1,0 +1,89 @@
+"""How the node ends, and that it refuses to start on what it cannot be."""
+
+import os
+import signal
+import time
+
+import pytest
+from rig import CameraThread, NODE, NodeProcess, Rig
+from tiny import write_tiny
+
+
+@pytest.fixture(scope='module')
+def bundle(tmp_path_factory):
+    """Write a tiny policy."""
+    return write_tiny(tmp_path_factory.mktemp('bundles') / 'tiny')
+
+
+@pytest.fixture
+def rig():
+    """Join the graph."""
+    rig = Rig()
+    yield rig
+    rig.close()
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_with_a_last_zero(rig, bundle, number):
+    node = NodeProcess(model=bundle.directory)
+    with CameraThread(rig):
+        rig.drives()
+        sent = time.monotonic()
+        status, said = node.finish(number)
+        ended = time.monotonic()
+    assert status == 0, said
+    assert f'stopped the robot: {signal.Signals(number).name}' in said
+    assert 'Traceback' not in said
+    assert ended - sent < 5.0
+    rig.until(lambda: rig.commands[-1][1:] == (0.0, 0.0), 'the last zero')
+    rig.say('driving', f'the node ends: {signal.Signals(number).name}', since=sent)
+    assert [command[1:] for command in rig.commands[-3:]] == [(0.0, 0.0)] * 3
+
+
+@pytest.mark.parametrize(('parameters', 'reason'), [
+    ({'backend': 'openvino'}, "backend is 'openvino'; expected one of torch, onnx"),
+    ({'control_period_ms': -1.0}, 'control_period_ms'),
+    ({'control_period_ms': 10}, 'to mend it: write 10.0'),
+    ({'max_linear_x': 2.0}, 'max_linear_x'),
+    ({'image_transport': 'theora'}, "image_transport is 'theora'; expected one of raw, "),
+    ({'precision': 'int8'}, 'has no policy.int8.onnx'),
+    ({'model': '/nowhere'}, 'no bundle at /nowhere'),
+    ({'device': 'cuda'}, 'CUDA'),
+], ids=lambda value: '-'.join(value) if isinstance(value, dict) else '')
+def test_a_bad_parameter_is_one_line_and_status_2(bundle, parameters, reason):
+    if 'device' in parameters and os.path.exists('/dev/nvidia0'):
+        pytest.skip('this machine has a GPU')
+    status, said = NodeProcess(**{'model': bundle.directory, **parameters}).wait()
+    assert status == 2, said
+    line, = said.strip().splitlines()
+    assert line.startswith('vla_nav_node: ')
+    assert reason in line
+
+
+def test_an_altered_bundle_is_refused(tmp_path):
+    bundle = write_tiny(tmp_path / 'tiny')
+    path = bundle.file('policy.fp32.onnx')
+    path.write_bytes(path.read_bytes()[:-1] + b'x')
+    status, said = NodeProcess(model=bundle.directory).wait()
+    assert status == 2
+    assert 'policy.fp32.onnx is altered' in said
+    path.unlink()
+    status, said = NodeProcess(model=bundle.directory).wait()
+    assert status == 2
+    assert 'policy.fp32.onnx is missing' in said
+
+
+def test_it_runs_as_it_is_remapped(bundle):
+    node = NodeProcess(command=[*NODE, '--ros-args', '-r', '__ns:=/robot', '-r', '__node:=pilot',
+                                '-r', 'cmd_vel:=/cmd_vel', '-r', 'image:=/image', '--'],
+                       model=bundle.directory)
+    rig = Rig(name='robot/pilot')
+    try:
+        with CameraThread(rig):
+            rig.drives()
+            rig.say('driving', 'driving')
+        assert rig.configure(image_timeout=0.5) == ''
+        assert ('_pilot_camera', '/robot') in rig.node.get_node_names_and_namespaces()
+    finally:
+        rig.close()
+        assert node.finish()[0] == 0
