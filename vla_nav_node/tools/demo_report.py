@@ -81,7 +81,7 @@ def _over_time(axes: Any, record: Record) -> None:
 def _histogram(axes: Any, record: Record) -> None:
     values = [row[0] for row in record.cycles]
     top = max([BUDGETS_MS[-1] * 1.05, *values])
-    axes.hist(values, bins=np.linspace(0.0, top, 100), log=True)
+    axes.hist(values, bins=np.linspace(0.0, top, 100), log=bool(values))
     for budget, colour in zip(BUDGETS_MS, BUDGET_COLOURS):
         axes.axvline(budget, color=colour)
     cycle = record.stages().get('cycle')
