@@ -1,5 +1,6 @@
 """The demo: its record, its pictures, and the whole of it on a real ROS graph."""
 
+import io
 import json
 import os
 from pathlib import Path
@@ -64,7 +65,7 @@ def test_summary_is_for_machines(record):
 
 @pytest.mark.parametrize('roomy', [True, False])
 def test_view_shows_the_drive_and_the_budgets(record, roomy):
-    console = Console(width=140 if roomy else 80, record=True, file=open(os.devnull, 'w'))
+    console = Console(width=140 if roomy else 80, record=True, file=io.StringIO())
     console.print(demo_view.picture(record, '42', roomy=roomy))
     text = console.export_text()
     assert '1/2 reached' in text and '2/2 contact' in text
@@ -75,7 +76,7 @@ def test_view_shows_the_drive_and_the_budgets(record, roomy):
 
 
 def test_view_before_anything_came():
-    console = Console(width=140, record=True, file=open(os.devnull, 'w'))
+    console = Console(width=140, record=True, file=io.StringIO())
     console.print(demo_view.picture(Record(5), '42', 'waiting for sim_robot'))
     assert 'waiting for sim_robot' in console.export_text()
     assert demo_view.line(Record(5)) == 'starting'
@@ -109,7 +110,7 @@ def test_a_process_that_dies_is_reported_with_its_last_lines(tmp_path):
     with Processes(dict(os.environ)) as processes:
         processes.start('no_such_module_of_ours', [], tmp_path / 'log')
         with pytest.raises(VlaNavError, match='(?s)status 1.*No module named no_such_module'):
-            wait_until(lambda: processes.check(), 10.0)
+            wait_until(processes.check, 10.0)
 
 
 def test_no_process_is_left_even_if_it_will_not_listen(tmp_path, monkeypatch):
@@ -118,11 +119,10 @@ def test_no_process_is_left_even_if_it_will_not_listen(tmp_path, monkeypatch):
         'import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nprint("deaf")\n'
         'time.sleep(100)\n')
     environment = {**os.environ, 'PYTHONPATH': str(tmp_path)}
-    with pytest.raises(ZeroDivisionError):
-        with Processes(environment) as processes:
-            processes.start('deaf', [str(tmp_path)], tmp_path / 'log')
-            wait_until(lambda: 'deaf' in (tmp_path / 'log').read_text(), 10.0)
-            raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError), Processes(environment) as processes:
+        processes.start('deaf', [str(tmp_path)], tmp_path / 'log')
+        wait_until(lambda: 'deaf' in (tmp_path / 'log').read_text(), 10.0)
+        raise ZeroDivisionError
     assert not running_with(str(tmp_path))
 
 

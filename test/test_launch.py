@@ -76,7 +76,8 @@ class Launched:
 
 def ros2(*arguments: str, seconds: float = 30.0) -> str:
     """Give what the command prints, errors too."""
-    done = subprocess.run(['ros2', *arguments], capture_output=True, text=True, timeout=seconds)
+    done = subprocess.run(['ros2', *arguments], capture_output=True, text=True, timeout=seconds,
+                          check=False)
     return done.stdout + done.stderr
 
 

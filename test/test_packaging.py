@@ -1,4 +1,4 @@
-"""What colcon, pip and rosdep read: is it there, and does it agree with itself?"""
+"""What colcon, pip and rosdep read has to be there, and to agree with itself."""
 
 import configparser
 from pathlib import Path

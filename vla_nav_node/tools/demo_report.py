@@ -24,7 +24,8 @@ def draw(record: Record, path: Path) -> Path:
     rows = math.ceil(len(record.episodes) / columns) or 1
     figure = Figure(figsize=(3.6 * columns, 3.0 * rows + 3.6), layout='constrained')
     FigureCanvasAgg(figure)
-    above, below = figure.subfigures(2, 1, height_ratios=[3.0 * rows, 3.6])
+    parts: Any = figure.subfigures(2, 1, height_ratios=[3.0 * rows, 3.6])
+    above, below = parts
     axes = above.subplots(rows, columns, squeeze=False).flat
     for place, episode in zip(axes, record.episodes):
         _arena(place, episode)

@@ -87,8 +87,8 @@ def picture(record: Record, domain: str, note: str = '', roomy: bool = True) -> 
 def _robot(record: Record, note: str, count: int, with_map: bool) -> Group:
     """List the last `count` episodes, with what the robot is about."""
     rows: List[Text] = [
-        Text(f'{episode.number}/{record.wanted} {episode}', no_wrap=True,
-             style=OUTCOME_STYLE.get(episode.outcome, BAD)) for episode in record.episodes[-count:]]
+        Text(f'{one.number}/{record.wanted} {one}', no_wrap=True,
+             style=OUTCOME_STYLE.get(one.outcome, BAD)) for one in record.episodes[-count:]]
     if note or not rows:
         rows.append(Text(note or 'starting', style='yellow'))
     if record.episodes:
