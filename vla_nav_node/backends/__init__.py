@@ -1,14 +1,14 @@
 """The runtimes that run a policy, each imported only when it is asked for."""
 
 from importlib import import_module, util
-from typing import Callable, Dict, Optional
+from typing import Callable, Dict, Optional, Tuple
 
 from ..bundle import Bundle
 from ..errors import BackendError
 from ..interfaces import Backend
 
 # name -> (module in this package, its class, the Python package it needs)
-BACKENDS: Dict[str, tuple] = {
+BACKENDS: Dict[str, Tuple[str, str, str]] = {
     'torch': ('torch_backend', 'TorchBackend', 'torch'),
     'onnx': ('onnx_backend', 'OnnxBackend', 'onnxruntime'),
 }
@@ -50,3 +50,14 @@ def check_request(name: str, precision: str, device: str) -> None:
 def is_installed(name: str) -> bool:
     """Tell whether the package that a backend needs is there, without importing it."""
     return util.find_spec(BACKENDS[name][2]) is not None
+
+
+def prepare() -> None:
+    """
+    Import, before driving starts, what would hold up a driving thread if imported later.
+
+    That is onnxruntime, small and quick; not torch, which stays out of a process that drives
+    without it, and which gentle_import can import beside.
+    """
+    if is_installed('onnx'):
+        import_module(BACKENDS['onnx'][2])

@@ -2,14 +2,13 @@
 Import a large framework while another thread goes on driving.
 
 `import torch` holds the interpreter's lock for long stretches, and a thread that has to publish a
-command every 20 ms waits for it. Measured with a thread that sleeps 5 ms over and over, its
-largest lateness on two cores, Python 3.11, torch 2.13 (test_backends.py repeats it as a ratio):
+command every 20 ms waits for it. Largest lateness of a thread that sleeps a few ms over and over,
+two cores, Python 3.11, torch 2.13 (`python test/gaps.py plain` or `gentle` measures it):
 
-    import torch, files in the page cache            200 to 600 ms
-    + shared libraries opened beforehand, unlocked    37 to 40 ms
-    + no full garbage collection                      11 to 19 ms
-    + short turns and preloaded standard modules      10 to 13 ms
-    + young collections with a Python callback         3 to 7 ms
+    import torch, its files in the page cache         200 to 600 ms
+    + shared libraries opened beforehand, unlocked     37 to 40 ms
+    + no full garbage collection                       11 to 19 ms
+    + short turns, young collections with a callback    3 to 12 ms
 
 What holds the lock, and what is done about each:
 - dlopen of 450 MB. A foreign function call gives the lock up, so the libraries are opened through
@@ -19,7 +18,13 @@ What holds the lock, and what is done about each:
 - `initModule` of torch._C, one C function of 10 to 15 ms that makes thousands of objects. Up to
   Python 3.11 a young collection can start in the middle of it and calls `gc.callbacks`: being
   Python, our callback is a place where the lock can change hands. From 3.12 on collections wait
-  for the C function to return, and this one stretch remains: see `quiet`.
+  for the C function to return, and this stretch remains whole.
+- The first look-up of an operator, when torch.fx.node is imported: 7 to 11 ms, undivided.
+- onnxruntime's module start: 15 to 22 ms, undivided. It is better imported before driving starts.
+For the undivided ones there is `quiet`.
+
+Opening a backend of 3.3 MB after that (ONNX Runtime's session, torch's layers and weights), its
+first steps and its closing keep the lock for 0.1 to 2 ms at a time.
 """
 
 import ctypes
@@ -33,7 +38,7 @@ from pathlib import Path
 import sys
 import threading
 from types import ModuleType
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 TURN_S = 0.0005  # how long a thread may keep the lock that another one wants; 5 ms is usual
 YOUNG = 100  # new objects between two young collections; 700 is usual
@@ -41,8 +46,9 @@ NEVER = 10 ** 9
 # Libraries to open beforehand, each with what its own package asks of the loader.
 LIBRARIES: Dict[str, Dict[str, int]] = {
     'torch': {'lib/libtorch_global_deps.so': os.RTLD_GLOBAL, 'lib/libtorch_python.so': 0}}
-# The module within a package whose start is one long C function.
-LONG_CALLS = {'torch': 'torch._C', 'onnxruntime': 'onnxruntime.capi.onnxruntime_pybind11_state'}
+# The modules of a package whose start has a long C function in it.
+LONG_STARTS = {'torch': ('torch._C', 'torch.fx.node'),
+               'onnxruntime': ('onnxruntime.capi.onnxruntime_pybind11_state',)}
 
 _one_at_a_time = threading.Lock()
 
@@ -51,13 +57,13 @@ def import_gently(name: str, quiet: Optional[Callable[[], None]] = None) -> Modu
     """
     Import `name` with the interpreter's lock given up as often as can be.
 
-    `quiet` is called right before the one stretch that cannot be divided; it may wait for a good
+    `quiet` is called right before each stretch that cannot be divided; it may wait for a good
     moment, such as the one after a command has been published.
     """
     with _one_at_a_time:
         if name in sys.modules:
             return importlib.import_module(name)
-        with _short_turns(), _young_collections(), _before(LONG_CALLS.get(name), quiet):
+        with _short_turns(), _young_collections(), _before(LONG_STARTS.get(name, ()), quiet):
             for path, flags in _libraries(name).items():
                 _open_unlocked(path, flags)
             return importlib.import_module(name)
@@ -80,7 +86,7 @@ def _open_unlocked(path: Path, flags: int) -> None:
     A library that does not open is left to the import, which tells why.
     """
     with open(path, 'rb') as file:  # from a cold disk, in large reads instead of page by page
-        block = bytearray(1 << 22)
+        block = bytearray(1 << 20)
         while file.readinto(block):
             pass
     dlopen = ctypes.CDLL(None).dlopen
@@ -116,19 +122,19 @@ def _breathe(phase: str, info: Dict[str, int]) -> None:
 
 
 class _Announce(MetaPathFinder):
-    """Find nothing, but tell before one module is looked for."""
+    """Find nothing, but tell before some modules are looked for."""
 
-    def __init__(self, module: str, quiet: Callable[[], None]) -> None:
-        self._module, self._quiet = module, quiet
+    def __init__(self, modules: Tuple[str, ...], quiet: Callable[[], None]) -> None:
+        self._modules, self._quiet = modules, quiet
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> None:
-        if fullname == self._module:
+        if fullname in self._modules:
             self._quiet()
 
 
 @contextmanager
-def _before(module: Optional[str], quiet: Optional[Callable[[], None]]) -> Iterator[None]:
-    finders: List[Any] = [_Announce(module, quiet)] if module and quiet else []
+def _before(modules: Tuple[str, ...], quiet: Optional[Callable[[], None]]) -> Iterator[None]:
+    finders: List[Any] = [_Announce(modules, quiet)] if quiet else []
     sys.meta_path[:0] = finders
     try:
         yield

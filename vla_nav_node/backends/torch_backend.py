@@ -13,8 +13,8 @@ from ..errors import BackendError
 from ..interfaces import BackendInfo, State
 
 WEIGHTS = 'policy.safetensors'
-# Of the whole process, as torch has it. A network of 3.3 MB on two busy cores, p50 / p99 in ms: one
-# thread 1.0 / 6, two threads 1.2 / 128, because each layer waits for both to get a core.
+# Of the whole process, as torch has it. A network of 3.3 MB on two busy cores, p50 / p99 in ms:
+# one thread 1.0 / 6, two 1.2 / 128, because each layer waits until both have a core.
 MOST_THREADS = 1
 
 

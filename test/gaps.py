@@ -1,0 +1,37 @@
+"""Measure how long a thread that must not wait has to wait while another one works."""
+
+import sys
+import threading
+import time
+from typing import Any, Callable, List, Tuple
+
+TICK_S = 0.002
+
+
+def largest_gap(work: Callable[[], Any]) -> Tuple[float, Any]:
+    """Run `work` in a thread; give the largest lateness of a ticking one in ms, and its result."""
+    result: List[Any] = []
+    worker = threading.Thread(target=lambda: result.append(work()))
+    worker.start()
+    worst, last = 0.0, time.perf_counter()
+    while worker.is_alive():
+        time.sleep(TICK_S)
+        now = time.perf_counter()
+        worst, last = max(worst, now - last - TICK_S), now
+    return 1e3 * worst, result[0]
+
+
+def import_plainly() -> None:
+    """Import torch as everybody does."""
+    import torch  # noqa: F401
+
+
+def import_with_care() -> None:
+    """Import torch as a node that is driving does."""
+    from vla_nav_node.backends.gentle_import import import_gently
+    import_gently('torch')
+
+
+if __name__ == '__main__':
+    import numpy  # noqa: F401
+    print(largest_gap({'plain': import_plainly, 'gentle': import_with_care}[sys.argv[1]])[0])
