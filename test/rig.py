@@ -164,8 +164,10 @@ class Rig:
 
     def send(self, picture, **changes):
         """Publish a picture (uint8 [H, W, 3]); `stamp_ns` and fields of Image may be changed."""
-        self.images.publish(image_message(
-            picture, changes.pop('stamp_ns', None) or self.now_ns(), **changes))
+        to_message = changes.pop('to_message', image_message)
+        stamp_ns = changes.pop('stamp_ns', None)
+        self.images.publish(to_message(
+            picture, self.now_ns() if stamp_ns is None else stamp_ns, **changes))
 
     def new_commands(self, since):
         """Give the commands after a moment."""
@@ -212,7 +214,7 @@ class CameraThread:
     """A camera that sends 50 pictures a second, until it is told otherwise."""
 
     def __init__(self, rig, rate=50.0, make=picture, **changes):
-        """Send `make(number)` with `changes` to the message; a change may be a function."""
+        """Send `make(number)` with `changes` as Rig.send takes them; `stamp_ns` is a function."""
         self.rig, self.rate, self.make, self.changes = rig, rate, make, changes
         self.stopped_at = 0.0
         self._ending = Event()
@@ -232,7 +234,8 @@ class CameraThread:
     def _run(self):
         number, due = 0, time.monotonic()
         while not self._ending.wait(max(due - time.monotonic(), 0.0)):
-            self.rig.send(self.make(number), **{
-                name: value(self.rig) if callable(value) else value
-                for name, value in self.changes.items()})
+            changes = dict(self.changes)
+            if 'stamp_ns' in changes:
+                changes['stamp_ns'] = changes['stamp_ns'](self.rig)
+            self.rig.send(self.make(number), **changes)
             number, due = number + 1, due + 1.0 / self.rate

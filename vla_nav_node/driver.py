@@ -17,7 +17,7 @@ from .wheels import Wheels
 
 IDLE_S = 0.1  # how often the thread looks whether it has to end while no frames come
 POLL_S = 0.001
-REQUEST_TIMEOUT_S = 5.0  # far more than a cycle; who waits longer waits for a hang
+REQUEST_TIMEOUT_S = 2.0  # far more than a cycle; who waits longer waits for a hang
 
 
 class Outcome(NamedTuple):

@@ -1,0 +1,144 @@
+"""Images from another process: that they arrive, and what is said when they do not."""
+
+from pathlib import Path
+import subprocess
+import sys
+
+import cv2
+from geometry_msgs.msg import TwistStamped
+import pytest
+from rclpy.qos import QoSProfile
+from rig import CameraThread, environment, NodeProcess, Rig
+from sensor_msgs.msg import CompressedImage, Image
+from tiny import write_tiny
+
+from vla_nav_node import transport
+from vla_nav_node.health import ERROR, OK, WARN
+
+CAMERA = [sys.executable, str(Path(__file__).with_name('camera_process.py'))]
+FRAMES = 1000
+
+
+@pytest.fixture(scope='module')
+def bundle(tmp_path_factory):
+    """Write a tiny policy."""
+    return write_tiny(tmp_path_factory.mktemp('bundles') / 'tiny')
+
+
+class Scene:
+    """A node, and an operator who reads its diagnostics."""
+
+    def __init__(self, bundle, env, **parameters):
+        """Start the node."""
+        self.env = env
+        self.node = NodeProcess(model=bundle.directory, env=env, **parameters)
+        self.rig = Rig()
+
+    def film(self, *arguments):
+        """Let a camera process do its work."""
+        subprocess.run([*CAMERA, *map(str, arguments)], env=self.env, check=True, timeout=90)
+
+    def close(self):
+        """End it all."""
+        self.rig.close()
+        status, said = self.node.finish()
+        assert status == 0, said
+
+
+def bare_environment():
+    """Give an environment without any Fast DDS profile."""
+    env = environment()
+    for name in transport.VARIABLES:
+        env.pop(name, None)
+    return env
+
+
+@pytest.fixture
+def scene(bundle, request):
+    """Start a node with the profile, or in the environment and with the parameters asked for."""
+    wanted = getattr(request, 'param', {})
+    env = wanted.get('env', transport.environment(bare_environment()))
+    scene = Scene(bundle, env, **wanted.get('parameters', {}))
+    yield scene
+    scene.close()
+
+
+def counts(scene):
+    """Give received, replaced and lost, as diagnostics have them."""
+    values = scene.rig.say('camera', '')[2]
+    return [int(values[key]) for key in
+            ('received', 'replaced by a newer one', 'lost in transport')]
+
+
+@pytest.mark.parametrize('kind', ['best effort', 'reliable'])
+def test_with_the_profile_every_image_arrives(scene, kind):
+    frames = FRAMES if kind == 'best effort' else FRAMES // 10
+    scene.film(frames, 50, 480, 640, *(['reliable'] if kind == 'reliable' else []))
+    received, replaced, lost = counts(scene)
+    cycles = scene.rig.say('latency', '')[2]['misses since start'].split()[-1]
+    print(f'\n{kind}: {frames} images of 640x480 at 50 Hz: {received} received, {replaced} '
+          f'replaced by a newer one, {cycles} processed, {lost} lost')
+    assert lost == 0
+    assert received >= 0.99 * frames
+    assert int(cycles) + replaced >= 0.99 * frames
+
+
+@pytest.mark.parametrize('scene', [{'env': bare_environment()}], indirect=True)
+def test_without_the_profile_losses_are_counted_and_the_cure_is_named(scene):
+    scene.film(150, 50, 480, 640)
+    received, _, lost = counts(scene)
+    print(f'\nwithout the profile: {received} of 150 received, {lost} counted as lost')
+    if received > 140:
+        pytest.skip(f'{received} of 150 images arrive on this machine without the profile')
+    # What was sent before the first or after the last that arrived cannot be counted.
+    assert lost >= 0.5 * (150 - received)
+    warned = [entry['camera'] for _, entry in scene.rig.diagnostics
+              if 'lost' in entry['camera'][1]]
+    assert any(level in (WARN, ERROR) and 'FASTRTPS_DEFAULT_PROFILES_FILE=' in message
+               and 'fastdds.xml' in message for level, message, _ in warned)
+
+
+def test_the_subscription_becomes_what_the_publishers_offer(scene):
+    rig = scene.rig
+    with CameraThread(rig):
+        rig.drives()
+        assert rig.say('camera', 'images/s')[2]['subscribed'] == 'best effort'
+    rig.node.destroy_publisher(rig.images)
+    rig.images = rig.node.create_publisher(Image, 'image', QoSProfile(depth=5))
+    with CameraThread(rig):
+        rig.drives()
+        rig.until(lambda: rig.diagnostics[-1][1]['camera'][2]['subscribed'] == 'reliable',
+                  'a reliable subscription')
+        rig.drives()
+
+
+@pytest.mark.parametrize('scene', [{'parameters': {'image_qos': 'reliable'}}], indirect=True)
+def test_a_qos_that_cannot_match_is_named(scene):
+    with CameraThread(scene.rig):
+        level, message, _ = scene.rig.say(
+            'camera', '1 publisher, best effort, but image_qos asks for reliable')
+    assert level == ERROR
+    assert 'set image_qos to auto' in message
+
+
+@pytest.mark.parametrize('scene', [
+    {'parameters': {'image_transport': 'compressed', 'enable_stamped_cmd_vel': True}}],
+    indirect=True)
+def test_compressed_images_and_stamped_commands(scene):
+    rig = scene.rig
+    rig.close()
+    scene.rig = rig = Rig(twist=TwistStamped)
+    rig.images = rig.node.create_publisher(CompressedImage, 'image/compressed', 5)
+    with CameraThread(rig, to_message=compressed):
+        rig.drives()
+        level, message, values = rig.say('camera', 'images/s')
+    assert (level, values['topic']) == (OK, '/image/compressed')
+    assert 'jpeg' in message
+
+
+def compressed(rgb, stamp_ns):
+    """Give a jpeg."""
+    msg = CompressedImage(format='jpeg')
+    msg.data = cv2.imencode('.jpg', rgb)[1].tobytes()
+    msg.header.stamp.sec, msg.header.stamp.nanosec = divmod(stamp_ns, 10 ** 9)
+    return msg
