@@ -1,0 +1,74 @@
+"""The table of parameters and its checks."""
+
+from dataclasses import fields, replace
+import math
+
+import pytest
+
+from vla_nav_node.errors import SettingError
+from vla_nav_node.settings import changed, parameters, Settings, settings_of
+
+TABLE = parameters({'linear_x': 0.8, 'linear_y': 0.6}, ('torch', 'onnx'))
+
+
+def row(name):
+    """Give a parameter of the table."""
+    return next(row for row in TABLE if row.name == name)
+
+
+def test_table_and_settings_have_the_same_names():
+    assert [entry.name for entry in TABLE] == [field.name for field in fields(Settings)]
+
+
+def test_defaults_are_those_of_the_documentation():
+    settings = settings_of(TABLE, {})
+    assert settings == Settings(
+        model='', backend='onnx', precision='fp32', device='auto', control_period_ms=20.0,
+        image_timeout=0.2, frozen_timeout=1.0, state_reset_gap=1.0, max_linear_x=0.8,
+        max_linear_y=0.6, max_acceleration=2.5, enable_stamped_cmd_vel=False,
+        image_transport='raw', image_qos='auto')
+    assert settings.period_s == pytest.approx(0.02)
+    assert settings.runtime == ('onnx', 'fp32', 'auto')
+
+
+@pytest.mark.parametrize('entry', TABLE, ids=lambda entry: entry.name)
+def test_every_default_is_allowed_and_described(entry):
+    assert entry.check(entry.default) == entry.default
+    assert entry.description.endswith('.')
+
+
+@pytest.mark.parametrize(('name', 'value', 'message'), [
+    ('backend', 'openvino', "backend is 'openvino'; expected one of torch, onnx"),
+    ('backend', 3, 'backend is the integer 3; expected one of torch, onnx'),
+    ('image_timeout', 0.0, 'image_timeout is 0.0; expected a double from 0.01 to 10 s'),
+    ('image_timeout', math.nan, 'image_timeout is nan; expected a double from 0.01 to 10 s'),
+    ('image_timeout', math.inf, 'image_timeout is inf; expected a double from 0.01 to 10 s'),
+    ('image_timeout', 1, 'image_timeout is the integer 1; expected a double from 0.01 to 10 s; '
+                         'to mend it: write 1.0'),
+    ('image_timeout', True, 'image_timeout is the boolean True; expected a double from 0.01 to '
+                            '10 s'),
+    ('image_timeout', None, 'image_timeout is the NoneType None; expected a double from 0.01 to '
+                            '10 s'),
+    ('max_linear_y', 0.7, 'max_linear_y is 0.7; expected a double from 0 to 0.6 m/s'),
+    ('max_linear_x', -0.1, 'max_linear_x is -0.1; expected a double from 0 to 0.8 m/s'),
+    ('enable_stamped_cmd_vel', 1, 'enable_stamped_cmd_vel is the integer 1; expected a boolean'),
+])
+def test_a_bad_value_is_refused_with_what_is_allowed(name, value, message):
+    with pytest.raises(SettingError) as refused:
+        row(name).check(value)
+    assert str(refused.value) == message
+
+
+def test_changes_are_all_checked_before_any_is_taken():
+    settings = settings_of(TABLE, {})
+    assert changed(settings, TABLE, {'image_timeout': 0.5, 'use_sim_time': True}) == replace(
+        settings, image_timeout=0.5)
+    with pytest.raises(SettingError, match='backend'):
+        changed(settings, TABLE, {'image_timeout': 0.5, 'backend': 'none'})
+
+
+def test_what_is_not_live_stays():
+    settings = settings_of(TABLE, {})
+    assert changed(settings, TABLE, {'image_qos': 'auto'}) == settings
+    with pytest.raises(SettingError, match='image_qos cannot change while the node runs'):
+        changed(settings, TABLE, {'image_qos': 'reliable'})
