@@ -2,8 +2,10 @@
 
 from dataclasses import fields, replace
 import math
+from pathlib import Path
 
 import pytest
+import yaml
 
 from vla_nav_node.errors import SettingError
 from vla_nav_node.settings import changed, parameters, Settings, settings_of
@@ -72,3 +74,11 @@ def test_what_is_not_live_stays():
     assert changed(settings, TABLE, {'image_qos': 'auto'}) == settings
     with pytest.raises(SettingError, match='image_qos cannot change while the node runs'):
         changed(settings, TABLE, {'image_qos': 'reliable'})
+
+
+def test_the_parameter_file_has_every_default():
+    path = Path(__file__).parents[1] / 'config' / 'vla_nav_node.yaml'
+    values = yaml.safe_load(path.read_text(encoding='utf-8'))['/**']['ros__parameters']
+    limits = {'max_linear_x', 'max_linear_y'}  # the bundle's, there as comments
+    assert values == {row.name: row.default for row in TABLE if row.name not in limits}
+    assert all(f'# {name}: ' in path.read_text(encoding='utf-8') for name in limits)
