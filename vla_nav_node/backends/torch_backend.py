@@ -44,7 +44,7 @@ class TorchBackend:
             with self._torch.inference_mode():
                 results = self._network.step(*map(self._load, self._buffers, (image, *state)))
                 # To the host and into arrays of their own; waits for the device.
-                action, *after = (np.array(result.float().cpu()) for result in results)
+                action, *after = (result.float().cpu().numpy().copy() for result in results)
         except RuntimeError as error:
             raise BackendError(f'torch failed: {first_line(error)}') from error
         return action, tuple(after)
@@ -109,8 +109,15 @@ def cuda_problem(torch: Any) -> Optional[BackendError]:
 
 
 def _network(bundle: Bundle, weights: Path, precision: str) -> Any:
+    from safetensors import SafetensorError
+
     from ..network import load_network
-    network = load_network(weights, bundle.architecture, bundle.mean, bundle.std)
+    try:
+        network = load_network(weights, bundle.architecture, bundle.mean, bundle.std)
+    except (SafetensorError, RuntimeError, TypeError, ValueError) as error:
+        raise BackendError(f'torch cannot build {bundle.name}: {first_line(error)}',
+                           "layers of torch.nn with torch.nn's arguments, and their weights",
+                           'export the bundle again') from error
     return as_half(network) if precision == 'fp16' else network
 
 
