@@ -1,6 +1,7 @@
 """What colcon, pip and rosdep read has to be there, and to agree with itself."""
 
 import configparser
+import json
 from pathlib import Path
 import re
 import subprocess
@@ -10,6 +11,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 from vla_nav_node import transport
 from vla_nav_node.errors import VlaNavError
+from vla_nav_node.latency import FIELDS
 
 ROOT = Path(__file__).parents[1]
 
@@ -68,6 +70,17 @@ def test_changelog_is_one_that_catkin_reads():
     assert set(lines[0]) == set(lines[2]) == {'^'}
     heading = lines.index('Forthcoming')
     assert set(lines[heading + 1]) == {'-'}
+
+
+def test_rqt_perspective_plots_what_the_node_publishes():
+    perspective = json.loads((ROOT / 'config' / 'vla_nav_node.perspective').read_text())
+    manager = perspective['groups']['pluginmanager']
+    assert 'rqt_runtime_monitor/RuntimeMonitor' in manager['keys']['running-plugins']['repr']
+    plotted = []
+    for plugin in manager['groups'].values():
+        topics = plugin['groups']['plugin']['keys']['topics']['repr']
+        plotted += re.findall(r'/vla_nav_node/latency/data\[(\d)\]', topics)
+    assert [FIELDS[int(index)] for index in plotted] == ['cycle', 'infer', 'publish', 'age']
 
 
 def test_the_profile_that_is_found_is_the_one_that_ships():
