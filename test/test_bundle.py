@@ -8,6 +8,7 @@ import shutil
 from hypothesis import given, settings, strategies as st
 import numpy as np
 import pytest
+import tiny
 from vla_nav_node import bundle as bundles
 from vla_nav_node.atomic import _exchange_in_steps
 from vla_nav_node.bundle import load_bundle, parse_manifest, write_bundle
@@ -15,8 +16,6 @@ from vla_nav_node.errors import BundleError
 from vla_nav_node.manifest import CHECKS
 from vla_nav_node.preprocess import InputSpec
 import yaml
-
-import tiny
 
 FILES = {'policy.safetensors': {'sha256': 'a' * 64, 'bytes': 7}}
 

@@ -38,10 +38,11 @@ def imports_of(module, top_level=False):
 
 
 def _from(module, node):
-    if not node.level:
+    parts = node.module.split('.') if node.module else []
+    if not node.level and parts[0] != PACKAGE.name:
         return [f'{node.module}.{alias.name}' for alias in node.names]
-    place = module.split('.')[:-node.level] if module != '__init__' else []
-    base = '.'.join([*place, *([node.module] if node.module else [])])
+    place = module.split('.')[:-node.level] if node.level else []
+    base = '.'.join(place + (parts if node.level else parts[1:]))
     names = [f'{base}.{alias.name}'.strip('.') for alias in node.names]
     return [f'.{name if name in SOURCES else base}' for name in names]
 
@@ -49,8 +50,9 @@ def _from(module, node):
 def ours(module, top_level=False):
     """Give the modules of the package that a module imports."""
     for name in imports_of(module, top_level):
-        if name.startswith(('.', 'vla_nav_node.')):
-            found = name.replace('vla_nav_node', '', 1).lstrip('.')
+        if name.startswith(('.', f'{PACKAGE.name}.')):
+            found = name[len(PACKAGE.name):] if name[0] != '.' else name
+            found = found.lstrip('.')
             if found in SOURCES or f'{found}.__init__' in SOURCES:
                 yield found if found in SOURCES else f'{found}.__init__'
 

@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
+import tiny
 from vla_nav_node.backends import open_backend
 from vla_nav_node.errors import BackendError
 from vla_nav_node.policy import Policy
-
-import tiny
 
 
 @pytest.fixture(name='policy')

@@ -43,7 +43,7 @@ class Bundle:
         return dict(self.manifest['architecture'])
 
     @property
-    def input(self) -> InputSpec:
+    def input(self) -> InputSpec:  # noqa: A003, RUF100
         """Give the picture that the policy wants."""
         spec = self.manifest['input']
         return InputSpec(spec['height'], spec['width'], spec['fit'], spec['resize'])

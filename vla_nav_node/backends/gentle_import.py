@@ -27,12 +27,12 @@ Opening a backend of 3.3 MB after that (ONNX Runtime's session, torch's layers a
 first steps and its closing keep the lock for 0.1 to 2 ms at a time.
 """
 
-import ctypes
 from contextlib import contextmanager
+import ctypes
 import gc
 import importlib
-import importlib.util
 from importlib.abc import MetaPathFinder
+import importlib.util
 import os
 from pathlib import Path
 import sys
