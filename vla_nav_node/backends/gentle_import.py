@@ -9,6 +9,9 @@ two cores, Python 3.11, torch 2.13 (`python test/gaps.py plain` or `gentle` meas
     + shared libraries opened beforehand, unlocked     37 to 40 ms
     + no full garbage collection                       11 to 19 ms
     + short turns, young collections with a callback    3 to 12 ms
+    libraries dropped from the page cache before       17 to 18 ms (plain: 430 to 440)
+
+Each is the machine's own lateness included: with more to run than cores, 10 ms of it and more.
 
 What holds the lock, and what is done about each:
 - dlopen of 450 MB. A foreign function call gives the lock up, so the libraries are opened through
