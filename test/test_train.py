@@ -15,7 +15,7 @@ from vla_nav_node.sim.learn import Batch, Learner  # noqa: E402
 from vla_nav_node.sim.teach import draw_conditions, hints, RAY_LENGTH, RAYS  # noqa: E402
 from vla_nav_node.sim.train import architecture, MEAN, Plan, STD, Training  # noqa: E402
 
-PLAN = Plan(seed=7, rounds=2, first_episodes=2, episodes=1, steps=2, last_steps=2)
+PLAN = Plan(seed=7, rounds=2, first_episodes=2, episodes=1, first_steps=2, last_steps=2)
 
 
 def test_an_interrupted_training_goes_on_to_a_bundle(tmp_path):

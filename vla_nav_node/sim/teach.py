@@ -20,6 +20,7 @@ RAY_LENGTH, RAY_STEP = 1.5, 0.05  # m
 HINTS = 2 + RAYS
 
 RATES = (12.0, 55.0)  # Hz: training covers 15 to 50 with a margin
+TIME_LIMIT = 12.0  # s; the expert needs less than 8, and a policy that stalls teaches little
 LINGER = 0.7  # s at the cup, so that standing still there is learnt too
 
 
@@ -114,7 +115,8 @@ def draw_conditions(seed: int) -> Conditions:
     rng = _rng(seed, 6)
     rate = math.exp(rng.uniform(*map(math.log, RATES)))
     loss = rng.uniform(0, 0.35) if rng.random() < 0.5 else 0.0
-    return Conditions(rate, loss, rng.uniform(0, 0.15), rng.uniform(0, 0.04), linger=LINGER)
+    return Conditions(rate, loss, rng.uniform(0, 0.15), rng.uniform(0, 0.04),
+                      TIME_LIMIT, LINGER)
 
 
 def _rng(seed: int, stream: int) -> np.random.Generator:

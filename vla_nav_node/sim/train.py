@@ -51,8 +51,15 @@ class Plan:
     rounds: int = 8  # the first is cloning
     first_episodes: int = 240
     episodes: int = 120  # in each later round
-    steps: int = 350  # of the optimiser, in each round
-    last_steps: int = 700  # in the last round
+    first_steps: int = 350  # of the optimiser, in the first round
+    steps: int = 200  # in each round between
+    last_steps: int = 500  # in the last round
+
+    def steps_of(self, number: int) -> int:
+        """Give the optimiser's steps of a round, which count from 0."""
+        if number == self.rounds - 1:
+            return self.last_steps
+        return self.steps if number else self.first_steps
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,6 +72,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--first-episodes', type=int, default=default.first_episodes)
     parser.add_argument('--episodes', type=int, default=default.episodes,
                         help='in each round after the first (%(default)s)')
+    parser.add_argument('--first-steps', type=int, default=default.first_steps,
+                        help='of the optimiser, in the first round (%(default)s)')
     parser.add_argument('--steps', type=int, default=default.steps)
     parser.add_argument('--last-steps', type=int, default=default.last_steps)
     parser.add_argument('--workers', type=int, default=os.cpu_count() or 1)
@@ -73,8 +82,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, or go on with the training that is in `--out`."""
-    plan = Plan(args.seed, args.rounds, args.first_episodes, args.episodes, args.steps,
-                args.last_steps)
+    plan = Plan(args.seed, args.rounds, args.first_episodes, args.episodes,
+                args.first_steps, args.steps, args.last_steps)
     training = Training(plan, args.out, args.workers, _device(args.device))
     training.run()
     print(f'trained: {training.bundle}')
@@ -94,7 +103,7 @@ class Training:
         self.lessons, self.bundle = folder / 'lessons', folder / 'bundle'
         self.lessons.mkdir(parents=True, exist_ok=True)
         _keep_plan(folder / 'plan.json', plan)
-        steps = plan.steps * (plan.rounds - 1) + plan.last_steps
+        steps = sum(map(plan.steps_of, range(plan.rounds)))
         network = PolicyNetwork(architecture(), MEAN, STD)
         self.learner = Learner(network, device, steps)
         self.round, self.seeds, self.log = 0, [], []  # type: int, List[int], List[dict]
@@ -135,8 +144,7 @@ class Training:
 
     def _learn(self) -> Dict[str, float]:
         from .learn import load_batch
-        last = self.round == self.plan.rounds - 1
-        steps = self.plan.last_steps if last else self.plan.steps
+        steps = self.plan.steps_of(self.round)
         rng = np.random.default_rng([self.plan.seed, self.round])
         order = _shuffled(self.seeds, rng)
         errors = []
