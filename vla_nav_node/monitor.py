@@ -37,12 +37,17 @@ class Monitor:
         driver.wheels.on_stop = self._stopped.set
 
     def run(self, stopping: Event) -> None:
-        """Report until `stopping`; in a thread that nothing else can hold up."""
+        """Report until `stopping`, and a last time; in a thread that nothing else can hold up."""
         while not stopping.is_set():
             self._publish(self.statuses())
             stopping.wait(SOONEST_S)
             self._stopped.wait(REPORT_S - SOONEST_S)
             self._stopped.clear()
+        self._publish(self.statuses())
+
+    def wake(self) -> None:
+        """Report now, or as soon as that is not too often."""
+        self._stopped.set()
 
     def statuses(self) -> List[Status]:
         """Give the four statuses."""

@@ -1,6 +1,7 @@
 """The ROS 2 node: wires parameters, topics, services and threads to the cycle."""
 
 from array import array
+import gc
 import os
 import signal
 import sys
@@ -25,7 +26,7 @@ from .bundle import Bundle, load_bundle
 from .camera import Camera
 from .cycle import Cycle
 from .driver import Driver
-from .errors import VlaNavError
+from .errors import SettingError, VlaNavError
 from .health import Status
 from .interfaces import Command
 from .latency import FIELDS
@@ -44,7 +45,7 @@ BASE_FRAME = 'base_link'  # of TwistStamped: REP 105's name of the frame that th
 # How long a thread may hold the interpreter while another one waits for it; Python's own 5 ms is
 # a quarter of a control period.
 SWITCH_S = 0.0005
-IDLE_S = 0.5  # how often the services' thread looks whether it has to end
+IDLE_S = 0.2  # how often the services' thread looks whether it has to end
 LAST_ZERO_S = 0.5  # how long to wait until the base has acknowledged the last zero
 
 
@@ -77,6 +78,9 @@ class VlaNavNode(Node):
         self.context.on_shutdown(self._on_shutdown)
         info = self._driver.cycle.policy.backend.info
         self.get_logger().info(f'driving by {info}, images from {self._camera.topic}')
+        # What is there now stays: a full collection would hold the driving up for 10 ms and more.
+        gc.collect()
+        gc.freeze()
         for name, work in (('watchdog', self._watch), ('driving', self._driver.run),
                            ('camera', self._camera.run), ('services', self._serve),
                            ('diagnostics', self._monitor.run)):
@@ -88,9 +92,10 @@ class VlaNavNode(Node):
         self._wheels.close(f'the node ends: {reason}')
         if self.context.ok():
             self._commands.wait_for_all_acked(Duration(seconds=LAST_ZERO_S))
-            self._report(self._monitor.statuses())
         self.get_logger().info(f'stopped the robot: {reason}')
         status = 1 if self._failure else 0
+        self._threads.stopping.set()
+        self._monitor.wake()
         if not self._threads.stop() or self._swapper.busy:
             # A thread that hangs in a runtime cannot be ended, and would keep the process.
             sys.stderr.flush()
@@ -157,8 +162,9 @@ class VlaNavNode(Node):
     def _report(self, statuses: List[Status]) -> None:
         named = [Status(f'{self.get_name()}: {status.name}', status.level, status.message,
                         status.values) for status in statuses]
-        self._diagnostics.publish(
-            ros_messages.diagnostics(self.get_clock().now().to_msg(), named))
+        if self.context.ok():
+            self._diagnostics.publish(
+                ros_messages.diagnostics(self.get_clock().now().to_msg(), named))
 
     def _on_parameters(self, values: Dict[str, Any]) -> None:
         """Take new settings over, all or none; a new runtime first, because it may refuse."""
@@ -203,12 +209,19 @@ def _latency_message() -> Float64MultiArray:
     return message
 
 
+def _init(args: Optional[List[str]]) -> None:
+    try:
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    except (RuntimeError, ValueError) as error:  # rclpy's errors of arguments are private
+        raise SettingError(' '.join(str(error).split()), fix='check the command line') from None
+
+
 def main(args: Optional[List[str]] = None) -> int:
     """Run the node; exit status 0 after a signal, 1 after a failure, 2 if it cannot start."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # until `run` takes the signals
     sys.setswitchinterval(SWITCH_S)
     try:
-        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+        _init(args)
         return VlaNavNode().run()
     except VlaNavError as error:
         print(f'{NAME}: {error}', file=sys.stderr)
