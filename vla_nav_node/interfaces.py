@@ -12,7 +12,8 @@ State = Tuple[np.ndarray, ...]
 
 @dataclass(frozen=True)
 class Frame:
-    """One image message as it arrived, not yet decoded.
+    """
+    One image message as it arrived, not yet decoded.
 
     `encoding` uses the names of sensor_msgs/image_encodings; for a CompressedImage it is the
     `format` field and `compressed` is true (height, width and step are then 0).
@@ -61,7 +62,8 @@ class BackendInfo:
 
 
 class Backend(Protocol):
-    """A runtime that runs one step of a policy.
+    """
+    A runtime that runs one step of a policy.
 
     Host arrays in and out; the device is synchronised before `infer` returns; buffers are
     allocated once, at opening. What `infer` returns belongs to the caller.
@@ -70,7 +72,8 @@ class Backend(Protocol):
     info: BackendInfo
 
     def infer(self, image: np.ndarray, state: State) -> Tuple[np.ndarray, State]:
-        """Run one step: image uint8 [1, H, W, 3] RGB -> action float32 [1, 2] m/s, new state.
+        """
+        Run one step: image uint8 [1, H, W, 3] RGB -> action float32 [1, 2] m/s, new state.
 
         Raise BackendError when the runtime fails.
         """

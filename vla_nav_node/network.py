@@ -16,7 +16,8 @@ ACTIONS = 2  # linear_x, linear_y
 
 
 class PolicyNetwork(nn.Module):
-    """CNN + LSTM, GRU or RNN, as a bundle's `architecture` describes it.
+    """
+    CNN + LSTM, GRU or RNN, as a bundle's `architecture` describes it.
 
     `mean` and `std` are for each of the three channels, in units of 0..255. The submodules carry
     the names of the original checkpoints: `vision_encoder`, `rnn`, `actions`.
@@ -65,7 +66,8 @@ class PolicyNetwork(nn.Module):
 
 def load_network(weights: Path, architecture: Dict[str, Any], mean: Sequence[float],
                  std: Sequence[float]) -> PolicyNetwork:
-    """Build a network and fill every weight from a safetensors file.
+    """
+    Build a network and fill every weight from a safetensors file.
 
     Raise BundleError when a key is missing, unexpected or of another shape: all or none.
     """

@@ -14,7 +14,8 @@ RESIZES = ('supersample', 'linear')
 
 @dataclass(frozen=True)
 class InputSpec:
-    """The picture a policy wants; normalisation is not here, it is inside the network.
+    """
+    The picture a policy wants; normalisation is not here, it is inside the network.
 
     `crop` cuts the middle of the picture to the network's aspect ratio before it is resized, so
     that a camera of another shape is not distorted; `stretch` resizes the whole picture.

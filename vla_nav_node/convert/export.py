@@ -1,7 +1,7 @@
 """Write a network as its step graph: one time step, the cell as plain matrix products."""
 
 from pathlib import Path
-from typing import List, Tuple
+from typing import Callable, Dict, List, Tuple
 import warnings
 
 import torch
@@ -14,7 +14,8 @@ OPSET = 17  # the newest that ONNX Runtime 1.13 and TensorRT 8.6 read
 
 
 class StepGraph(nn.Module):
-    """`(image, state) -> (action, state')`, the same numbers as PolicyNetwork.step.
+    """
+    `(image, state) -> (action, state')`, the same numbers as PolicyNetwork.step.
 
     The gates are written out as nn.LSTM, nn.GRU and nn.RNN document them, because a runtime
     quantises and fuses matrix products but not its sequence operators.
@@ -27,7 +28,9 @@ class StepGraph(nn.Module):
 
     def forward(self, image: Tensor, *state: Tensor) -> Tuple[Tensor, ...]:
         """Run one step; shapes as in PolicyNetwork.step with a batch of one."""
-        cell = {'LSTM': self._lstm, 'GRU': self._gru, 'RNN': self._rnn}[self.network.kind]
+        cells: Dict[str, Callable[..., Tuple[Tensor, ...]]] = {
+            'LSTM': self._lstm, 'GRU': self._gru, 'RNN': self._rnn}
+        cell = cells[self.network.kind]
         x = self.network.features(image)
         after: List[Tuple[Tensor, ...]] = []
         for layer in range(self.network.rnn.num_layers):

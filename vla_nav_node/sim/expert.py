@@ -73,7 +73,8 @@ def clearance(layout: Layout) -> np.ndarray:
 
 
 def cost_to_go(layout: Layout) -> np.ndarray:
-    """Give the cost from each cell to the cup: metres, dearer near obstacles (Dijkstra).
+    """
+    Give the cost from each cell to the cup: metres, dearer near obstacles (Dijkstra).
 
     Cells too near to an obstacle stay passable at a high price, so that the way out of a place
     where the robot should not be is defined too.

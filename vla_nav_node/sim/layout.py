@@ -1,4 +1,5 @@
-"""What stands where in an episode: drawn from a seed, without a simulator.
+"""
+What stands where in an episode: drawn from a seed, without a simulator.
 
 The frame is the arena's own: x from the start to the goal, y to the left (REP 103), metres.
 """
@@ -49,7 +50,8 @@ class Layout:
 
 
 def draw_layout(seed: int, scenario: Optional[str] = None) -> Layout:
-    """Draw an episode from `seed`; the same seed and scenario give the same layout.
+    """
+    Draw an episode from `seed`; the same seed and scenario give the same layout.
 
     `scenario` is one of SCENARIOS or 'random'; None or '' draws half of the episodes from the
     eight and half at random. Raise SimulationError for a name there is not.
@@ -130,7 +132,8 @@ def _lane_beside(layout: Layout, box: Box) -> bool:
 
 
 def distance_to_box(box: Box, point):
-    """Give the distance from a point to the box's outline on the floor, 0 inside, m.
+    """
+    Give the distance from a point to the box's outline on the floor, 0 inside, m.
 
     `point` is (x, y): two numbers, or two arrays of one shape.
     """

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 import math
-from typing import List, Mapping, Optional, Protocol, Sequence, Tuple
+from typing import List, Mapping, Optional, Protocol, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from ..policy import Policy
 from ..preprocess import Preprocess
 from ..safety import Gate
 
+Velocity = Union[Sequence[float], np.ndarray]  # vx, vy in m/s, robot's frame
 LIMITS = {'linear_x': 0.8, 'linear_y': 0.8}  # m/s, of the policy that is trained here
 MAX_ACCELERATION = 2.5  # m/s2, the node's default
 
@@ -48,7 +49,7 @@ class Driver(Protocol):
     def reset(self, layout: Layout) -> None:
         """Forget the episode before."""
 
-    def __call__(self, world: World) -> Sequence[float]:
+    def __call__(self, world: World) -> Velocity:
         """Give (vx, vy) for this moment."""
 
 
@@ -59,7 +60,7 @@ class ExpertDriver:
         """Plan the way."""
         self._expert = Expert(layout)
 
-    def __call__(self, world: World) -> Sequence[float]:
+    def __call__(self, world: World) -> Velocity:
         """Follow the plan from the true pose."""
         return self._expert.command(world.pose)
 
@@ -75,7 +76,7 @@ class PolicyDriver:
         """Clear the recurrent state."""
         self.policy.reset()
 
-    def __call__(self, world: World) -> Sequence[float]:
+    def __call__(self, world: World) -> Velocity:
         """Take a picture and act on it."""
         if self._clear_state:
             self.policy.reset()
@@ -94,7 +95,8 @@ def drive(world: World, driver: Driver, seed: int, scenario: Optional[str] = Non
     while world.time < end and outcome != 'contact':
         before = command
         if not path or rng.random() >= conditions.frame_loss:
-            command = gate.apply(driver(world), world.time)
+            linear_x, linear_y = driver(world)
+            command = gate.apply((linear_x, linear_y), world.time)
         path.append(world.pose[:2])
         _advance(world, before, command, conditions, rng)
         outcome = _latest(outcome, world.outcome(conditions.time_limit))

@@ -9,7 +9,7 @@ from typing import Iterator, List, Optional, Sequence, Tuple
 import numpy as np
 
 from .layout import distance_to_box, Layout
-from .rollout import Conditions, drive, Episode, ExpertDriver
+from .rollout import Conditions, drive, Episode, ExpertDriver, Velocity
 from .world import World
 from ..preprocess import InputSpec, Preprocess
 
@@ -42,7 +42,8 @@ def draw_lessons(seeds: Sequence[int], weights: Optional[str],
 
 def collect(lessons: Sequence[Lesson], folder: Path, build: dict, workers: int
             ) -> Iterator[Tuple[Lesson, Episode]]:
-    """Drive the lessons in processes of their own; each leaves two files (save_lesson).
+    """
+    Drive the lessons in processes of their own; each leaves two files (save_lesson).
 
     `build` holds what the workers need to build the network: architecture, mean, std, input.
     """
@@ -60,7 +61,7 @@ class TaughtDriver:
         self._expert = ExpertDriver()
         self._rng = _rng(lesson.seed, 5)
         self.images: List[np.ndarray] = []
-        self.labels: List[Sequence[float]] = []
+        self.labels: List[Velocity] = []
         self.hints: List[np.ndarray] = []
 
     def reset(self, layout: Layout) -> None:
@@ -69,7 +70,7 @@ class TaughtDriver:
         self._state = self._network.zero_state() if self._network else ()
         self._push_until, self._push = 0.0, np.zeros(2)
 
-    def __call__(self, world: World) -> Sequence[float]:
+    def __call__(self, world: World) -> Velocity:
         """Note the picture and the expert's advice; give the driver's own, maybe pushed."""
         self.images.append(self._preprocess(world.render())[0].copy())
         self.labels.append(self._expert(world))
@@ -113,7 +114,7 @@ def hints(layout: Layout, pose: Tuple[float, float, float]) -> np.ndarray:
 def draw_conditions(seed: int) -> Conditions:
     """Draw a camera and a loop: 12 to 55 Hz, with and without losses."""
     rng = _rng(seed, 6)
-    rate = math.exp(rng.uniform(*map(math.log, RATES)))
+    rate = math.exp(rng.uniform(math.log(RATES[0]), math.log(RATES[1])))
     loss = rng.uniform(0, 0.35) if rng.random() < 0.5 else 0.0
     return Conditions(rate, loss, rng.uniform(0, 0.15), rng.uniform(0, 0.04),
                       TIME_LIMIT, LINGER)

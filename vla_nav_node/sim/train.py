@@ -1,4 +1,5 @@
-"""`vla_nav train`: behaviour cloning, then DAgger, to a bundle that drives.
+"""
+`vla_nav train`: behaviour cloning, then DAgger, to a bundle that drives.
 
 Cloning alone drifts: the policy meets places that the expert never visits. So in each further
 round it drives itself, and the expert says what it would have done there (Ross et al., 2011).
@@ -22,7 +23,7 @@ SEEDS_PER_RUN = 1_000_000  # how far apart runs with different --seed are
 PUSHED_FIRST, PUSHED_LATER = 0.6, 0.35  # shares of disturbed lessons: cloning, DAgger
 EPISODES_PER_STEP = 6
 MEAN, STD = [128.0] * 3, [64.0] * 3
-INPUT = {'height': 96, 'width': 128, 'fit': 'crop', 'resize': 'supersample'}
+INPUT: Dict[str, Any] = {'height': 96, 'width': 128, 'fit': 'crop', 'resize': 'supersample'}
 
 
 def architecture() -> Dict[str, Any]:

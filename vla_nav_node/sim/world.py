@@ -27,7 +27,8 @@ MAX_SPEED = 1.0  # m/s, the base's own limit on each axis
 
 
 class World:
-    """An omniwheel robot with a forward camera, boxes, and a red cup to reach.
+    """
+    An omniwheel robot with a forward camera, boxes, and a red cup to reach.
 
     Everything that happens follows from the seed, the commands and their durations.
     """
