@@ -1,14 +1,18 @@
 """Images from another process: that they arrive, and what is said when they do not."""
 
+from itertools import count
 from pathlib import Path
 import subprocess
 import sys
+import time
 
 import cv2
 from geometry_msgs.msg import TwistStamped
 import pytest
 from rclpy.qos import QoSProfile
+from rclpy.time import Time
 from rig import CameraThread, environment, NodeProcess, Rig
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
 from tiny import write_tiny
 
@@ -142,3 +146,23 @@ def compressed(rgb, stamp_ns):
     msg.data = cv2.imencode('.jpg', rgb)[1].tobytes()
     msg.header.stamp.sec, msg.header.stamp.nanosec = divmod(stamp_ns, 10 ** 9)
     return msg
+
+
+@pytest.mark.parametrize('scene', [{'parameters': {'use_sim_time': True}}], indirect=True)
+def test_simulated_time_and_its_jump_back(scene):
+    rig, time_s = scene.rig, count(50.0, 0.02)
+    clock = rig.node.create_publisher(Clock, '/clock', 1)
+
+    def tick(rig, back_s=0.0):
+        stamp_ns = round((next(time_s) - back_s) * 1e9)
+        clock.publish(Clock(clock=Time(nanoseconds=stamp_ns).to_msg()))
+        return stamp_ns
+    with CameraThread(rig, stamp_ns=lambda rig: 50 * 10 ** 9):
+        rig.say('driving', 's in the future; synchronise the clocks')  # no /clock yet
+    with CameraThread(rig, stamp_ns=tick):
+        rig.drives()
+    since = time.monotonic()
+    with CameraThread(rig, stamp_ns=lambda rig: tick(rig, back_s=40.0)):
+        rig.until(lambda: any('jumped back by ' in entry['driving'][1]
+                              for at, entry in rig.diagnostics if at > since), 'the jump')
+        rig.drives()

@@ -1,12 +1,15 @@
 """How the node ends, and that it refuses to start on what it cannot be."""
 
 import os
+from pathlib import Path
 import signal
 import time
 
 import pytest
 from rig import CameraThread, NODE, NodeProcess, Rig
 from tiny import write_tiny
+
+FILE = Path(__file__).parents[1] / 'config' / 'vla_nav_node.yaml'
 
 
 @pytest.fixture(scope='module')
@@ -74,9 +77,10 @@ def test_an_altered_bundle_is_refused(tmp_path):
 
 
 def test_it_runs_as_it_is_remapped(bundle):
-    node = NodeProcess(command=[*NODE, '--ros-args', '-r', '__ns:=/robot', '-r', '__node:=pilot',
-                                '-r', 'cmd_vel:=/cmd_vel', '-r', 'image:=/image', '--'],
-                       model=bundle.directory)
+    remaps = ('__ns:=/robot', '__node:=pilot', 'cmd_vel:=/cmd_vel', 'image:=/image')
+    node = NodeProcess(model=bundle.directory, command=[
+        *NODE, '--ros-args', '--params-file', str(FILE),
+        *(part for remap in remaps for part in ('-r', remap)), '--'])
     rig = Rig(name='robot/pilot')
     try:
         with CameraThread(rig):

@@ -63,7 +63,7 @@ class Driver:
                 self.drive(frame)
 
     def drive(self, frame: Frame) -> None:
-        """Run one cycle: from a frame to a command at the wheels, and its latencies."""
+        """Judge a frame on its arrival, and run a cycle or stop the robot."""
         ticket = self.wheels.ticket
         if self.wheels.last.is_stop:
             self.cycle.gate.stop('')  # whoever stopped the robot: ramp up from standing
@@ -74,11 +74,14 @@ class Driver:
         if verdict.reason:
             self.wheels.drive(Command(0.0, 0.0, verdict.reason), 0, ticket)
             return
+        # When the picture was taken, on the clock that nobody sets.
+        founded_ns = frame.received_ns - max(arrived_ns - frame.stamp_ns, 0)
+        self._run_cycle(frame, founded_ns, ticket)
+
+    def _run_cycle(self, frame: Frame, founded_ns: int, ticket: int) -> None:
         command, timing = self.cycle.step(frame, frame.received_ns / 1e9)
         if not command.is_stop:
             self.guard.drove(frame)
-        # The age when it arrived, carried over to the clock that nobody sets.
-        founded_ns = frame.received_ns - max(arrived_ns - frame.stamp_ns, 0)
         before_ns = time.perf_counter_ns()
         self.wheels.drive(command, founded_ns, ticket)
         self._record(frame, timing, before_ns)
