@@ -145,11 +145,18 @@ class Rig:
 
     def configure(self, **values):
         """Set parameters, all or none; give '' or the reason of the refusal."""
-        parameters = [Parameter(name, value=value).to_parameter_msg()
-                      for name, value in values.items()]
-        result = self.call(SetParametersAtomically, parameters=parameters).result
+        answer = self.begin_to_configure(**values)
+        self.until(answer.done, 'the answer to new parameters')
+        result = answer.result().result
         assert result.successful != bool(result.reason)
         return result.reason
+
+    def begin_to_configure(self, **values):
+        """Ask for new parameters and give the answer that is to come."""
+        client = self.clients[SetParametersAtomically]
+        self.until(client.service_is_ready, 'the service of the parameters')
+        return client.call_async(SetParametersAtomically.Request(parameters=[
+            Parameter(name, value=value).to_parameter_msg() for name, value in values.items()]))
 
     def get(self, name):
         """Give a parameter's value."""

@@ -7,6 +7,7 @@ import time
 
 import pytest
 from rig import CameraThread, NODE, NodeProcess, Rig
+from std_srvs.srv import SetBool
 from tiny import write_tiny
 
 FILE = Path(__file__).parents[1] / 'config' / 'vla_nav_node.yaml'
@@ -41,6 +42,19 @@ def test_a_signal_ends_it_with_a_last_zero(rig, bundle, number):
     rig.until(lambda: rig.commands[-1][1:] == (0.0, 0.0), 'the last zero')
     rig.say('driving', f'the node ends: {signal.Signals(number).name}', since=sent)
     assert [command[1:] for command in rig.commands[-3:]] == [(0.0, 0.0)] * 3
+
+
+def test_it_can_be_disabled_and_ended_during_a_swap(rig, bundle):
+    node = NodeProcess(model=bundle.directory)
+    with CameraThread(rig):
+        rig.drives()
+        answer = rig.begin_to_configure(backend='torch')
+        assert rig.call(SetBool, data=False).success
+        during = not answer.done()
+        status, said = node.finish()
+    assert status == 0, said
+    assert during, 'the swap was over before the robot was disabled: nothing was tested'
+    rig.until(lambda: rig.commands[-1][1:] == (0.0, 0.0), 'the last zero')
 
 
 @pytest.mark.parametrize(('parameters', 'reason'), [
