@@ -21,7 +21,7 @@ from std_msgs.msg import Float64MultiArray, MultiArrayDimension
 from std_srvs.srv import SetBool, Trigger
 
 from . import ros_messages
-from .backends import BACKENDS, open_backend
+from .backends import BACKENDS, open_backend, prepare
 from .bundle import Bundle, load_bundle
 from .camera import Camera
 from .cycle import Cycle
@@ -196,6 +196,7 @@ class VlaNavNode(Node):
 
 
 def _cycle(bundle: Bundle, settings: Settings) -> Cycle:
+    prepare()
     backend = open_backend(settings.backend, bundle, settings.precision, settings.device)
     gate = Gate(settings.max_linear_x, settings.max_linear_y, settings.max_acceleration,
                 settings.period_s)
