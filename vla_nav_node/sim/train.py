@@ -79,6 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--last-steps', type=int, default=default.last_steps)
     parser.add_argument('--workers', type=int, default=os.cpu_count() or 1)
     parser.add_argument('--device', choices=('auto', 'cpu', 'cuda'), default='auto')
+    parser.add_argument('--json', type=Path, help='write what each round came to there')
 
 
 def run(args: argparse.Namespace) -> int:
@@ -87,6 +88,8 @@ def run(args: argparse.Namespace) -> int:
                 args.first_steps, args.steps, args.last_steps)
     training = Training(plan, args.out, args.workers, _device(args.device))
     training.run()
+    if args.json:
+        args.json.write_text(json.dumps(training.log, indent=1))
     print(f'trained: {training.bundle}')
     return 0
 
@@ -154,7 +157,8 @@ class Training:
             errors.append(self.learner.learn(
                 load_batch(self.lessons, seeds, rng, self.learner.device)))
         action, hint = np.mean(errors[-100:], axis=0)
-        return {'action_mae': round(float(action), 4), 'hint_mae': round(float(hint), 4)}
+        return {'steps': steps, 'action_mae': round(float(action), 4),
+                'hint_mae': round(float(hint), 4)}
 
     def _weights(self) -> str:
         from safetensors.torch import save_file
