@@ -92,15 +92,15 @@ def drive(world: World, driver: Driver, seed: int, scenario: Optional[str] = Non
     rng = np.random.default_rng([seed, 3])
     command, outcome, end = Command(0.0, 0.0), '', math.inf
     path: List[Tuple[float, float]] = []
-    while world.time < end and outcome != 'contact':
+    while world.time < end and not world.in_contact:
         before = command
         if not path or rng.random() >= conditions.frame_loss:
             linear_x, linear_y = driver(world)
             command = gate.apply((linear_x, linear_y), world.time)
         path.append(world.pose[:2])
         _advance(world, before, command, conditions, rng)
-        outcome = _latest(outcome, world.outcome(conditions.time_limit))
-        if outcome and end == math.inf:
+        if not outcome and world.outcome(conditions.time_limit):
+            outcome = world.outcome(conditions.time_limit)
             end = world.time + (conditions.linger if outcome == 'reached' else 0.0)
     return Episode(seed, world.layout.scenario, outcome, world.time, world.distance, tuple(path))
 
@@ -113,8 +113,3 @@ def _advance(world: World, before: Command, command: Command, conditions: Condit
     delay = min(conditions.delay, period)
     world.step(before.linear_x, before.linear_y, delay)
     world.step(command.linear_x, command.linear_y, period - delay)
-
-
-def _latest(before: str, now: str) -> str:
-    """Keep 'reached' once it is so, unless the robot then runs into something."""
-    return now if now == 'contact' or not before else before

@@ -54,7 +54,7 @@ class Plan:
     episodes: int = 120  # in each later round
     first_steps: int = 350  # of the optimiser, in the first round
     steps: int = 200  # in each round between
-    last_steps: int = 900  # in the last round
+    last_steps: int = 500  # in the last round
 
     def steps_of(self, number: int) -> int:
         """Give the optimiser's steps of a round, which count from 0."""
