@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vla_nav_node.sim.layout import Layout
+from vla_nav_node.sim.layout import Box, CUP_RADIUS, distance_to_box, Layout, ROBOT_RADIUS
 
 world_module = pytest.importorskip('vla_nav_node.sim.world', reason='MuJoCo is not installed')
 
@@ -49,6 +49,26 @@ def test_driving_into_the_wall_is_a_contact_and_stops(world):
     world.step(0.0, 1.0, 4.0)
     assert world.in_contact and world.outcome(30.0) == 'contact'
     assert world.pose[1] < layout.arena[3]
+
+
+@pytest.mark.parametrize('box', [
+    Box(2.0, 0.0, 0.3, 0.4, 0.2, 0.15), Box(1.5, 0.05, 0.0, 0.15, 0.4, 0.1)])
+def test_a_box_is_solid_wherever_it_stands(world, box):
+    """The robot is held up at its face, not let through: it once was."""
+    world.place(Layout(1, 'random', (Box(3.0, 1.1, 0.0, 0.1, 0.1, 0.1), box), (4.2, 0.0),
+                       (0.6, 0.0, 0.0)))
+    while not world.in_contact and world.time < 5.0:
+        world.step(0.6, 0.0, 1 / 30)
+    assert world.outcome(30.0) == 'contact'
+    assert distance_to_box(box, world.pose[:2]) == pytest.approx(ROBOT_RADIUS, abs=0.02)
+
+
+def test_the_cup_is_solid_too(world):
+    """Driving on after reaching it is a contact."""
+    world.place(Layout(1, 'random', (), (2.2, 0.0), (0.6, 0.0, 0.0)))
+    while not world.in_contact and world.time < 5.0:
+        world.step(0.6, 0.0, 1 / 30)
+    assert world.distance == pytest.approx(ROBOT_RADIUS + CUP_RADIUS, abs=0.02)
 
 
 def test_it_repeats_exactly_from_its_seed(world):

@@ -30,7 +30,10 @@ def scene_xml() -> str:
     pitch = math.cos(CAMERA_PITCH), math.sin(CAMERA_PITCH)
     return f"""
 <mujoco model="arena">
-  <option timestep="{TIMESTEP:.9f}" integrator="implicitfast" gravity="0 0 0"/>
+  <option timestep="{TIMESTEP:.9f}" integrator="implicitfast" gravity="0 0 0">
+    <!-- Its tree of static boxes is built once and does not follow where `dress` puts them. -->
+    <flag midphase="disable"/>
+  </option>
   <visual>
     <quality shadowsize="0" offsamples="0"/>
     <global offwidth="3840" offheight="2160"/>
