@@ -60,7 +60,7 @@ def test_a_box_is_solid_wherever_it_stands(world, box):
     while not world.in_contact and world.time < 5.0:
         world.step(0.6, 0.0, 1 / 30)
     assert world.outcome(30.0) == 'contact'
-    assert distance_to_box(box, world.pose[:2]) == pytest.approx(ROBOT_RADIUS, abs=0.02)
+    assert distance_to_box(box, world.pose[:2]) == pytest.approx(ROBOT_RADIUS, abs=0.04)
 
 
 def test_the_cup_is_solid_too(world):
@@ -68,7 +68,7 @@ def test_the_cup_is_solid_too(world):
     world.place(Layout(1, 'random', (), (2.2, 0.0), (0.6, 0.0, 0.0)))
     while not world.in_contact and world.time < 5.0:
         world.step(0.6, 0.0, 1 / 30)
-    assert world.distance == pytest.approx(ROBOT_RADIUS + CUP_RADIUS, abs=0.02)
+    assert world.distance == pytest.approx(ROBOT_RADIUS + CUP_RADIUS, abs=0.04)
 
 
 def test_it_repeats_exactly_from_its_seed(world):

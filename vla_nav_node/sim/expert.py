@@ -12,8 +12,8 @@ from .layout import CUP_RADIUS, distance_to_box, Layout, ROBOT_RADIUS
 
 CELL = 0.05  # m
 BLOCKED = ROBOT_RADIUS + 0.03  # m of clearance, from the robot's centre, under which no way leads
-WISHED = ROBOT_RADIUS + 0.27  # m of clearance over which nothing is gained
-SHYNESS = 6.0  # how much longer than in the open a step right beside an obstacle counts
+WISHED = ROBOT_RADIUS + 0.35  # m of clearance over which nothing is gained
+SHYNESS = 12.0  # how much longer than in the open a step right beside an obstacle counts
 CRUISE = 0.6  # m/s
 STAND_OFF = ROBOT_RADIUS + CUP_RADIUS + 0.03  # m from the cup's centre, where it comes to rest
 APPROACH = 2.0  # 1/s: speed for each metre that is left to the stand-off
