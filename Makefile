@@ -34,7 +34,7 @@ demo: $(VENV)/.ready-demo
 	@$(WITH_GL) $(PY) -m vla_nav_node.cli demo $(ARGS)
 
 test: $(VENV)/.ready-test
-	@$(WITH_GL) ROS_PYTHON_CHECK_FIELDS=1 $(PY) -m pytest test $(ARGS)
+	@$(WITH_GL) ROS_PYTHON_CHECK_FIELDS=1 $(PY) -m pytest $(ARGS)
 
 # All four, whatever the first ones say.
 check: $(VENV)/.ready-check
