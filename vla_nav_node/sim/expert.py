@@ -14,7 +14,8 @@ CELL = 0.05  # m
 BLOCKED = ROBOT_RADIUS + 0.03  # m of clearance, from the robot's centre, under which no way leads
 WISHED = ROBOT_RADIUS + 0.35  # m of clearance over which nothing is gained
 SHYNESS = 12.0  # how much longer than in the open a step right beside an obstacle counts
-CRUISE = 0.6  # m/s
+CRUISE = 0.6  # m/s, in the open
+CAREFUL, TRUST = 0.25, 1.4  # m/s beside an obstacle, and 1/s: more for each metre of clearance
 STAND_OFF = ROBOT_RADIUS + CUP_RADIUS + 0.03  # m from the cup's centre, where it comes to rest
 APPROACH = 2.0  # 1/s: speed for each metre that is left to the stand-off
 LOOK_AHEAD = 0.25  # m along the way, the direction that is steered for
@@ -27,7 +28,8 @@ class Expert:
     def __init__(self, layout: Layout) -> None:
         """Plan for this layout: the cost to go from every cell of the arena."""
         self.layout = layout
-        self.cost = cost_to_go(layout)
+        self._gap = clearance(layout)
+        self.cost = cost_to_go(layout, self._gap)
 
     def command(self, pose: Tuple[float, float, float]) -> Tuple[float, float]:
         """Give the velocity (m/s, robot's frame) for a pose (x, y, yaw) in the arena's frame."""
@@ -39,7 +41,8 @@ class Expert:
 
     def _speed(self, x: float, y: float) -> float:
         left = math.hypot(self.layout.cup[0] - x, self.layout.cup[1] - y) - STAND_OFF
-        return min(CRUISE, APPROACH * max(left, 0.0))
+        free = self._look_up(self._gap, np.array([[x, y]]))[0] - ROBOT_RADIUS
+        return min(CRUISE, CAREFUL + TRUST * max(free, 0.0), APPROACH * max(left, 0.0))
 
     def _direction(self, x: float, y: float) -> Tuple[float, float]:
         """Walk down the cost for LOOK_AHEAD metres and point there, as a unit vector."""
@@ -56,9 +59,13 @@ class Expert:
 
     def _gradient(self, at: np.ndarray) -> np.ndarray:
         around = at + CELL * np.array([[1, 0], [-1, 0], [0, 1], [0, -1]])
-        index = (around - (self.layout.arena[0], self.layout.arena[2])) / CELL - 0.5
-        ahead, behind, left, right = map_coordinates(self.cost, index.T, order=1, mode='nearest')
+        ahead, behind, left, right = self._look_up(self.cost, around)
         return np.array([ahead - behind, left - right])
+
+    def _look_up(self, grid: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """Interpolate a grid over the arena at points [N, 2]."""
+        index = (points - (self.layout.arena[0], self.layout.arena[2])) / CELL - 0.5
+        return map_coordinates(grid, index.T, order=1, mode='nearest')
 
 
 def clearance(layout: Layout) -> np.ndarray:
@@ -72,14 +79,13 @@ def clearance(layout: Layout) -> np.ndarray:
     return np.min(gaps, axis=0)
 
 
-def cost_to_go(layout: Layout) -> np.ndarray:
+def cost_to_go(layout: Layout, gap: np.ndarray) -> np.ndarray:
     """
-    Give the cost from each cell to the cup: metres, dearer near obstacles (Dijkstra).
+    Give the cost from each cell to the cup: metres, dearer where `gap` is small (Dijkstra).
 
     Cells too near to an obstacle stay passable at a high price, so that the way out of a place
     where the robot should not be is defined too.
     """
-    gap = clearance(layout)
     price = 1 + SHYNESS * np.clip((WISHED - gap) / (WISHED - ROBOT_RADIUS), 0, 1) ** 2
     price = np.where(gap < BLOCKED, 30 + 200 * (BLOCKED - gap), price)
     index = np.arange(gap.size).reshape(gap.shape)

@@ -15,6 +15,9 @@ from ..errors import SimulationError
 ARENA = (0.0, 4.8, -1.5, 1.5)  # x0, x1, y0, y1 of the inner faces of the walls, m
 ROBOT_RADIUS = 0.18  # m
 CUP_RADIUS, CUP_HEIGHT = 0.07, 0.22  # m
+# Low enough that the camera sees the cup's top over a box: where the cup is decides the side that
+# the box is passed on, and nobody learns to choose by what he cannot see.
+HALF_HEIGHTS = (0.07, 0.12)  # m
 LANE = 2 * ROBOT_RADIUS + 0.3  # m, the least width that the robot is asked to pass
 REACH = 0.35  # m from the robot's centre to the cup's: the goal is reached
 
@@ -79,7 +82,7 @@ def _draw(rng: np.random.Generator, seed: int, name: str) -> Layout:
 def _random_boxes(rng: np.random.Generator, _: str, start: Tuple, cup: Tuple) -> Tuple[Box, ...]:
     return tuple(
         Box(rng.uniform(1.4, 3.3), rng.uniform(-1.1, 1.1), rng.uniform(-math.pi, math.pi),
-            rng.uniform(0.12, 0.4), rng.uniform(0.12, 0.25), rng.uniform(0.1, 0.22))
+            rng.uniform(0.12, 0.4), rng.uniform(0.12, 0.25), rng.uniform(*HALF_HEIGHTS))
         for _ in range(rng.integers(1, 3)))
 
 
@@ -99,7 +102,7 @@ def _box_in_the_way(rng: np.random.Generator, x: float, way: str, side: str, sta
     straight = start[1] + (cup[1] - start[1]) * (x - start[0]) / (cup[0] - start[0])
     offset = rng.uniform(0.06, 0.9 * half_y) * (-1 if side == 'left' else 1)
     return Box(x, straight + offset, rng.uniform(-0.15, 0.15), half_x, half_y,
-               rng.uniform(0.1, 0.22))
+               rng.uniform(*HALF_HEIGHTS))
 
 
 def _is_fair(layout: Layout) -> bool:

@@ -10,10 +10,11 @@ import torch
 from torch import nn, Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from .teach import HINTS, load_lesson
+from .teach import HINTS, load_lesson, RAYS
 from ..network import ACTIONS, PolicyNetwork
 
 HINT_WEIGHT = 0.2  # of the loss; the hints only shape the hidden state
+NEAR, NEAR_WEIGHT = 0.43, 3.0  # m from the robot's centre: frames so near to something count more
 EXPOSURE = 0.2  # pictures are made up to this share brighter or darker, an episode at a time
 AVERAGE = 0.995  # of the running mean of the weights, which is what drives and is shipped
 LONGEST = 400  # frames of an episode that are learnt at once, bounds the memory
@@ -49,7 +50,8 @@ class Learner(nn.Module):
         self.network.train()
         action, hint = self._forward(batch)
         labels, hints = batch.labels[batch.real], batch.hints[batch.real]
-        action_error = (action - labels).abs().mean()
+        weight = 1 + (NEAR_WEIGHT - 1) * (hints[:, -RAYS:].amin(1, keepdim=True) < NEAR)
+        action_error = ((action - labels).abs() * weight).mean() / weight.mean()
         hint_error = (hint - hints).abs().mean()
         self.optimiser.zero_grad(set_to_none=True)
         (action_error + HINT_WEIGHT * hint_error).backward()

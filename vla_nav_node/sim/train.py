@@ -49,12 +49,12 @@ class Plan:
     """A training from its start to its end; two runs with equal plans see equal lessons."""
 
     seed: int = 0
-    rounds: int = 9  # the first is cloning
+    rounds: int = 12  # the first is cloning
     first_episodes: int = 240
     episodes: int = 120  # in each later round
     first_steps: int = 350  # of the optimiser, in the first round
-    steps: int = 200  # in each round between
-    last_steps: int = 500  # in the last round
+    steps: int = 250  # in each round between
+    last_steps: int = 700  # in the last round
 
     def steps_of(self, number: int) -> int:
         """Give the optimiser's steps of a round, which count from 0."""
