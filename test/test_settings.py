@@ -5,10 +5,9 @@ import math
 from pathlib import Path
 
 import pytest
-import yaml
-
 from vla_nav_node.errors import SettingError
 from vla_nav_node.settings import changed, parameters, Settings, settings_of
+import yaml
 
 TABLE = parameters({'linear_x': 0.8, 'linear_y': 0.6}, ('torch', 'onnx'))
 
