@@ -10,23 +10,36 @@ pytest.importorskip('onnx', reason='onnx is not installed')
 from vla_nav_node.backends import open_backend  # noqa: E402, I100
 from vla_nav_node.bundle import load_bundle  # noqa: E402
 from vla_nav_node.errors import SettingError  # noqa: E402
-from vla_nav_node.sim.layout import Box, Layout  # noqa: E402
-from vla_nav_node.sim.learn import Batch, Learner  # noqa: E402
-from vla_nav_node.sim.teach import draw_conditions, hints, RAY_LENGTH, RAYS  # noqa: E402
-from vla_nav_node.sim.train import architecture, MEAN, Plan, STD, Training  # noqa: E402
+from vla_nav_node.network import PolicyNetwork  # noqa: E402
+from vla_nav_node.sim.hints import (  # noqa: E402
+    around, FAN, FAN_LENGTH, FAN_STEP, HINTS, in_view, NEARNESS, RAY_LENGTH, RAYS)
+from vla_nav_node.sim.layout import ARENA, Box, Layout, ROBOT_RADIUS  # noqa: E402
+from vla_nav_node.sim.learn import Learner, make_batch  # noqa: E402
+from vla_nav_node.sim.look import learn_to_look, Looker  # noqa: E402
+from vla_nav_node.sim.plan import architecture, INPUT, MEAN, Plan, STD  # noqa: E402
+from vla_nav_node.sim.rollout import drive  # noqa: E402
+from vla_nav_node.sim.scene import CAMERA_FORWARD  # noqa: E402
+from vla_nav_node.sim.teach import draw_conditions, Lesson, TaughtDriver  # noqa: E402
+from vla_nav_node.sim.train import Training  # noqa: E402
+from vla_nav_node.sim.views import load_views, render_views, VIEWS_PER_SCENE  # noqa: E402
 
-PLAN = Plan(seed=7, rounds=2, first_episodes=2, episodes=1, first_steps=2, last_steps=2)
+PLAN = Plan(seed=7, scenes=3, epochs=1, rounds=2, first_episodes=2, episodes=1, first_steps=2,
+            last_steps=2)
+FEATURES = architecture()['recurrent']['input_size']
 
 
 def test_an_interrupted_training_goes_on_to_a_bundle(tmp_path):
-    """One round, then a new process's worth of state, then the rest."""
-    Training(PLAN, tmp_path, 1, 'cpu').advance()
+    """Looking and one round, then a new process's worth of state, then the rest."""
+    first = Training(PLAN, tmp_path, 1, 'cpu')
+    first.advance()
+    first.advance()
     resumed = Training(PLAN, tmp_path, 1, 'cpu')
     assert resumed.round == 1 and len(resumed.seeds) == 2
     resumed.run()
     bundle = load_bundle(resumed.bundle)
-    assert [one['driver'] for one in bundle.manifest['training']['rounds']] == [
-        'expert', 'policy']
+    looking, *rounds = bundle.manifest['training']['stages']
+    assert looking['pictures'] == 3 * VIEWS_PER_SCENE
+    assert [one['driver'] for one in rounds] == ['expert', 'policy']
     image = np.full(bundle.input.shape, 90, np.uint8)
     actions = [open_backend(name, bundle).infer(image, bundle.zero_state())[0]
                for name in ('torch', 'onnx')]
@@ -35,31 +48,83 @@ def test_an_interrupted_training_goes_on_to_a_bundle(tmp_path):
         Training(Plan(seed=8), tmp_path, 1, 'cpu')
 
 
-def _lesson(rng):
-    real = torch.ones(2, 5, dtype=torch.bool)
-    images = torch.from_numpy(rng.integers(0, 256, (10, 96, 128, 3), np.uint8))
-    return Batch(images, torch.ones(10, 1, 1, 1), torch.full((2, 5, 2), 0.3),
-                 torch.zeros(2, 5, 2 + RAYS), real)
+def _network():
+    torch.manual_seed(0)
+    return PolicyNetwork(architecture(), MEAN, STD)
+
+
+def test_views_are_rendered_once_and_stand_clear(tmp_path):
+    """Pictures and what is in them, five a scene; a second call renders nothing again."""
+    files = list(render_views(range(1_900_000, 1_900_003), tmp_path, INPUT, 1))
+    written = files[0].stat().st_mtime_ns
+    assert list(render_views(range(1_900_000, 1_900_003), tmp_path, INPUT, 1)) == files
+    assert files[0].stat().st_mtime_ns == written
+    images, targets = load_views(files)
+    assert images.shape == (3 * VIEWS_PER_SCENE, 96, 128, 3)
+    y = targets[:, 3]
+    assert (np.abs(y) < ARENA[3] - ROBOT_RADIUS).all()
+    assert images.std(axis=(1, 2, 3)).min() > 5  # something is in every picture
+
+
+def test_the_encoder_learns_to_see_what_is_there():
+    """A bright half tells the target; an encoder that sees it explains held-out pictures."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 60, (96, 96, 128, 3), np.uint8)
+    side = np.arange(96) % 2
+    for image, one in zip(images, side):
+        image[:, 64 * one:64 * (one + 1)] += 150
+    targets = np.tile((side - 0.5).astype(np.float32)[:, None], (1, 32))
+    looker = Looker(_network(), targets, 'cpu')
+    *_, seen = learn_to_look(looker, images, targets, 25, 0)
+    assert seen['things'] > 0.8
 
 
 def test_learning_brings_the_error_down_and_resumes_exactly():
-    """A few steps on one lesson; a restored learner takes the same next step."""
-    from vla_nav_node.network import PolicyNetwork
-    torch.manual_seed(0)
-    first, second = (Learner(PolicyNetwork(architecture(), MEAN, STD), 'cpu', 40)
-                     for _ in range(2))
-    batch = _lesson(np.random.default_rng(0))
+    """A few steps on two lessons; a restored learner takes the same next step."""
+    rng = np.random.default_rng(0)
+    lessons = [rng.random((length, FEATURES + 2 + HINTS), np.float32) for length in (5, 9)]
+    for lesson in lessons:
+        lesson[:, FEATURES:FEATURES + 2] = 0.3
+    first, second = (Learner(_network(), 'cpu', 40) for _ in range(2))
+    batch = make_batch(lessons, first.device)
+    assert batch.real.sum() == 5 + 9
     errors = [first.learn(batch)[0] for _ in range(60)]
     assert errors[-1] < 0.5 * errors[0]
     second.restore(first.snapshot())
     assert second.learn(batch) == pytest.approx(first.learn(batch), rel=1e-3)
 
 
+def test_the_expert_takes_over_before_a_contact_and_it_is_told():
+    """A network that only knows forwards is helped around whatever it would have hit."""
+    from vla_nav_node.preprocess import InputSpec, Preprocess
+    from vla_nav_node.sim.world import World
+    network = _network()
+    with torch.no_grad():
+        network.actions[-1].weight.zero_()
+        network.actions[-1].bias.copy_(torch.tensor([0.5, 0.0]))
+    world = World()
+    for seed in range(1_000_000, 1_000_003):
+        driver = TaughtDriver(Preprocess(InputSpec(**INPUT)), network, Lesson(seed, False, False))
+        episode = drive(world, driver, seed, conditions=draw_conditions(seed))
+        assert driver.helped and episode.outcome != 'contact'
+
+
+def test_the_view_tells_how_near_things_are():
+    """A wall straight ahead; nearness falls with the distance from the camera."""
+    layout = Layout(0, 'random', (), (4.0, 0.0), (3.3, 0.0, 0.0))
+    told = in_view(layout, layout.start)
+    assert told[:5] == pytest.approx([3.3, 0, 0, 0.7, 0])
+    ahead = ARENA[1] - 3.3 - CAMERA_FORWARD
+    assert told[5 + FAN // 2] == pytest.approx(1 / (NEARNESS + ahead), rel=0.03)
+    far = in_view(layout, (0.5, 0.0, 0.0))
+    assert far[5 + FAN // 2] == pytest.approx(1 / (NEARNESS + FAN_LENGTH), rel=FAN_STEP)
+
+
 def test_hints_tell_of_what_the_camera_does_not_see():
     """A box right behind and the cup ahead to the left, from a robot turned by 90 degrees."""
     behind = Box(1.0, -0.9, 0.0, 0.2, 0.2, 0.2)
     layout = Layout(0, 'random', (behind,), (0.6, 1.0), (1.0, 0.0, np.pi / 2))
-    told = hints(layout, layout.start)
+    told = around(layout, layout.start)
     assert told[:2] == pytest.approx([1.0, 0.4])
     rays = told[2:]
     assert rays[RAYS // 2] == pytest.approx(0.7, abs=0.051)

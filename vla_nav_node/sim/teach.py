@@ -3,25 +3,30 @@
 from dataclasses import dataclass
 import math
 import multiprocessing
+import os
 from pathlib import Path
-from typing import Iterator, List, Optional, Sequence, Tuple
+from typing import Iterator, List, Sequence, Tuple
 
+import cv2
 import numpy as np
+import torch
 
-from .layout import distance_to_box, Layout
+from .hints import around
+from .layout import distance_to_box, Layout, ROBOT_RADIUS
 from .rollout import Conditions, drive, Episode, ExpertDriver, Velocity
 from .world import World
+from ..network import load_network, PolicyNetwork
 from ..preprocess import InputSpec, Preprocess
-
-# What the hidden state is asked to tell beside the action, in training only: where the cup is,
-# and how far the nearest thing is in each direction, those out of the camera's view included.
-RAYS = 16
-RAY_LENGTH, RAY_STEP = 1.5, 0.05  # m
-HINTS = 2 + RAYS
 
 RATES = (12.0, 55.0)  # Hz: training covers 15 to 50 with a margin
 TIME_LIMIT = 12.0  # s; the expert needs less than 8, and a policy that stalls teaches little
 LINGER = 0.7  # s at the cup, so that standing still there is learnt too
+EXPOSURE = 0.2  # a lesson's pictures are up to this share brighter or darker
+
+# Where the policy is about to touch something the expert takes over for a while, so that lessons
+# hold the way out instead of ending at the contact.
+FORESIGHT, ALARM = 0.25, 0.04  # s ahead, and m of clearance there
+HELP = 0.7  # s
 
 
 @dataclass(frozen=True)
@@ -29,23 +34,23 @@ class Lesson:
     """An episode to collect: who drives it, and how it is disturbed."""
 
     seed: int
-    weights: Optional[str]  # None: the expert drives
+    expert: bool  # else the network drives
     disturbed: bool  # pushed off its way now and then, so that finding back is learnt
 
 
-def draw_lessons(seeds: Sequence[int], weights: Optional[str],
-                 disturbed_share: float) -> List[Lesson]:
+def draw_lessons(seeds: Sequence[int], expert: bool, disturbed_share: float) -> List[Lesson]:
     """Decide for each seed, from the seed, whether it is disturbed."""
-    return [Lesson(seed, weights, bool(_rng(seed, 4).random() < disturbed_share))
+    return [Lesson(seed, expert, bool(_rng(seed, 4).random() < disturbed_share))
             for seed in seeds]
 
 
 def collect(lessons: Sequence[Lesson], folder: Path, build: dict, workers: int
-            ) -> Iterator[Tuple[Lesson, Episode]]:
+            ) -> Iterator[Tuple[Lesson, Episode, bool]]:
     """
-    Drive the lessons in processes of their own; each leaves two files (save_lesson).
+    Drive the lessons in processes of their own; each leaves a file (save_lesson).
 
-    `build` holds what the workers need to build the network: architecture, mean, std, input.
+    `build` holds what the workers need to build the network: weights, architecture, mean, std,
+    input. Give with each lesson its episode, and whether the expert had to help.
     """
     context = multiprocessing.get_context('spawn')
     with context.Pool(workers, _start_worker, (str(folder), build)) as pool:
@@ -55,35 +60,43 @@ def collect(lessons: Sequence[Lesson], folder: Path, build: dict, workers: int
 class TaughtDriver:
     """Lets the expert or a network drive, with pushes, and notes what the expert says."""
 
-    def __init__(self, preprocess: Preprocess, network, lesson: Lesson) -> None:
-        """Take the network that drives, or None for the expert."""
+    def __init__(self, preprocess: Preprocess, network: PolicyNetwork, lesson: Lesson) -> None:
+        """Take the network that sees, and that drives unless the expert does."""
         self._preprocess, self._network, self._lesson = preprocess, network, lesson
         self._expert = ExpertDriver()
         self._rng = _rng(lesson.seed, 5)
-        self.images: List[np.ndarray] = []
+        self._gain = 1 + self._rng.uniform(-EXPOSURE, EXPOSURE)
+        self.features: List[np.ndarray] = []
         self.labels: List[Velocity] = []
         self.hints: List[np.ndarray] = []
 
     def reset(self, layout: Layout) -> None:
         """Plan, and clear the state."""
         self._expert.reset(layout)
-        self._state = self._network.zero_state() if self._network else ()
+        self._state = self._network.zero_state()
         self._push_until, self._push = 0.0, np.zeros(2)
+        self.helped, self._help_until = False, 0.0
 
     def __call__(self, world: World) -> Velocity:
-        """Note the picture and the expert's advice; give the driver's own, maybe pushed."""
-        self.images.append(self._preprocess(world.render())[0].copy())
+        """Note what is seen and the expert's advice; give the driver's own, maybe pushed."""
+        own = self._see(world.render())
         self.labels.append(self._expert(world))
-        self.hints.append(hints(world.layout, world.pose))
-        action = self._act() if self._network else self.labels[-1]
+        self.hints.append(around(world.layout, world.pose))
+        if not self._lesson.expert and _alarming(world):
+            self.helped, self._help_until = True, world.time + HELP
+        if world.time < self._help_until:
+            return self.labels[-1]
+        action = self.labels[-1] if self._lesson.expert else own
         return np.asarray(action) + (self._pushed(world.time) if self._lesson.disturbed else 0.0)
 
-    def _act(self) -> np.ndarray:
-        import torch
+    def _see(self, picture: np.ndarray) -> np.ndarray:
+        """Note the features, go one step, and give the network's action."""
+        image = cv2.convertScaleAbs(self._preprocess(picture)[0], alpha=self._gain)
         with torch.inference_mode():
-            action, *self._state = self._network.step(
-                torch.from_numpy(self.images[-1])[None], *self._state)
-        return action[0].numpy()
+            features = self._network.features(torch.from_numpy(image)[None])
+            hidden, self._state = self._network.sequence(features[:, None], self._state)
+            self.features.append(features[0].numpy())
+            return self._network.actions(hidden[0, 0]).numpy()
 
     def _pushed(self, now: float) -> np.ndarray:
         """Push for 0.2 to 0.7 s in a random direction, about every 1.3 s."""
@@ -95,20 +108,16 @@ class TaughtDriver:
         return self._push if now < self._push_until else np.zeros(2)
 
 
-def hints(layout: Layout, pose: Tuple[float, float, float]) -> np.ndarray:
-    """Tell where the cup is (m, robot's frame) and how far things are all round, float32."""
-    x, y, yaw = pose
-    dx, dy = layout.cup[0] - x, layout.cup[1] - y
-    cos, sin = math.cos(yaw), math.sin(yaw)
-    angles = yaw + np.arange(RAYS) * 2 * math.pi / RAYS
-    along = np.arange(RAY_STEP, RAY_LENGTH, RAY_STEP)
-    xs, ys = x + np.outer(np.cos(angles), along), y + np.outer(np.sin(angles), along)
-    x0, x1, y0, y1 = layout.arena
-    hit = (xs < x0) | (xs > x1) | (ys < y0) | (ys > y1)
-    for box in layout.boxes:
-        hit |= distance_to_box(box, (xs, ys)) <= 0
-    rays = np.where(hit.any(1), along[hit.argmax(1)], RAY_LENGTH)
-    return np.array([cos * dx + sin * dy, cos * dy - sin * dx, *rays], np.float32)
+def _alarming(world: World) -> bool:
+    """Tell whether the robot is about to touch a box or a wall."""
+    x, y, yaw = world.pose
+    forward, left = world.velocity
+    x += FORESIGHT * (math.cos(yaw) * forward - math.sin(yaw) * left)
+    y += FORESIGHT * (math.sin(yaw) * forward + math.cos(yaw) * left)
+    x0, x1, y0, y1 = world.layout.arena
+    gaps = [x - x0, x1 - x, y - y0, y1 - y]
+    gaps += [float(distance_to_box(box, (x, y))) for box in world.layout.boxes]
+    return min(gaps) < ROBOT_RADIUS + ALARM
 
 
 def draw_conditions(seed: int) -> Conditions:
@@ -128,38 +137,29 @@ _worker: dict = {}  # what each worker process builds once
 
 
 def _start_worker(folder: str, build: dict) -> None:
-    import torch
     torch.set_num_threads(1)
-    _worker.update(folder=Path(folder), build=build, world=World(), networks={},
+    network = load_network(Path(build['weights']), build['architecture'], build['mean'],
+                           build['std'])
+    _worker.update(folder=Path(folder), network=network, world=World(),
                    preprocess=Preprocess(InputSpec(**build['input'])))
 
 
-def _run_lesson(lesson: Lesson) -> Tuple[Lesson, Episode]:
-    network = _network(lesson.weights)
-    driver = TaughtDriver(_worker['preprocess'], network, lesson)
+def _run_lesson(lesson: Lesson) -> Tuple[Lesson, Episode, bool]:
+    driver = TaughtDriver(_worker['preprocess'], _worker['network'], lesson)
     episode = drive(_worker['world'], driver, lesson.seed,
                     conditions=draw_conditions(lesson.seed))
     save_lesson(_worker['folder'], lesson.seed, driver)
-    return lesson, episode
-
-
-def _network(weights: Optional[str]):
-    if weights and weights not in _worker['networks']:
-        from ..network import load_network
-        build = _worker['build']
-        _worker['networks'] = {weights: load_network(
-            Path(weights), build['architecture'], build['mean'], build['std'])}
-    return _worker['networks'].get(weights)
+    return lesson, episode, driver.helped
 
 
 def save_lesson(folder: Path, seed: int, driver: TaughtDriver) -> None:
-    """Write the pictures (uint8 [T, H, W, 3]), then labels and hints (float32 [T, 20])."""
-    np.save(folder / f'{seed}.images.npy', np.stack(driver.images))
-    notes = np.hstack([np.array(driver.labels), np.stack(driver.hints)]).astype(np.float32)
-    np.save(folder / f'{seed}.notes.npy', notes)
+    """Write the features, then the labels and hints, as one file: float32 [T, F + 2 + HINTS]."""
+    notes = np.hstack([np.stack(driver.features), np.array(driver.labels),
+                       np.stack(driver.hints)]).astype(np.float32)
+    np.save(folder / f'{seed}.tmp.npy', notes)
+    os.replace(folder / f'{seed}.tmp.npy', folder / f'{seed}.npy')
 
 
-def load_lesson(folder: Path, seed: int) -> Tuple[np.ndarray, np.ndarray]:
-    """Give pictures (mapped from disk) and notes: labels [:, :2] and hints [:, 2:]."""
-    return (np.load(folder / f'{seed}.images.npy', mmap_mode='r'),
-            np.load(folder / f'{seed}.notes.npy'))
+def load_lesson(folder: Path, seed: int) -> np.ndarray:
+    """Give features, labels and hints side by side: float32 [T, F + 2 + HINTS]."""
+    return np.load(folder / f'{seed}.npy')

@@ -56,6 +56,12 @@ class World:
         dress(self.model, layout)
         mujoco.mj_forward(self.model, self.data)
 
+    def stand(self, x: float, y: float) -> None:
+        """Put the robot's centre there (m, arena's frame), at rest."""
+        self.data.qpos[:] = (x - self.layout.start[0], y - self.layout.start[1])
+        self.data.qvel[:] = 0
+        mujoco.mj_forward(self.model, self.data)
+
     def step(self, linear_x: float, linear_y: float, duration: float) -> None:
         """Hold a command (m/s, robot's frame) for `duration` s, a multiple of TIMESTEP."""
         yaw = self.layout.start[2]
