@@ -38,7 +38,7 @@ def record():
         made.episodes.append(episode)
     for index in range(100):
         cycle = 25.0 if index == 99 else 12.0 if index >= 97 else 2.0
-        made.cycles.append((cycle, 0.1, 0.2, 1.5, 0.01, 0.1, 20.0, cycle / 20.0))
+        made.cycles.append((cycle, 0.01, 0.1, 0.2, 1.5, 0.01, 0.1, 20.0, cycle / 20.0))
         made.times.append(index / 30.0)
         made.arrivals.append(index / 30.0)
     return made

@@ -17,11 +17,13 @@ BAYER = {'bayer_rggb8': 'rggb', 'bayer_bggr8': 'bggr', 'bayer_gbrg8': 'gbrg',
          'bayer_grbg8': 'grbg'}
 
 
-@pytest.fixture(scope='module', params=['opencv', 'cv_bridge'])
+@pytest.fixture(scope='module', params=['opencv', 'in one memory', 'cv_bridge'])
 def decode(request):
-    """Give each decoder in turn; both have to pass all that follows."""
+    """Give each decoder in turn; all have to pass all that follows."""
     if request.param == 'opencv':
         return image.decode
+    if request.param == 'in one memory':
+        return image.Decoder()
     if importlib.util.find_spec('cv_bridge') is None:
         pytest.skip('cv_bridge is not importable here (it comes with ROS 2, not with pip)')
     from vla_nav_node import ros_messages
@@ -170,6 +172,18 @@ def test_rgb8_is_not_copied(decode, padding):
     found = decode(frame)
     assert np.shares_memory(found, np.frombuffer(frame.data, np.uint8))
     assert not found.flags.writeable
+
+
+@pytest.mark.parametrize('encoding', sorted(set(PACKED) - {'rgb8'}))
+def test_memory_is_allocated_once_for_pictures_of_one_size(encoding):
+    """What is not looked at where it lies is written where the picture before was."""
+    decode = image.Decoder()
+    frame = frame_of(PACKED[encoding](picture()), encoding)
+    first = decode(frame)
+    wanted = first.copy()
+    first[:] = 0
+    assert decode(frame) is first
+    check_picture(first, wanted)
 
 
 @pytest.mark.parametrize('text', ['jpeg', 'rgb8; jpeg compressed bgr8', 'jpg'])

@@ -18,7 +18,7 @@ def test_percentiles_and_misses():
     summary = recorder.summary(1.0)
     assert list(summary.fields) == list(FIELDS)
     assert summary.fields['cycle'] == pytest.approx((50.5, 95.05, 99.01, 100.0))
-    assert summary.fields['decode'] == Percentiles(1.0, 1.0, 1.0, 1.0)
+    assert summary.fields['deserialise'] == Percentiles(1.0, 1.0, 1.0, 1.0)
     assert (summary.cycles, summary.misses, summary.total_misses) == (100, 2, 2)
     assert summary.rate == pytest.approx(101.0, rel=0.01)
 

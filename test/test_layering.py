@@ -84,7 +84,8 @@ def test_nothing_below_imports_what_is_on_top(module):
     assert not used or among(module, ('cli', 'tools.', 'sim.'))
 
 
-@pytest.mark.parametrize('module', ['errors', 'interfaces', 'preprocess', 'safety', 'atomic'])
+@pytest.mark.parametrize('module', ['errors', 'interfaces', 'preprocess', 'safety', 'atomic', 'cdr',
+                                    'garbage', 'realtime'])
 def test_leaves_import_only_leaves(module):
     assert set(ours(module)) <= {'errors', 'interfaces'}
 

@@ -14,11 +14,14 @@ import pytest
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, qos_profile_sensor_data, QoSProfile
+from rclpy.serialization import serialize_message
+from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from vla_nav_node import image, ros_messages
+from vla_nav_node import image
+from vla_nav_node.cdr import read_compressed_image, read_image
 
 PATIENCE_S = 30.0  # for discovery and slow machines; nothing waits that long when all is well
 DOMAIN = 1 + os.getpid() % 15
@@ -119,7 +122,7 @@ def watcher():
 
 def stamp_of(message):
     """Give a message's stamp in seconds."""
-    return ros_messages.stamp_to_ns(message.header.stamp) / 1e9
+    return Time.from_msg(message.header.stamp).nanoseconds / 1e9
 
 
 def test_frames_arrive(watcher):
@@ -133,7 +136,7 @@ def test_frames_arrive(watcher):
     assert gaps.min() > 0.0
     assert 0.02 < np.median(gaps) < 0.2  # 0.05 were asked for
     assert 0.0 <= watcher.node.get_clock().now().nanoseconds / 1e9 - stamps[-1] < PATIENCE_S
-    pictures = [image.decode(ros_messages.frame_from_image(message, 0))
+    pictures = [image.decode(read_image(serialize_message(message), 0))
                 for message in (first, last)]
     assert pictures[0].std() > 5.0  # not one colour
     assert not np.array_equal(*pictures)  # the sensor's noise: a frozen camera looks different
@@ -187,7 +190,7 @@ def test_the_other_messages():
                       lambda: watcher.command(0.3))
         share = (len(watcher.images) - seen_images) / (len(watcher.odometry) - seen_frames)
         assert 0.1 < share < 0.9
-        picture = image.decode(ros_messages.frame_from_compressed(watcher.images[-1], 0))
+        picture = image.decode(read_compressed_image(serialize_message(watcher.images[-1]), 0))
         assert picture.shape == (120, 160, 3) and picture.std() > 5.0
         watcher.until(lambda: json.loads(watcher.episodes[-1].data)['outcome'] == 'timeout')
         watcher.until(lambda: watcher.speed < 0.01, lambda: watcher.command(0.3))

@@ -11,10 +11,11 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
+from .cdr import read_compressed_image, read_image
+from .errors import ImageError
 from .frame_mailbox import Mailbox
 from .health import CameraReport
 from .interfaces import Frame
-from .ros_messages import frame_from_compressed, frame_from_image
 from .settings import Settings
 from .transport import profile_path
 
@@ -45,8 +46,8 @@ class Camera:
         self.lost = 0
         self.lost_known = True
         self._type = CompressedImage if compressed else Image
-        self._wrap: Callable[..., Frame] = (
-            frame_from_compressed if compressed else frame_from_image)
+        self._read: Callable[[bytes, int], Frame] = (
+            read_compressed_image if compressed else read_image)
         self._qos = settings.image_qos
         self._mailbox = mailbox
         self._newest: Optional[Frame] = None
@@ -83,10 +84,16 @@ class Camera:
             self.topic, self._offers, self._reliability, str(profile_path()),
             self._mailbox.received, self._mailbox.replaced, self.lost, self.lost_known, picture)
 
-    def _on_image(self, msg) -> None:
-        frame = self._wrap(msg, time.perf_counter_ns())
-        self._newest = frame
-        self._mailbox.put(frame)
+    def on_image(self, raw: bytes) -> None:
+        """Take a serialised image; one that cannot be read is handed over as the error it is."""
+        received_ns = time.perf_counter_ns()
+        try:
+            frame = self._read(raw, received_ns)
+        except ImageError as error:
+            self._mailbox.put(error)
+        else:
+            self._newest = frame
+            self._mailbox.put(frame)
         time.sleep(HAND_OVER_S)
 
     def _on_lost(self, event) -> None:
@@ -116,8 +123,8 @@ class Camera:
     def _create(self, policy: ReliabilityPolicy,
                 events: Optional[SubscriptionEventCallbacks]) -> Subscription:
         return self.node.create_subscription(
-            self._type, self.topic, self._on_image, QoSProfile(depth=DEPTH, reliability=policy),
-            event_callbacks=events)
+            self._type, self.topic, self.on_image, QoSProfile(depth=DEPTH, reliability=policy),
+            event_callbacks=events, raw=True)
 
 
 def choose_reliability(image_qos: str, offers: Sequence[str], now: str = '') -> str:

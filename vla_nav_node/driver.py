@@ -6,9 +6,10 @@ from threading import Event
 import time
 from typing import Any, Callable, Deque, NamedTuple, Optional, Sequence, Tuple
 
+from . import garbage
 from .cycle import Cycle, Timing
-from .errors import VlaNavError
-from .frame_mailbox import Mailbox
+from .errors import ImageError, VlaNavError
+from .frame_mailbox import Arrival, Mailbox
 from .guard import FrameGuard
 from .interfaces import Command, Frame
 from .latency import LatencyRecorder
@@ -61,12 +62,16 @@ class Driver:
             self._serve_requests()
             if frame is not None:
                 self.drive(frame)
+            garbage.tidy()  # a command has just left, or there is nothing to do
 
-    def drive(self, frame: Frame) -> None:
+    def drive(self, frame: Arrival) -> None:
         """Judge a frame on its arrival, and run a cycle or stop the robot."""
         ticket = self.wheels.ticket
         if self.wheels.last.is_stop:
             self.cycle.gate.stop('')  # whoever stopped the robot: ramp up from standing
+        if isinstance(frame, ImageError):
+            self.wheels.drive(Command(0.0, 0.0, f'deserialise: {frame}'), 0, ticket)
+            return
         arrived_ns = self._ros_now_ns()
         verdict = self.guard.check(frame, arrived_ns)
         if verdict.reset:
@@ -90,7 +95,7 @@ class Driver:
     def _record(self, frame: Frame, timing: Timing, before_ns: int) -> None:
         done_ns = time.perf_counter_ns()
         cycle = (done_ns - frame.received_ns) / 1e6
-        values = (cycle, *timing, (done_ns - before_ns) / 1e6,
+        values = (cycle, frame.deserialise_ns / 1e6, *timing, (done_ns - before_ns) / 1e6,
                   (self._ros_now_ns() - frame.stamp_ns) / 1e6,
                   cycle / self.settings.control_period_ms)
         self.latency.record(done_ns / 1e9, values)

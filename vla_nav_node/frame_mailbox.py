@@ -1,9 +1,12 @@
 """Where the camera's thread leaves frames for the driving thread."""
 
 from threading import Condition
-from typing import Optional
+from typing import Optional, Union
 
+from .errors import ImageError
 from .interfaces import Frame
+
+Arrival = Union[Frame, ImageError]  # the error of a message that no frame can be read from
 
 
 class Mailbox:
@@ -13,11 +16,11 @@ class Mailbox:
         """Start empty."""
         self.received = 0
         self.replaced = 0
-        self._frame: Optional[Frame] = None
+        self._frame: Optional[Arrival] = None
         self._woken = False
         self._condition = Condition()
 
-    def put(self, frame: Frame) -> None:
+    def put(self, frame: Arrival) -> None:
         """Leave `frame`, whether or not the one before was taken."""
         with self._condition:
             self.received += 1
@@ -31,7 +34,7 @@ class Mailbox:
             self._woken = True
             self._condition.notify()
 
-    def take(self, timeout_s: float) -> Optional[Frame]:
+    def take(self, timeout_s: float) -> Optional[Arrival]:
         """Wait for a frame and take it; None after the time-out or when woken without one."""
         with self._condition:
             if self._frame is None and not self._woken:

@@ -1,10 +1,11 @@
 """What diagnostics say: plain values in, one line that a person can act on out."""
 
 from dataclasses import dataclass, field
-from typing import Dict, Tuple
+from typing import Dict, Sequence, Tuple
 
 from .interfaces import BackendInfo, Command
 from .latency import Summary
+from .realtime import Answer
 
 OK, WARN, ERROR, STALE = 0, 1, 2, 3
 
@@ -121,3 +122,14 @@ def driving_status(command: Command, enabled: bool, stops: int, last_stop: str,
         return Status('driving', WARN, f'driving, but stopped {stops} times since the last '
                       f'report: {last_stop}', values)
     return Status('driving', OK, 'driving', values)
+
+
+def realtime_status(answers: Sequence[Answer]) -> Status:
+    """Tell what of the parameter `realtime` the machine has granted."""
+    values = {answer.wish: answer.text if answer.granted else f'refused: {answer.text}'
+              for answer in answers}
+    refused = [f'{answer.wish} ({answer.text})' for answer in answers if not answer.granted]
+    if refused:
+        return Status('realtime', WARN, 'refused: ' + ', '.join(refused), values)
+    return Status('realtime', OK, 'granted: ' + ', '.join(answer.wish for answer in answers),
+                  values)

@@ -1,7 +1,7 @@
 """Encodings and strides -> RGB: whatever a camera sends becomes uint8 [H, W, 3]."""
 
 from dataclasses import dataclass
-from typing import Callable, Dict
+from typing import Callable, Dict, Optional
 
 import cv2
 import numpy as np
@@ -12,20 +12,47 @@ from .interfaces import Frame
 MAX_SIDE = 8192  # pixels; larger than any camera's, small enough to refuse a broken header early
 END_OF_JPEG = b'\xff\xd9'
 
+Convert = Callable[[Frame, Optional[np.ndarray]], np.ndarray]  # the array may be written into
 
-def decode(frame: Frame) -> np.ndarray:
+
+class Decoder:
+    """Decode as `decode` does, into memory that is allocated again only for another size."""
+
+    def __init__(self) -> None:
+        """Start without memory; the first picture tells how much it takes."""
+        self._rgb: Optional[np.ndarray] = None
+
+    def __call__(self, frame: Frame) -> np.ndarray:
+        """Give the picture; the next call may overwrite it."""
+        rgb = decode(frame, self._rgb)
+        if rgb.flags.writeable:  # not a view of the message
+            self._rgb = rgb
+        return rgb
+
+
+def decode(frame: Frame, out: Optional[np.ndarray] = None) -> np.ndarray:
     """
     Give the picture as uint8 [H, W, 3] RGB, a read-only view of its bytes where that is rgb8.
 
-    Raise ImageError for anything that is not a whole picture of a known encoding.
+    It is written into `out` where that has the right shape and the conversion can. Raise
+    ImageError for anything that is not a whole picture of a known encoding.
     """
     if frame.compressed:
         return _decompress(frame)
     layout = check(frame)
     try:
-        return layout.convert(frame)
+        return layout.convert(frame, out)
     except cv2.error as error:
         raise ImageError(f'OpenCV cannot convert {describe(frame)}: {error.err}') from error
+
+
+def stay_in_one_thread() -> None:
+    """
+    Keep OpenCV in the thread that calls it, in the whole process.
+
+    A conversion that is shared out is over when the last of its threads has found a core.
+    """
+    cv2.setNumThreads(1)
 
 
 def check(frame: Frame) -> 'Layout':
@@ -79,25 +106,25 @@ def _view(frame: Frame, channels: int, rows: float = 1) -> np.ndarray:
     return np.ndarray(shape, np.uint8, buffer(frame), 0, (frame.step, channels, 1))
 
 
-def _rgb(frame: Frame) -> np.ndarray:
+def _rgb(frame: Frame, out: Optional[np.ndarray]) -> np.ndarray:
     rgb = _view(frame, 3)
     rgb.flags.writeable = False
     return rgb
 
 
-def _by_opencv(code: int, channels: int, rows: float = 1) -> Callable[[Frame], np.ndarray]:
-    def convert(frame: Frame) -> np.ndarray:
-        return cv2.cvtColor(_view(frame, channels, rows), code)
+def _by_opencv(code: int, channels: int, rows: float = 1) -> Convert:
+    def convert(frame: Frame, out: Optional[np.ndarray]) -> np.ndarray:
+        return cv2.cvtColor(_view(frame, channels, rows), code, dst=out)
     return convert
 
 
-def _mono16(frame: Frame) -> np.ndarray:
+def _mono16(frame: Frame, out: Optional[np.ndarray]) -> np.ndarray:
     """Keep the high byte of each pixel."""
     high = cv2.extractChannel(_view(frame, 2), 0 if frame.is_bigendian else 1)
-    return cv2.cvtColor(high, cv2.COLOR_GRAY2RGB)
+    return cv2.cvtColor(high, cv2.COLOR_GRAY2RGB, dst=out)
 
 
-def _nv24(frame: Frame) -> np.ndarray:
+def _nv24(frame: Frame, out: Optional[np.ndarray]) -> np.ndarray:
     """Convert 4:4:4, which OpenCV lacks, as 4:2:0 of twice the size: the chroma plane fits it."""
     height, width, step = frame.height, frame.width, frame.step
     luma = cv2.resize(_view(frame, 1), (2 * width, 2 * height), interpolation=cv2.INTER_NEAREST)
@@ -112,7 +139,7 @@ class Layout:
     """How an encoding lays a picture out in memory."""
 
     pixel_bytes: int  # in a row
-    convert: Callable[[Frame], np.ndarray]
+    convert: Convert
     even_width: int = 1  # 2 where neighbours share their colours
     even_height: int = 1
     rows: float = 1  # rows of `step` bytes for each row of the picture, all planes together

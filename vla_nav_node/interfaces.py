@@ -1,6 +1,6 @@
 """What the stages of a cycle hand to one another. A leaf: it imports nothing of ours."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, Tuple, Union
 
 import numpy as np
@@ -28,6 +28,8 @@ class Frame:
     received_ns: int  # entry of the image callback, time.perf_counter_ns
     is_bigendian: bool = False
     compressed: bool = False
+    # How long it took to read it out of its message, from received_ns on.
+    deserialise_ns: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ import numpy as np
 
 # The order is a contract: it is the order of `data` in the topic ~/latency.
 # All in ms, but `used`, the share of the control period that the cycle took.
-FIELDS = ('cycle', 'decode', 'preprocess', 'infer', 'gate', 'publish', 'age', 'used')
+FIELDS = ('cycle', 'deserialise', 'decode', 'preprocess', 'infer', 'gate', 'publish', 'age',
+          'used')
 QUANTILES = (50, 95, 99)
 
 

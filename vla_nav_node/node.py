@@ -1,7 +1,5 @@
 """The ROS 2 node: wires parameters, topics, services and threads to the cycle."""
 
-from array import array
-import gc
 import os
 import signal
 import sys
@@ -17,23 +15,24 @@ from rclpy.executors import MultiThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
-from std_msgs.msg import Float64MultiArray, MultiArrayDimension
+from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 
-from . import ros_messages
+from . import garbage, image, ros_messages
 from .backends import BACKENDS, open_backend, prepare
 from .bundle import Bundle, load_bundle
 from .camera import Camera
 from .cycle import Cycle
 from .driver import Driver
 from .errors import SettingError, VlaNavError
-from .health import Status
+from .health import realtime_status, Status
 from .interfaces import Command
 from .latency import FIELDS
 from .monitor import Monitor, watch
 from .parameters import answer, declare
 from .policy import Policy
 from .preprocess import Preprocess
+from .realtime import Realtime
 from .safety import Gate
 from .settings import changed, MODEL, parameters, Settings, settings_of
 from .swap import Swapper
@@ -62,6 +61,7 @@ class VlaNavNode(Node):
             **declare(self, [row for row in self._table if row is not MODEL])})
         self._failure = ''
         self._ending = Ending()
+        self._realtime = Realtime(self._settings.realtime, self.get_logger())
         self._threads = Threads(self._on_failure)
         self._make_publishers()
         self._wheels = Wheels(self._send, self._settings)
@@ -78,13 +78,12 @@ class VlaNavNode(Node):
         self.context.on_shutdown(self._on_shutdown)
         info = self._driver.cycle.policy.backend.info
         self.get_logger().info(f'driving by {info}, images from {self._camera.topic}')
-        # What is there now stays: a full collection would hold the driving up for 10 ms and more.
-        gc.collect()
-        gc.freeze()
+        self._realtime.lock_memory()
+        garbage.settle()
         for name, work in (('watchdog', self._watch), ('driving', self._driver.run),
                            ('camera', self._camera.run), ('services', self._serve),
                            ('diagnostics', self._monitor.run)):
-            self._threads.start(name, work)
+            self._threads.start(name, self._realtime.in_front(name, work))
         reason = self._ending.wait()
         return self._end(reason)
 
@@ -133,7 +132,7 @@ class VlaNavNode(Node):
         self._commands = self.create_publisher(
             TwistStamped if self._stamped else Twist, 'cmd_vel', QoSProfile(depth=1))
         self._latencies = self.create_publisher(Float64MultiArray, '~/latency', 10)
-        self._latency_message = _latency_message()
+        self._write_latency = ros_messages.LatencyWriter(FIELDS)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
 
     def _make_services(self) -> None:
@@ -156,10 +155,11 @@ class VlaNavNode(Node):
             self._commands.publish(ros_messages.twist(command))
 
     def _publish_latency(self, values: Sequence[float]) -> None:
-        self._latency_message.data = array('d', values)
-        self._latencies.publish(self._latency_message)
+        self._latencies.publish(self._write_latency(values))
 
     def _report(self, statuses: List[Status]) -> None:
+        if self._realtime.on:
+            statuses = [*statuses, realtime_status(self._realtime.answers)]
         named = [Status(f'{self.get_name()}: {status.name}', status.level, status.message,
                         status.values) for status in statuses]
         if self.context.ok():
@@ -197,17 +197,12 @@ class VlaNavNode(Node):
 
 def _cycle(bundle: Bundle, settings: Settings) -> Cycle:
     prepare()
+    image.stay_in_one_thread()
     backend = open_backend(settings.backend, bundle, settings.precision, settings.device)
     gate = Gate(settings.max_linear_x, settings.max_linear_y, settings.max_acceleration,
                 settings.period_s)
     return Cycle(Policy(backend, bundle.zero_state()), Preprocess(bundle.input), gate,
                  ros_messages.decoder())
-
-
-def _latency_message() -> Float64MultiArray:
-    message = Float64MultiArray()
-    message.layout.dim = [MultiArrayDimension(label=name, size=1, stride=1) for name in FIELDS]
-    return message
 
 
 def _init(args: Optional[List[str]]) -> None:

@@ -1,8 +1,9 @@
-"""ROS messages <-> what the stages hand to one another: no other file of the cycle knows ROS."""
+"""What the stages give -> ROS messages, and ROS's cv_bridge as a decoder; images: see cdr.py."""
 
 import importlib
 import importlib.util
 import os
+from struct import Struct
 import subprocess
 import sys
 from typing import Callable, FrozenSet, Iterable, Sequence, Tuple
@@ -12,7 +13,8 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import Twist, TwistStamped
 import numpy as np
 from rclpy.logging import get_logger
-from sensor_msgs.msg import CompressedImage, Image
+from rclpy.serialization import serialize_message
+from std_msgs.msg import Float64MultiArray, MultiArrayDimension
 
 from . import image
 from .errors import ImageError
@@ -29,23 +31,6 @@ BRIDGED = ('bgr8', 'rgba8', 'bgra8', 'mono8', 'bayer_rggb8', 'bayer_bggr8', 'bay
 PROBE_SIDE = 8  # pixels, of the picture that cv_bridge is tried with
 BRIDGE_TIME_S = 30.0  # for trying it once; it takes about one
 PROBE_TOLERANCE = 2  # grey levels; OpenCV's releases round YUV differently
-
-
-def frame_from_image(msg: Image, received_ns: int) -> Frame:
-    """Wrap an Image without copying its data; `received_ns` is time.perf_counter_ns."""
-    return Frame(memoryview(msg.data), msg.encoding, msg.height, msg.width, msg.step,
-                 stamp_to_ns(msg.header.stamp), received_ns, bool(msg.is_bigendian))
-
-
-def frame_from_compressed(msg: CompressedImage, received_ns: int) -> Frame:
-    """Wrap a CompressedImage without copying its data."""
-    return Frame(memoryview(msg.data), msg.format, 0, 0, 0, stamp_to_ns(msg.header.stamp),
-                 received_ns, compressed=True)
-
-
-def stamp_to_ns(stamp: Time) -> int:
-    """Give a message's stamp in nanoseconds of the ROS clock."""
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
 
 
 def twist(command: Command) -> Twist:
@@ -65,6 +50,26 @@ def twist_stamped(command: Command, stamp: Time, frame_id: str) -> TwistStamped:
     return msg
 
 
+class LatencyWriter:
+    """
+    Give Float64MultiArrays, serialised once for all but their numbers.
+
+    Filling such a message in and serialising it takes longer than several stages of a cycle.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        """Take the names of the numbers, which are the labels of the array."""
+        message = Float64MultiArray(data=[0.0] * len(names))
+        message.layout.dim = [MultiArrayDimension(label=name, size=1, stride=1) for name in names]
+        raw = serialize_message(message)
+        self._numbers = Struct(f'{"<" if raw[1] & 1 else ">"}{len(names)}d')
+        self._front = raw[:-self._numbers.size]  # the numbers are the last field
+
+    def __call__(self, values: Sequence[float]) -> bytes:
+        """Give the message of these values, as a publisher takes it."""
+        return self._front + self._numbers.pack(*values)
+
+
 def diagnostics(stamp: Time, statuses: Iterable[Status]) -> DiagnosticArray:
     """Give what rqt_runtime_monitor and diagnostic_aggregator read."""
     msg = DiagnosticArray(status=[_diagnostic_status(status) for status in statuses])
@@ -82,15 +87,15 @@ def decoder() -> Decode:
     """
     Give the decoder of this machine: ROS 2's cv_bridge where it is there and right.
 
-    What cv_bridge gets wrong or does not know goes through image.decode, which is all there is
+    What cv_bridge gets wrong or does not know goes through image.Decoder, which is all there is
     where cv_bridge is not installed.
     """
     if importlib.util.find_spec('cv_bridge') is None:
-        return image.decode
+        return image.Decoder()
     if not _survives_bridge():
         _warn(f'cv_bridge is installed, but does not run with NumPy {np.__version__}: OpenCV '
               "decodes instead; to mend it: pip install 'numpy<2', or a cv_bridge built for it")
-        return image.decode
+        return image.Decoder()
     return BridgeDecoder(importlib.import_module('cv_bridge').CvBridge())
 
 
@@ -112,6 +117,7 @@ class BridgeDecoder:
     def __init__(self, bridge) -> None:
         """Try each encoding on a small picture, and warn of those that do not come out right."""
         self._bridge = bridge
+        self._decode = image.Decoder()
         self.encodings, refused = try_bridge(bridge)
         if refused:
             _warn('OpenCV decodes what cv_bridge cannot here: ' + '; '.join(refused))
@@ -119,10 +125,10 @@ class BridgeDecoder:
     def __call__(self, frame: Frame) -> np.ndarray:
         """Give the picture as uint8 [H, W, 3] RGB; raise ImageError as image.decode does."""
         if frame.encoding not in self.encodings or frame.compressed or frame.is_bigendian:
-            return image.decode(frame)
+            return self._decode(frame)
         layout = image.check(frame)
         if frame.step % layout.pixel_bytes:  # it would shear such a picture
-            return image.decode(frame)
+            return self._decode(frame)
         try:
             return self._bridge.imgmsg_to_cv2(frame, 'rgb8')
         except (TypeError, ValueError, RuntimeError) as error:  # its own error is a TypeError

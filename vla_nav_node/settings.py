@@ -70,6 +70,7 @@ class Settings:
     enable_stamped_cmd_vel: bool
     image_transport: str
     image_qos: str
+    realtime: bool
 
     @property
     def runtime(self) -> Tuple[str, str, str]:
@@ -124,6 +125,9 @@ def parameters(limits: Mapping[str, float],
         Parameter('image_qos', 'auto', 'Reliability of the image subscription. auto: reliable '
                   'where every publisher offers it, else best effort; sensor_data: best effort.',
                   choices=('auto', 'sensor_data', 'reliable')),
+        Parameter('realtime', False, 'Ask the machine for SCHED_FIFO, locked memory and a core '
+                  'for the driving thread; what it refuses is told in the log and in '
+                  'diagnostics.'),
     )
 
 

@@ -116,7 +116,7 @@ def _options(ort: ModuleType, path: Path) -> Any:
 def _threads(path: Path) -> int:
     if path.stat().st_size < LARGE_BYTES:
         return 1
-    return min(MOST_THREADS, os.cpu_count() or 1)
+    return min(MOST_THREADS, len(os.sched_getaffinity(0)))  # what a container leaves us
 
 
 def _check_graph(session: Any, bundle: Bundle, path: Path) -> None:
