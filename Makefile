@@ -2,6 +2,7 @@
 #   make demo      five episodes of the simulated robot over ROS 2, a live view, and a picture
 #   make test      the tests
 #   make check     lint and types
+#   make profile   where the time of one cycle goes
 # Each sets itself up in .venv the first time; later calls start at once.
 
 PYTHON ?= python3
@@ -24,7 +25,7 @@ unexport PYTHONPATH AMENT_PREFIX_PATH LD_LIBRARY_PATH PYTHONHOME _ROS_WHEELS_BOO
 # What renders here, tried for real; where nothing does, it prints the line that mends it.
 WITH_GL = gl=$$($(PY) -m vla_nav_node.sim.rendering) || exit 2; export MUJOCO_GL=$$gl;
 
-.PHONY: help demo test check train evaluate clean
+.PHONY: help demo test check train evaluate profile clean
 .DELETE_ON_ERROR:
 
 help:
@@ -50,6 +51,9 @@ train: $(VENV)/.ready-test
 
 evaluate: $(VENV)/.ready-test
 	@$(WITH_GL) $(PY) -m vla_nav_node.cli evaluate $(ARGS)
+
+profile: $(VENV)/.ready-demo
+	@$(PY) -m vla_nav_node.cli profile $(ARGS)
 
 clean:
 	rm -rf $(VENV) build install log out *.egg-info .pytest_cache .mypy_cache .ruff_cache

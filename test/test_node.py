@@ -6,7 +6,8 @@ import time
 import numpy as np
 import pytest
 from rcl_interfaces.srv import DescribeParameters
-from rig import CameraThread, NodeProcess, picture, Rig
+from rclpy.serialization import serialize_message
+from rig import CameraThread, image_message, NodeProcess, picture, Rig
 from std_srvs.srv import SetBool, Trigger
 from tiny import write_tiny
 
@@ -143,6 +144,23 @@ def test_stamps_that_run_backwards_stop_the_robot_for_that_frame(rig):
         zeros = [x == y == 0.0 for _, x, y in rig.new_commands(since)]
         assert any(zeros)
         assert not all(zeros)
+
+
+def cut_off(picture, stamp_ns):
+    """Serialise a picture and lose the end of it."""
+    return serialize_message(image_message(picture, stamp_ns))[:-1]
+
+
+def test_a_message_that_cannot_be_read_stops_the_robot_and_says_why(rig):
+    with CameraThread(rig):
+        rig.drives()
+    with CameraThread(rig, to_message=cut_off):
+        level, _, _ = rig.say('driving', 'deserialise: a serialised Image of ')
+        assert level == ERROR
+        rig.stands()
+    since = time.monotonic()
+    with CameraThread(rig):
+        rig.drives(since)
 
 
 def test_a_frozen_picture_stops_the_robot_until_it_changes(rig):

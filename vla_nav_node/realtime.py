@@ -87,7 +87,7 @@ def pin(name: str) -> Answer:
     """Bind the calling thread to one core: one that the kernel keeps free, else the last."""
     wish = f'a core for the {name} thread'
     allowed = frozenset(os.sched_getaffinity(0))
-    isolated = cores(ISOLATED.read_text(encoding='ascii')) if ISOLATED.is_file() else frozenset()
+    isolated = cores(ISOLATED.read_text(encoding='utf-8')) if ISOLATED.is_file() else frozenset()
     if len(allowed | isolated) < 2:
         return _refused(wish, f'this process may use core {min(allowed)} only',
                         'give it more cores (taskset, docker run --cpuset-cpus)')
@@ -126,7 +126,7 @@ def _memory_limit() -> Optional[int]:
     if hard == resource.RLIM_INFINITY:
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (hard, hard))
         return None
-    status = Path('/proc/self/status').read_text(encoding='ascii', errors='replace')
+    status = Path('/proc/self/status').read_text(encoding='utf-8', errors='replace')
     capabilities = int(status.split('CapEff:')[1].split()[0], 16)
     return None if capabilities >> CAP_IPC_LOCK & 1 else hard
 
