@@ -226,6 +226,58 @@ def test_huge_compressed_picture(decode):
         decode(Frame(data, 'png', 0, 0, 0, 0, 0, compressed=True))
 
 
+def stating(width, height):
+    """Give a jpeg that states another size than it has."""
+    data = bytearray(jpeg())
+    at = data.index(b'\xff\xc0')
+    data[at + 5:at + 9] = height.to_bytes(2, 'big') + width.to_bytes(2, 'big')
+    return bytes(data)
+
+
+def png_header(width, height):
+    """Give the start of a png of that size."""
+    return b'\x89PNG\r\n\x1a\n\0\0\0\rIHDR' + width.to_bytes(4, 'big') + height.to_bytes(4, 'big')
+
+
+@pytest.mark.parametrize('data,size', [
+    (stating(65000, 16000), '65000x16000'), (stating(0, 64), '0x64'), (stating(64, 0), '64x0'),
+    (png_header(2 ** 31, 1), '2147483648x1'), (png_header(0, 0), '0x0')])
+def test_a_stated_size_is_refused_before_it_is_allocated(decode, data, size):
+    """A jpeg of 2 kB that stated 65000x16000 took the decoder minutes and 6 GB."""
+    with pytest.raises(ImageError, match=f'compressed picture of {size}; expected sides of 1 to'):
+        decode(Frame(data, 'jpeg', 0, 0, 0, 0, 0, compressed=True))
+
+
+def test_a_cut_jpeg_with_a_whole_thumbnail(decode):
+    """The end of the thumbnail is not the end of the picture; padding and fill bytes are fine."""
+    small, whole = jpeg(8), jpeg()
+    exif = b'\xff\xe1' + (len(small) + 2).to_bytes(2, 'big') + small
+    picture = whole[:2] + exif + b'\xff' + whole[2:]
+    wanted = decode(Frame(whole, 'jpeg', 0, 0, 0, 0, 0, compressed=True))
+    padded = Frame(picture + bytes(7), 'jpeg', 0, 0, 0, 0, 0, compressed=True)
+    check_picture(decode(padded), wanted)
+    with pytest.raises(ImageError, match='has no end'):
+        decode(Frame(picture[:-500], 'jpeg', 0, 0, 0, 0, 0, compressed=True))
+
+
+@pytest.mark.parametrize('suffix', ['.bmp', '.tiff', '.webp', '.ppm', '.gif'])
+def test_only_two_decoders_are_open_to_what_comes_in(decode, suffix):
+    """Of the dozen decoders of OpenCV, which chooses by content, no camera needs the others."""
+    if not cv2.haveImageWriter(suffix):
+        pytest.skip(f'this OpenCV does not write {suffix}')
+    data = cv2.imencode(suffix, picture())[1].tobytes()
+    with pytest.raises(ImageError, match='expected a whole jpeg or png'):
+        decode(Frame(data, 'jpeg', 0, 0, 0, 0, 0, compressed=True))
+
+
+def test_a_name_as_long_as_a_book_is_told_in_short(decode):
+    """What a message says of itself goes to the log and the diagnostics."""
+    for compressed in (False, True):
+        with pytest.raises(ImageError) as refused:
+            decode(Frame(b'', '\udcff\0' * 10 ** 6, 0, 0, 0, 0, 0, compressed=compressed))
+        assert len(str(refused.value).encode()) < 600
+
+
 @pytest.mark.parametrize('found,change', [
     ("encoding 'h264'", {'encoding': 'h264'}),
     ("encoding ''", {'encoding': ''}),

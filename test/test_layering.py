@@ -85,8 +85,8 @@ def test_nothing_below_imports_what_is_on_top(module):
     assert not used or among(module, ('cli', 'tools.', 'sim.'))
 
 
-@pytest.mark.parametrize('module', ['errors', 'interfaces', 'preprocess', 'safety', 'atomic', 'cdr',
-                                    'garbage', 'realtime'])
+@pytest.mark.parametrize('module', ['errors', 'interfaces', 'preprocess', 'safety', 'atomic',
+                                    'cdr', 'garbage', 'realtime', 'image_header'])
 def test_leaves_import_only_leaves(module):
     assert set(ours(module)) <= {'errors', 'interfaces'}
 

@@ -79,7 +79,7 @@ class Camera:
     def report(self) -> CameraReport:
         """Tell what is known of the topic."""
         frame = self._newest
-        picture = f'{frame.width}x{frame.height} {frame.encoding}' if frame else ''
+        picture = f'{frame.width}x{frame.height} {frame.encoding[:40]}' if frame else ''
         return CameraReport(
             self.topic, self._offers, self._reliability, str(profile_path()),
             self._mailbox.received, self._mailbox.replaced, self.lost, self.lost_known, picture)

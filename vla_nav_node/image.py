@@ -1,16 +1,17 @@
 """Encodings and strides -> RGB: whatever a camera sends becomes uint8 [H, W, 3]."""
 
 from dataclasses import dataclass
+import reprlib
 from typing import Callable, Dict, Optional
 
 import cv2
 import numpy as np
 
 from .errors import ImageError
+from .image_header import has_end, is_jpeg, stated_size
 from .interfaces import Frame
 
 MAX_SIDE = 8192  # pixels; larger than any camera's, small enough to refuse a broken header early
-END_OF_JPEG = b'\xff\xd9'
 
 Convert = Callable[[Frame, Optional[np.ndarray]], np.ndarray]  # the array may be written into
 
@@ -59,7 +60,8 @@ def check(frame: Frame) -> 'Layout':
     """Give the layout of an uncompressed frame, after holding its sizes against its bytes."""
     layout = LAYOUTS.get(frame.encoding)
     if layout is None:
-        raise ImageError(f'no picture can be read from encoding {frame.encoding!r}',
+        raise ImageError(f'no picture can be read from encoding '
+                         f'{reprlib.repr(frame.encoding)}',
                          'one of ' + ', '.join(LAYOUTS),
                          "set the camera driver's encoding to one of them, rgb8 is the fastest")
     _check_size(frame, layout)
@@ -177,26 +179,34 @@ LAYOUTS: Dict[str, Layout] = {
 def _decompress(frame: Frame) -> np.ndarray:
     """Decode jpeg or png; OpenCV gives BGR of 8 bits, whatever was inside."""
     data = np.frombuffer(frame.data, np.uint8)
-    _check_whole(frame, data)
+    _check_header(frame, data.data)
     try:
         picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
     except cv2.error as error:
         raise _undecodable(frame, f': {error.err}') from error
     if picture is None:
         raise _undecodable(frame)
-    if max(picture.shape) > MAX_SIDE:
-        raise ImageError(f'a compressed picture of {picture.shape[1]}x{picture.shape[0]}',
-                         f'sides of 1 to {MAX_SIDE} pixels', 'set another resolution')
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB, dst=picture)
 
 
-def _check_whole(frame: Frame, data: np.ndarray) -> None:
-    """Refuse a jpeg that was cut off: decoders fill the rest with grey and say nothing."""
-    if data[:2].tobytes() == b'\xff\xd8' and data.tobytes().rfind(END_OF_JPEG) < 0:
+def _check_header(frame: Frame, data: memoryview) -> None:
+    """
+    Refuse what no decoder should begin with: two of them are enough to let bytes from outside to.
+
+    2 kB that state 65000x16000 pixels took it minutes and 6 GB; and decoders fill the rest of a
+    jpeg that was cut off with grey and say nothing.
+    """
+    size = stated_size(data)
+    if size is None:
+        raise _undecodable(frame)
+    if not 0 < min(size) <= max(size) <= MAX_SIDE:
+        raise ImageError(f'a compressed picture of {size[0]}x{size[1]}',
+                         f'sides of 1 to {MAX_SIDE} pixels', 'set another resolution')
+    if is_jpeg(data) and not has_end(data):
         raise _undecodable(frame, ': the jpeg has no end')
 
 
 def _undecodable(frame: Frame, why: str = '') -> ImageError:
     return ImageError(
-        f'{buffer(frame).nbytes} bytes of format {frame.encoding!r} do not decode{why}',
-        'a whole jpeg or png', 'look at the camera driver and the transport')
+        f'{buffer(frame).nbytes} bytes of format {reprlib.repr(frame.encoding)} do not decode'
+        f'{why}', 'a whole jpeg or png', 'look at the camera driver and the transport')
