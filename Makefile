@@ -3,12 +3,16 @@
 #   make test      the tests
 #   make check     lint and types
 #   make profile   where the time of one cycle goes
+#   make fuzz      broken images by the RUNS, guided by coverage
+#   make soak      a driving node for CYCLES, with all that may happen to it mixed in
 # Each sets itself up in .venv the first time; later calls start at once.
 
 PYTHON ?= python3
 VENV ?= .venv
 ROS_DOMAIN_ID ?= 42
 ARGS ?=
+RUNS ?= 1000000
+CYCLES ?= 200000
 
 BIN := $(VENV)/bin
 PY := $(BIN)/python
@@ -25,7 +29,7 @@ unexport PYTHONPATH AMENT_PREFIX_PATH LD_LIBRARY_PATH PYTHONHOME _ROS_WHEELS_BOO
 # What renders here, tried for real; where nothing does, it prints the line that mends it.
 WITH_GL = gl=$$($(PY) -m vla_nav_node.sim.rendering) || exit 2; export MUJOCO_GL=$$gl;
 
-.PHONY: help demo test check train evaluate profile clean
+.PHONY: help demo test check train evaluate profile fuzz soak clean
 .DELETE_ON_ERROR:
 
 help:
@@ -55,6 +59,12 @@ evaluate: $(VENV)/.ready-test
 profile: $(VENV)/.ready-demo
 	@$(PY) -m vla_nav_node.cli profile $(ARGS)
 
+fuzz: $(VENV)/.ready-fuzz
+	@$(PY) test/fuzz_images.py --runs $(RUNS) $(ARGS)
+
+soak: $(VENV)/.ready-test
+	@$(PY) test/soak.py --cycles $(CYCLES) $(ARGS)
+
 clean:
 	rm -rf $(VENV) build install log out *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
@@ -81,4 +91,9 @@ $(VENV)/.ready-test: $(VENV)/.ready-demo
 $(VENV)/.ready-check: $(VENV)/.ready-test
 	@echo "Installing the linters into $(VENV)"
 	@$(PIP) -e '.[check]'
+	@touch $@
+
+$(VENV)/.ready-fuzz: $(VENV)/.ready-test
+	@echo "Installing the fuzzer into $(VENV)"
+	@$(PIP) -e '.[fuzz]'
 	@touch $@

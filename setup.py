@@ -27,6 +27,7 @@ SIM = ['mujoco>=3.0', 'scipy>=1.8']
 DEMO = ['rich>=12', 'matplotlib>=3.5']
 TRAIN = TORCH + SIM + ['onnx>=1.14', 'rich>=12']
 TEST = ['pytest>=6.2', 'pytest-timeout', 'hypothesis>=6']
+FUZZ = ['atheris>=2.3', 'coverage>=6']  # wheels: Linux x86_64, CPython 3.10 to 3.14
 CHECK = [
     'flake8>=6', 'flake8-blind-except', 'flake8-builtins', 'flake8-class-newline',
     'flake8-comprehensions', 'flake8-deprecated', 'flake8-docstrings', 'flake8-import-order',
@@ -60,6 +61,7 @@ setup(
         'demo': DEMO,
         'train': TRAIN,
         'test': TEST,
+        'fuzz': FUZZ,
         'check': CHECK,
     },
     entry_points={'console_scripts': [
