@@ -17,12 +17,22 @@ from .manifest import is_plain_name, problems_of, RECURRENT_STATES
 from .preprocess import InputSpec
 
 MANIFEST = 'policy.yaml'
+MOST_BYTES = 1 << 18  # of a manifest, 50 times a usual one; PyYAML reads them in a second
 SHIPPED = Path(__file__).resolve().parent / 'models' / 'cup_seeker'
 # PyYAML lets more out than its own errors: `!!bool x` is a KeyError, `!!timestamp x` a TypeError.
 NOT_YAML = (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, RecursionError,
             TypeError, ValueError)
 # How far two backends may differ in one step (m/s) where a bundle says nothing else.
 DEFAULT_TOLERANCE = {'fp32': 1e-4, 'fp16': 1e-2, 'int8': 5e-2}
+
+
+class ManifestLoader(yaml.SafeLoader):
+    """Plain data only, and no merge keys: a few lines of them make gigabytes."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Refuse `<<`, which nobody needs in a manifest."""
+        if any(key.tag == 'tag:yaml.org,2002:merge' for key, _ in node.value):
+            raise yaml.YAMLError('it merges mappings (<<)')
 
 
 @dataclass(frozen=True)
@@ -105,8 +115,11 @@ def load_bundle(directory: Union[str, Path, None] = None) -> Bundle:
 
 def parse_manifest(text: Union[str, bytes], where: str = MANIFEST) -> Dict[str, Any]:
     """Turn a manifest's text into a checked mapping, or raise BundleError."""
+    if len(text) > MOST_BYTES:
+        raise BundleError(f'{where} is too large', f'at most {MOST_BYTES} bytes',
+                          'export the bundle again')
     try:
-        document = yaml.safe_load(text)
+        document = yaml.load(text, ManifestLoader)
     except NOT_YAML as error:
         reason = ' '.join(str(error).split())[:200]
         raise BundleError(f'{where} is not YAML: {reason}', 'a manifest of a policy bundle',
@@ -151,11 +164,12 @@ def _read_manifest(root: Path) -> bytes:
     if not root.is_dir():
         raise BundleError(f'no bundle at {root}', 'a directory with a policy.yaml',
                           'give the path of a bundle, or leave it empty for the one that ships')
-    try:
-        return (root / MANIFEST).read_bytes()
-    except FileNotFoundError:
+    if not (root / MANIFEST).is_file():  # nor is a pipe or a device one
         raise BundleError(f'{root} has no {MANIFEST}', 'a policy bundle',
-                          "make one with 'vla_nav export'") from None
+                          "make one with 'vla_nav export'")
+    try:
+        with open(root / MANIFEST, 'rb') as file:
+            return file.read(MOST_BYTES + 1)
     except OSError as error:
         raise BundleError(f'{root / MANIFEST} cannot be read: {error.strerror}',
                           'a readable file', 'check its permissions') from None

@@ -16,6 +16,9 @@ RECURRENT_KEYS = ('type', 'input_size', 'hidden_size', 'num_layers')
 LARGEST_SIZE = 65536  # of a picture or a layer: more is a mistake, and would eat the memory
 PLAIN_NAME = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.-]*')
 SHA256 = re.compile(r'[0-9a-f]{64}')
+LONGEST_SHOWN = 100  # characters of a value in a message
+SHORT = reprlib.Repr()
+SHORT.maxlevel = 2
 
 # Each check gives '' for a sound value, else what was expected in its place.
 Check = Callable[[Any], str]
@@ -52,7 +55,11 @@ def _told(keys: List[str], value: Any, expected: str) -> str:
 
 
 def _show(value: Any) -> str:
-    return reprlib.repr(value)
+    """Show a value in short: it may be nested or large beyond measure, on purpose too."""
+    try:
+        return SHORT.repr(value)[:LONGEST_SHOWN]
+    except ValueError:  # Python does not write integers of thousands of digits
+        return f'a {type(value).__name__} that is too large to be shown'
 
 
 def is_number(value: Any) -> bool:

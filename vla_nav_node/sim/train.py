@@ -153,15 +153,28 @@ class Training:
         os.replace(self.folder / 'checkpoint.tmp', self.folder / 'checkpoint.pt')
 
     def _resume(self) -> None:
-        import torch
         checkpoint = self.folder / 'checkpoint.pt'
         if not checkpoint.exists():
             return
-        state = torch.load(checkpoint, map_location=self.learner.device, weights_only=True)
+        state = _read_checkpoint(checkpoint, self.learner.device)
         self.round, self.seeds = state['round'], state['seeds']
         self.log = json.loads(state['log'])
         self.learner.restore(state['learner'])
         print(f'resumed: {len(self.log)} of {self.plan.rounds + 1} stages are done')
+
+
+def _read_checkpoint(path: Path, device: str) -> Dict[str, Any]:
+    """Read weights and plain values; what would run code when it is loaded is refused."""
+    from pickle import UnpicklingError
+
+    import torch
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except (UnpicklingError, RuntimeError, EOFError) as error:
+        reason = ' '.join(str(error).split())[:200]
+        raise SettingError(f'{path} is no checkpoint of a training: {reason}',
+                           'weights and plain values, as vla_nav train wrote them',
+                           'another --out, or remove the file') from None
 
 
 def write_trained(directory: Path, weights: Dict[str, Any], plan: Plan, log: List[dict]) -> None:
