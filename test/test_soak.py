@@ -1,0 +1,45 @@
+"""A short soak: the same as `make soak`, without a judgement of times."""
+
+import numpy as np
+import pytest
+from rig import NodeProcess, Rig
+from soak import growth, Soak
+from tiny import write_tiny
+
+CYCLES = 900  # nine turns: each thing that can happen at least once, and both swaps' way
+
+
+@pytest.mark.parametrize('rise', [0.0, 0.2])
+def test_growth_is_told_from_noise(rise):
+    """A rise of a fifth is seen through noise of a tenth, and noise alone is none."""
+    rng = np.random.default_rng(3)
+    values = 1000.0 * (1.0 + np.linspace(-rise, rise, 2000)) + rng.normal(0.0, 100.0, 2000)
+    found = growth(list(values))
+    assert found['growth'] == pytest.approx(rise, abs=0.03)
+    assert (found['growth'] - found['noise'] > 0.01) == bool(rise)
+
+
+def test_too_little_is_not_judged():
+    assert growth([1.0, 2.0])['growth'] is None
+
+
+@pytest.mark.slow
+def test_a_short_soak(tmp_path):
+    """All that may happen, one after the other; no thread, handle or shared file is left."""
+    bundle = write_tiny(tmp_path / 'tiny')
+    node, rig = NodeProcess(model=bundle.directory, max_acceleration=100.0), Rig()
+    try:
+        soak = Soak(rig, node)
+        rig.until(lambda: soak.one() is not None, 'the first cycle')
+        soak.run(CYCLES)
+    finally:
+        status, said = node.finish()
+        rig.close()
+    assert status == 0, said
+    assert set(soak.events) == {'swap', 'reset', 'resize', 'recode', 'broken', 'late', 'disable',
+                                'pause'}
+    after_swap = [one for one in soak.samples[1:]]  # torch has brought its threads
+    assert max(one['threads'] for one in after_swap) <= min(
+        one['threads'] for one in after_swap) + 2
+    assert after_swap[-1]['handles'] <= after_swap[0]['handles'] + 2
+    assert after_swap[-1]['shm'] <= after_swap[0]['shm'] + 1
