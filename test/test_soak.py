@@ -38,7 +38,7 @@ def test_a_short_soak(tmp_path):
     assert status == 0, said
     assert set(soak.events) == {'swap', 'reset', 'resize', 'recode', 'broken', 'late', 'disable',
                                 'pause'}
-    after_swap = [one for one in soak.samples[1:]]  # torch has brought its threads
+    after_swap = soak.samples[1:]  # torch has brought its threads
     assert max(one['threads'] for one in after_swap) <= min(
         one['threads'] for one in after_swap) + 2
     assert after_swap[-1]['handles'] <= after_swap[0]['handles'] + 2
