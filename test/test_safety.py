@@ -5,7 +5,7 @@ import math
 from hypothesis import given, strategies as st
 import pytest
 
-from vla_nav_node.safety import Gate, LONGEST_SLEW_S
+from vla_nav_node.safety import ABSURD, Gate, LONGEST_SLEW_S
 
 ANY = st.floats(allow_nan=True, allow_infinity=True)
 
@@ -51,3 +51,12 @@ def test_whatever_comes_the_command_is_within_limits_and_slew(steps):
             assert abs(command.linear_x - last[0]) <= 2.5 * LONGEST_SLEW_S + 1e-9
             assert abs(command.linear_y - last[1]) <= 2.5 * LONGEST_SLEW_S + 1e-9
         last = (command.linear_x, command.linear_y)
+
+
+@pytest.mark.parametrize('wanted', [[1e30, 0.0], [0.0, -8.1], [3.4e38, math.inf]])
+def test_what_is_absurd_stops_and_is_not_clamped_to_full_speed(wanted):
+    gate = Gate(0.01, 0.8, max_acceleration=2.5, absurd=ABSURD * 0.8)
+    assert gate.apply([7.9, -7.9], 0.0).reason == ''
+    stop = gate.apply(wanted, 0.02)
+    assert (stop.linear_x, stop.linear_y) == (0.0, 0.0)
+    assert stop.reason.startswith('the policy gave ')

@@ -33,7 +33,7 @@ from .parameters import answer, declare
 from .policy import Policy
 from .preprocess import Preprocess
 from .realtime import Realtime
-from .safety import Gate
+from .safety import ABSURD, Gate
 from .settings import changed, MODEL, parameters, Settings, settings_of
 from .swap import Swapper
 from .threads import describe, Ending, Threads
@@ -200,7 +200,7 @@ def _cycle(bundle: Bundle, settings: Settings) -> Cycle:
     image.stay_in_one_thread()
     backend = open_backend(settings.backend, bundle, settings.precision, settings.device)
     gate = Gate(settings.max_linear_x, settings.max_linear_y, settings.max_acceleration,
-                settings.period_s)
+                settings.period_s, ABSURD * max(bundle.limits.values()))
     return Cycle(Policy(backend, bundle.zero_state()), Preprocess(bundle.input), gate,
                  ros_messages.decoder())
 

@@ -8,15 +8,23 @@ from .interfaces import Command
 # A command that comes long after the one before may not jump by the whole gap's worth of
 # acceleration: the robot may have been stopped by its own time-out in between.
 LONGEST_SLEW_S = 0.1
+# A policy overshoots its limits by a little. One that wants many times as much is broken, and
+# clamping would make full speed of it.
+ABSURD = 10.0
 
 
 class Gate:
     """Let a policy's output through only if it is finite, and within limits and slew."""
 
     def __init__(self, max_linear_x: float, max_linear_y: float, max_acceleration: float,
-                 period_s: float = 0.02) -> None:
-        """Take limits in m/s, the slew limit of each axis in m/s2, the usual period in s."""
+                 period_s: float = 0.02, absurd: float = math.inf) -> None:
+        """
+        Take limits in m/s, the slew limit of each axis in m/s2, the usual period in s.
+
+        More than `absurd` m/s on either axis is taken for a malfunction, and stops.
+        """
         self.limits = (max_linear_x, max_linear_y)
+        self.absurd = absurd
         self.max_acceleration = max_acceleration
         self.period_s = period_s
         self._last = (0.0, 0.0)
@@ -30,6 +38,9 @@ class Gate:
         """
         if not (math.isfinite(action[0]) and math.isfinite(action[1])):
             return self.stop('the policy gave a number that is not finite', now_s)
+        if max(abs(action[0]), abs(action[1])) > self.absurd:
+            return self.stop(f'the policy gave ({action[0]:.3g}, {action[1]:.3g}) m/s, more than '
+                             f'{ABSURD:g} times what it was trained for', now_s)
         elapsed = self.period_s if self._last_s is None else now_s - self._last_s
         most = self.max_acceleration * min(max(elapsed, 0.0), LONGEST_SLEW_S)
         velocity = tuple(
