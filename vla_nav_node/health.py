@@ -77,9 +77,12 @@ def _hint(camera: CameraReport) -> str:
     return LOST_HINT.format(profile=camera.profile)
 
 
-def policy_status(policy: str, info: BackendInfo) -> Status:
-    """Tell what drives, as it really is."""
-    return Status('policy', OK, f'{policy} by {info}', {
+def policy_status(policy: str, info: BackendInfo, changed: str = '') -> Status:
+    """Tell what drives, as it really is; `changed` is what its files on disk no longer are."""
+    message = f'{policy} by {info}'
+    if changed:
+        message += f'; {changed}: the next start would not drive by the same'
+    return Status('policy', WARN if changed else OK, message, {
         'policy': policy, 'backend': info.name, 'library': f'{info.library} {info.version}',
         'provider': info.provider, 'device': info.device, 'precision': info.precision})
 

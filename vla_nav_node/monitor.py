@@ -25,11 +25,12 @@ class Monitor:
     """Report once a second, and as soon as the robot stops."""
 
     def __init__(self, driver: Driver, camera: Callable[[], CameraReport], policy: str,
-                 publish: Callable[[List[Status]], None]) -> None:
+                 bundle_changed: Callable[[], str], publish: Callable[[List[Status]], None]) -> None:
         """Take where to look, and what to call with the statuses."""
         self._driver = driver
         self._camera = camera
         self._policy = policy
+        self._bundle_changed = bundle_changed
         self._publish = publish
         self._stopped = Event()
         self._history = deque([(time.monotonic(), camera())])
@@ -56,7 +57,8 @@ class Monitor:
         seen, stops = wheels.stops, wheels.stops - self._stops
         result = [
             camera_status(camera, *self._a_second_ago(camera)),
-            policy_status(self._policy, driver.cycle.policy.backend.info),
+            policy_status(self._policy, driver.cycle.policy.backend.info,
+                          self._bundle_changed()),
             latency_status(driver.latency.summary(time.perf_counter_ns() / 1e9),
                            driver.settings.control_period_ms, camera.replaced),
             driving_status(self._command(camera), wheels.enabled, stops, wheels.last_stop,

@@ -21,6 +21,7 @@ from std_srvs.srv import SetBool, Trigger
 from . import garbage, image, ros_messages
 from .backends import BACKENDS, open_backend, prepare
 from .bundle import Bundle, load_bundle
+from .bundle_watch import BundleWatch
 from .camera import Camera
 from .cycle import Cycle
 from .driver import Driver
@@ -68,8 +69,10 @@ class VlaNavNode(Node):
         self._driver = Driver(_cycle(bundle, self._settings), self._wheels, self._settings,
                               self._ros_now_ns, self._publish_latency)
         self._camera = Camera(self, self._settings, self._driver.mailbox)
-        self._swapper = Swapper(bundle, self._driver, open_backend)
-        self._monitor = Monitor(self._driver, self._camera.report, bundle.name, self._report)
+        watch = BundleWatch(bundle)
+        self._swapper = Swapper(bundle, watch, self._driver, open_backend)
+        self._monitor = Monitor(self._driver, self._camera.report, bundle.name, watch.changed,
+                                self._report)
         self._make_services()
 
     def run(self) -> int:

@@ -6,6 +6,7 @@ from typing import Callable, Sequence
 import numpy as np
 
 from .bundle import Bundle
+from .bundle_watch import BundleWatch
 from .cycle import Step
 from .driver import Driver
 from .errors import BackendError
@@ -21,9 +22,11 @@ QUIET_S = 0.1  # how long an opening backend waits for the moment after a cycle
 class Swapper:
     """Open, warm up and check a backend beside the running one, then exchange them."""
 
-    def __init__(self, bundle: Bundle, driver: Driver, open_backend: Open) -> None:
+    def __init__(self, bundle: Bundle, watch: BundleWatch, driver: Driver,
+                 open_backend: Open) -> None:
         """Swap the backend of `driver`'s policy by ones of `open_backend`."""
         self._bundle = bundle
+        self._watch = watch
         self._driver = driver
         self._policy = driver.cycle.policy
         self._open = open_backend
@@ -37,6 +40,7 @@ class Swapper:
     def swap(self, backend: str, precision: str, device: str) -> str:
         """Drive by another backend; give what it is, or raise while the old one drives on."""
         with self._one_at_a_time:
+            self._watch.check()  # its hashes were those of the start
             new = self._open(backend, self._bundle, precision, device, self._after_a_cycle)
             try:
                 self._warm_up(new)

@@ -1,0 +1,53 @@
+"""A bundle that changes on disk under the node that drives by it."""
+
+import pytest
+from tiny import manifest
+
+from vla_nav_node.bundle import write_bundle
+from vla_nav_node.bundle_watch import BundleWatch
+from vla_nav_node.errors import BundleError
+
+
+def write(directory, weights=b'weights'):
+    """Write a bundle whose files hold anything: nothing is opened here."""
+    sources = {}
+    for name, content in (('policy.safetensors', weights), ('policy.fp32.onnx', b'graph')):
+        sources[name] = directory.with_name(name)
+        sources[name].write_bytes(content)
+    return write_bundle(directory, manifest(), sources)
+
+
+@pytest.fixture
+def watch(tmp_path):
+    """Watch a bundle that has not changed."""
+    watch = BundleWatch(write(tmp_path / 'policy'))
+    assert watch.changed() == ''
+    watch.check()
+    return watch
+
+
+def test_an_altered_file_is_named_and_refused(watch, tmp_path):
+    with open(tmp_path / 'policy' / 'policy.fp32.onnx', 'r+b') as file:
+        file.write(b'x')
+    assert watch.changed() == 'policy.fp32.onnx changed on disk since the node loaded it'
+    with pytest.raises(BundleError, match='policy.fp32.onnx is altered'):
+        watch.check()
+
+
+def test_a_missing_file_is_named_and_refused(watch, tmp_path):
+    (tmp_path / 'policy' / 'policy.safetensors').unlink()
+    assert watch.changed().startswith('policy.safetensors changed')
+    with pytest.raises(BundleError, match='policy.safetensors is missing'):
+        watch.check()
+
+
+def test_another_sound_bundle_in_its_place_is_refused(watch, tmp_path):
+    write(tmp_path / 'policy', b'others')
+    assert watch.changed().startswith('policy.yaml, ')
+    with pytest.raises(BundleError, match='was replaced since this node loaded it'):
+        watch.check()
+
+
+def test_the_same_bundle_written_again_is_welcome(watch, tmp_path):
+    write(tmp_path / 'policy')
+    watch.check()
