@@ -1,7 +1,7 @@
 """The thread that watches the others: repeats or stops commands, and tells how it goes."""
 
 from collections import deque
-from threading import Event
+from threading import Event, Lock
 import time
 from typing import Callable, List, Tuple
 
@@ -33,6 +33,7 @@ class Monitor:
         self._bundle_changed = bundle_changed
         self._publish = publish
         self._stopped = Event()
+        self._lock = Lock()
         self._history = deque([(time.monotonic(), camera())])
         self._stops = 0
         driver.wheels.on_stop = self._stopped.set
@@ -40,11 +41,16 @@ class Monitor:
     def run(self, stopping: Event) -> None:
         """Report until `stopping`, and a last time; in a thread that nothing else can hold up."""
         while not stopping.is_set():
-            self._publish(self.statuses())
+            self.report()
             stopping.wait(SOONEST_S)
             self._stopped.wait(REPORT_S - SOONEST_S)
             self._stopped.clear()
-        self._publish(self.statuses())
+        self.report()
+
+    def report(self) -> None:
+        """Report now; any thread may call this."""
+        with self._lock:
+            self._publish(self.statuses())
 
     def wake(self) -> None:
         """Report now, or as soon as that is not too often."""

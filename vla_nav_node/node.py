@@ -8,13 +8,11 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Twist, TwistStamped
-import rclpy
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.duration import Duration
 from rclpy.executors import MultiThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 
@@ -23,9 +21,10 @@ from .backends import BACKENDS, open_backend, prepare
 from .bundle import Bundle, load_bundle
 from .bundle_watch import BundleWatch
 from .camera import Camera
+from .context import NodeContext, start
 from .cycle import Cycle
 from .driver import Driver
-from .errors import SettingError, VlaNavError
+from .errors import VlaNavError
 from .health import realtime_status, Status
 from .interfaces import Command
 from .latency import FIELDS
@@ -52,9 +51,9 @@ LAST_ZERO_S = 0.5  # how long to wait until the base has acknowledged the last z
 class VlaNavNode(Node):
     """Images in, commands out; whatever else happens, happens between two cycles."""
 
-    def __init__(self) -> None:
+    def __init__(self, context: NodeContext) -> None:
         """Load and open everything; nothing runs before `run`."""
-        super().__init__(NAME)
+        super().__init__(NAME, context=context)
         bundle = load_bundle(declare(self, [MODEL])['model'])
         self._table = parameters(bundle.limits, tuple(BACKENDS))
         self._settings = settings_of(self._table, {
@@ -78,6 +77,7 @@ class VlaNavNode(Node):
     def run(self) -> int:
         """Drive until a signal, a shutdown of ROS or a failure; give the exit status."""
         self._ending.catch_signals()
+        self.context.before_shutdown = self._before_shutdown
         self.context.on_shutdown(self._on_shutdown)
         info = self._driver.cycle.policy.backend.info
         self.get_logger().info(f'driving by {info}, images from {self._camera.topic}')
@@ -90,10 +90,18 @@ class VlaNavNode(Node):
         reason = self._ending.wait()
         return self._end(reason)
 
-    def _end(self, reason: str) -> int:
+    def _stop_for_good(self, reason: str) -> None:
         self._wheels.close(f'the node ends: {reason}')
         if self.context.ok():
             self._commands.wait_for_all_acked(Duration(seconds=LAST_ZERO_S))
+
+    def _before_shutdown(self) -> None:
+        self._stop_for_good('ROS was shut down')
+        self._monitor.report()
+
+    def _end(self, reason: str) -> int:
+        self.context.before_shutdown = None
+        self._stop_for_good(reason)
         self.get_logger().info(f'stopped the robot: {reason}')
         status = 1 if self._failure else 0
         self._threads.stopping.set()
@@ -208,20 +216,14 @@ def _cycle(bundle: Bundle, settings: Settings) -> Cycle:
                  ros_messages.decoder())
 
 
-def _init(args: Optional[List[str]]) -> None:
-    try:
-        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    except (RuntimeError, ValueError) as error:  # rclpy's errors of arguments are private
-        raise SettingError(' '.join(str(error).split()), fix='check the command line') from None
-
-
 def main(args: Optional[List[str]] = None) -> int:
     """Run the node; exit status 0 after a signal, 1 after a failure, 2 if it cannot start."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # until `run` takes the signals
     sys.setswitchinterval(SWITCH_S)
+    context = None
     try:
-        _init(args)
-        return VlaNavNode().run()
+        context = start(args)
+        return VlaNavNode(context).run()
     except VlaNavError as error:
         print(f'{NAME}: {error}', file=sys.stderr)
         return 2
@@ -231,7 +233,8 @@ def main(args: Optional[List[str]] = None) -> int:
         print(f'{NAME}: {describe(error)}', file=sys.stderr)
         return 1
     finally:
-        rclpy.try_shutdown()
+        if context is not None:
+            context.try_shutdown()
 
 
 if __name__ == '__main__':

@@ -1,0 +1,49 @@
+"""The ROS context of the node: it stops the robot before it can no longer be told to stop."""
+
+from typing import Any, Callable, List, Optional
+
+import rclpy
+from rclpy.context import Context
+from rclpy.signals import SignalHandlerOptions
+
+from .errors import SettingError
+
+
+class NodeContext(Context):
+    """
+    A context that calls `before_shutdown` first, whoever shuts it down.
+
+    Once a context is shut down nothing can be published, and rclpy's own callback comes only then.
+    It is not rclpy's default context, so that a `rclpy.shutdown()` elsewhere in the process, which
+    means that one, leaves the node alone.
+    """
+
+    def __init__(self) -> None:
+        """Make it; `start` initialises it."""
+        super().__init__()
+        self.before_shutdown: Optional[Callable[[], None]] = None
+
+    def shutdown(self, *args: Any, **kwargs: Any) -> None:
+        """Stop the robot, then shut down."""
+        self._prepare()
+        super().shutdown(*args, **kwargs)
+
+    def try_shutdown(self, *args: Any, **kwargs: Any) -> None:
+        """Stop the robot, then shut down if that has not been done yet."""
+        self._prepare()
+        super().try_shutdown(*args, **kwargs)
+
+    def _prepare(self) -> None:
+        before, self.before_shutdown = self.before_shutdown, None
+        if before is not None and self.ok():
+            before()
+
+
+def start(args: Optional[List[str]]) -> NodeContext:
+    """Give a context for `args` (None: the command line's); signals are left to the node."""
+    context = NodeContext()
+    try:
+        rclpy.init(args=args, context=context, signal_handler_options=SignalHandlerOptions.NO)
+    except (RuntimeError, ValueError) as error:  # rclpy's errors of arguments are private
+        raise SettingError(' '.join(str(error).split()), fix='check the command line') from None
+    return context
