@@ -126,3 +126,38 @@ def test_pictures_are_compared_whole(kind):
         other = bytearray(data)
         other[place] ^= 1
         assert not same_bytes(kind(data), kind(bytes(other)))
+
+
+def numbered(*sequences, every_s=0.02):
+    """Give the reasons for which frames with these sequence numbers are refused."""
+    guard, reasons = FrameGuard(SETTINGS), []
+    for count, sequence in enumerate(sequences):
+        at_ns = round((1000.0 + every_s * count) * 1e9)
+        frame = Frame(b'%08d' % count, 'rgb8', 1, 1, 3, at_ns, at_ns, sequence=sequence)
+        reasons.append(guard.check(frame, at_ns).reason)
+    return reasons
+
+
+@pytest.mark.parametrize(('sequences', 'every_s'), [
+    ((1, 2, 5, 9, 10), 0.02),  # lost on the way
+    ((7, 8, 1, 2, 3, 4), 0.02),  # a camera that starts anew
+    ((7, 8, 1, 2, 1, 2, 3), 0.6),  # twice
+    ((0, 0, 0, 0, 0), 0.02),  # a middleware that does not count
+])
+def test_one_camera_is_never_taken_for_two(sequences, every_s):
+    assert not any(numbered(*sequences, every_s=every_s))
+
+
+@pytest.mark.parametrize('sequences', [
+    (100, 101, 1, 102, 2, 103, 3, 104), (1, 2, 100, 3, 101, 4, 102, 5), (7, 7, 8, 8, 9, 9)])
+def test_two_cameras_are_told_after_few_frames_and_for_as_long_as_they_send(sequences):
+    reasons = numbered(*sequences)
+    first = next(count for count, reason in enumerate(reasons) if reason)
+    assert first <= 5
+    assert all('two cameras send on one topic' in reason for reason in reasons[first:])
+
+
+def test_a_second_after_the_second_camera_has_gone_the_first_drives_again():
+    reasons = numbered(*[100, 1] * 3, *range(101, 201))
+    assert reasons[6 + 45] != ''
+    assert reasons[6 + 55:] == [''] * 45

@@ -33,6 +33,13 @@ def test_one_loss_in_a_hundred_is_none():
     assert camera_status(replace(BEFORE, received=200, lost=1), BEFORE, 1.0).level == OK
 
 
+def test_a_second_publisher_is_a_warning_that_names_both():
+    two = replace(BEFORE, received=150, names=('/front/camera', '/rear/camera'))
+    status = camera_status(two, BEFORE, 1.0)
+    assert status.level == WARN
+    assert '2 publishers on /image: /front/camera, /rear/camera; only one' in status.message
+
+
 def test_losses_that_cannot_be_counted_are_said_to_be_unknown():
     status = camera_status(replace(BEFORE, received=150, lost_known=False), BEFORE, 1.0)
     assert status.values['lost in transport'] == 'unknown'

@@ -2,7 +2,7 @@
 
 from threading import Event
 import time
-from typing import Callable, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -46,12 +46,13 @@ class Camera:
         self.lost = 0
         self.lost_known = True
         self._type = CompressedImage if compressed else Image
-        self._read: Callable[[bytes, int], Frame] = (
+        self._read: Callable[[bytes, int, int], Frame] = (
             read_compressed_image if compressed else read_image)
         self._qos = settings.image_qos
         self._mailbox = mailbox
         self._newest: Optional[Frame] = None
         self._offers: Tuple[str, ...] = ()
+        self._names: Tuple[str, ...] = ()
         self._reliability = ''
         self._subscription: Optional[Subscription] = None
         self._executor = SingleThreadedExecutor(context=main.context)
@@ -82,13 +83,14 @@ class Camera:
         picture = f'{frame.width}x{frame.height} {frame.encoding[:40]}' if frame else ''
         return CameraReport(
             self.topic, self._offers, self._reliability, str(profile_path()),
-            self._mailbox.received, self._mailbox.replaced, self.lost, self.lost_known, picture)
+            self._mailbox.received, self._mailbox.replaced, self.lost, self.lost_known, picture,
+            self._names)
 
-    def on_image(self, raw: bytes) -> None:
+    def on_image(self, raw: bytes, info: Dict[str, Any]) -> None:
         """Take a serialised image; one that cannot be read is handed over as the error it is."""
         received_ns = time.perf_counter_ns()
         try:
-            frame = self._read(raw, received_ns)
+            frame = self._read(raw, received_ns, info.get('publication_sequence_number') or 0)
         except ImageError as error:
             self._mailbox.put(error)
         else:
@@ -103,6 +105,7 @@ class Camera:
         """Look at the publishers, and subscribe anew if another reliability fits them better."""
         infos = self.node.get_publishers_info_by_topic(self.topic)
         self._offers = tuple(_name(info.qos_profile.reliability) for info in infos)
+        self._names = tuple(_full_name(info.node_namespace, info.node_name) for info in infos)
         reliability = choose_reliability(self._qos, self._offers, self._reliability)
         if reliability != self._reliability:
             self._reliability = reliability
@@ -164,6 +167,10 @@ def _hidden_node(main: Node) -> Node:
     return Node(f'_{main.get_name()}_camera', context=main.context,
                 namespace=main.get_namespace(), use_global_arguments=False, enable_rosout=False,
                 start_parameter_services=False, parameter_overrides=overrides)
+
+
+def _full_name(namespace: str, name: str) -> str:
+    return f'{namespace.rstrip("/")}/{name}'
 
 
 def _name(policy: ReliabilityPolicy) -> str:

@@ -26,9 +26,11 @@ ORDERS = {b'\0\0': _BIG, b'\0\1': _LITTLE}
 ALIGNMENT = 4  # of every number in these messages that is longer than a byte
 
 
-def read_image(raw: bytes, received_ns: int) -> Frame:
+def read_image(raw: bytes, received_ns: int, sequence: int = 0) -> Frame:
     """
     Read a sensor_msgs/Image; `received_ns` is time.perf_counter_ns at the callback's entry.
+
+    `sequence` is the sender's count of its images, where the middleware tells it.
 
     Raise ImageError for whatever is not one; what its fields say is checked by who decodes it.
     """
@@ -40,17 +42,17 @@ def read_image(raw: bytes, received_ns: int) -> Frame:
     step, = message.numbers(COUNT, 'step')
     data = message.octets('data')
     return Frame(data, encoding, height, width, step, stamp_ns, received_ns, is_bigendian,
-                 deserialise_ns=time.perf_counter_ns() - received_ns)
+                 sequence=sequence, deserialise_ns=time.perf_counter_ns() - received_ns)
 
 
-def read_compressed_image(raw: bytes, received_ns: int) -> Frame:
+def read_compressed_image(raw: bytes, received_ns: int, sequence: int = 0) -> Frame:
     """Read a sensor_msgs/CompressedImage, as read_image does."""
     message = _Message(raw, 'CompressedImage')
     stamp_ns = message.header()
     encoding = message.text('format')
     data = message.octets('data')
     return Frame(data, encoding, 0, 0, 0, stamp_ns, received_ns, compressed=True,
-                 deserialise_ns=time.perf_counter_ns() - received_ns)
+                 sequence=sequence, deserialise_ns=time.perf_counter_ns() - received_ns)
 
 
 class _Message:

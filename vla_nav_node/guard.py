@@ -1,6 +1,7 @@
-"""What a camera may do wrong in time: late, early, out of order, or the same picture for ever."""
+"""What cameras may do wrong: late, early, out of order, two at once, one picture for ever."""
 
-from typing import NamedTuple, Optional, Union
+from collections import deque
+from typing import Deque, NamedTuple, Optional, Union
 
 import numpy as np
 
@@ -17,6 +18,10 @@ FUTURE_TOLERANCE_NS = 150_000_000
 # is frozen). `bytes` are compared by memcmp; array and memoryview go item by item, 4 to 20 times
 # slower.
 FIRST_PIECE, PIECE = 4096, 65536
+
+# A camera that starts anew counts its images from 1 once; of two cameras on one topic, every few
+# images one has a lower number than the one before. Two such steps within this time are no restart.
+TWO_SENDERS_NS = 1_000_000_000
 
 Buffer = Union[bytes, memoryview, np.ndarray]  # flat, of bytes
 
@@ -42,11 +47,13 @@ class FrameGuard:
         self._driven_ns: Optional[int] = None  # stamp of the newest frame that was driven on
         self._picture: Optional[Buffer] = None
         self._same_since_ns = 0
+        self._sequence = 0  # of the frame before
+        self._steps_back: Deque[int] = deque(maxlen=2)  # when the sequence last ran back
 
     def check(self, frame: Frame, now_ns: int) -> Verdict:
         """Judge `frame` on its arrival; `now_ns` is the ROS clock, as its stamp is."""
-        frozen = self._frozen(frame)  # always, it has to see every picture
-        reason = self._untimely(frame.stamp_ns, now_ns)
+        frozen, mixed = self._frozen(frame), self._mixed(frame)  # always: they see every frame
+        reason = mixed or self._untimely(frame.stamp_ns, now_ns)
         if reason:
             return Verdict(reason)
         verdict = self._order(frame.stamp_ns)
@@ -80,6 +87,18 @@ class FrameGuard:
             return Verdict(f'image stamps jumped back by {-step_ns / 1e9:.3g} s; starting anew '
                            'from there', reset=True)
         return Verdict(reset=self._driven_ns is None or stamp_ns - self._driven_ns > gap_ns)
+
+    def _mixed(self, frame: Frame) -> str:
+        """Tell whether the images of two cameras are mixed: they are not one view of the world."""
+        before, self._sequence = self._sequence, frame.sequence
+        steps = self._steps_back
+        if 0 < frame.sequence <= before:
+            steps.append(frame.received_ns)
+        if (len(steps) == 2 and steps[1] - steps[0] < TWO_SENDERS_NS
+                and frame.received_ns - steps[1] < TWO_SENDERS_NS):
+            return ('two cameras send on one topic, and their images are mixed; stop one, or remap '
+                    'it (diagnostics name them, under camera)')
+        return ''
 
     def _frozen(self, frame: Frame) -> str:
         picture, self._picture = self._picture, frame.data

@@ -39,6 +39,7 @@ class CameraReport:
     lost: int = 0  # on the way, as the middleware counts them
     lost_known: bool = True  # false where this middleware cannot count them
     picture: str = ''  # size and encoding of the newest frame
+    names: Tuple[str, ...] = ()  # of the nodes that publish on the topic
 
 
 def camera_status(now: CameraReport, before: CameraReport, seconds: float) -> Status:
@@ -57,6 +58,10 @@ def camera_status(now: CameraReport, before: CameraReport, seconds: float) -> St
     if lost > WORST_LOSS * (came + lost):
         level = max(level, WARN)
         message = f'{lost} of {came + lost} images lost in transport; {_hint(now)}'
+    if len(now.names) > 1:
+        level = max(level, WARN)
+        message += (f'; {len(now.names)} publishers on {now.topic}: {", ".join(now.names)}; only '
+                    'one camera may send there: stop the others or remap them')
     return Status('camera', level, message, values)
 
 

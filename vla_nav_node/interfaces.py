@@ -28,6 +28,7 @@ class Frame:
     received_ns: int  # entry of the image callback, time.perf_counter_ns
     is_bigendian: bool = False
     compressed: bool = False
+    sequence: int = 0  # the sender's count of its images; 0 where the middleware does not tell
     # How long it took to read it out of its message, from received_ns on.
     deserialise_ns: int = field(default=0, compare=False)
 
