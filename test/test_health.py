@@ -84,6 +84,8 @@ def test_no_cycle_yet():
     ((DRIVE, True, 0, ''), OK, 'driving'),
     ((DRIVE, True, 2, 'late'), WARN,
      'driving, but stopped 2 times since the last report: late'),
+    ((DRIVE, True, 0, '', '', 0), WARN, 'driving, but nobody listens to cmd_vel: start the base, '
+     'or remap cmd_vel to its topic'),
     ((STOP, True, 1, 'x'), ERROR, 'standing still: the picture is frozen'),
     ((STOP, False, 0, ''), WARN, 'disabled: standing still until ~/enable'),
     ((STOP, False, 0, '', 'infer has not come back for 3 s'), ERROR,

@@ -111,21 +111,26 @@ def latency_status(summary: Summary, period_ms: float, replaced: int) -> Status:
 
 
 def driving_status(command: Command, enabled: bool, stops: int, last_stop: str,
-                   hang: str = '') -> Status:
+                   hang: str = '', listeners: int = 1) -> Status:
     """
     Tell whether the robot drives, and if not, why.
 
     `stops` counts the single frames that were refused since the last report, the newest for
-    `last_stop`; `hang` names a stage that does not come back.
+    `last_stop`; `hang` names a stage that does not come back; `listeners` counts who reads the
+    commands.
     """
     values = {'linear x m/s': f'{command.linear_x:.3f}', 'linear y m/s': f'{command.linear_y:.3f}',
-              'enabled': str(enabled), 'stops since the last report': str(stops)}
+              'enabled': str(enabled), 'stops since the last report': str(stops),
+              'subscribers of cmd_vel': str(listeners)}
     if hang:
         return Status('driving', ERROR, f'standing still: {hang}', values)
     if not enabled:
         return Status('driving', WARN, 'disabled: standing still until ~/enable', values)
     if command.is_stop:
         return Status('driving', ERROR, f'standing still: {command.reason}', values)
+    if not listeners:
+        return Status('driving', WARN, 'driving, but nobody listens to cmd_vel: start the base, '
+                      'or remap cmd_vel to its topic', values)
     if stops:
         return Status('driving', WARN, f'driving, but stopped {stops} times since the last '
                       f'report: {last_stop}', values)

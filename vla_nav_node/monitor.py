@@ -25,12 +25,14 @@ class Monitor:
     """Report once a second, and as soon as the robot stops."""
 
     def __init__(self, driver: Driver, camera: Callable[[], CameraReport], policy: str,
-                 bundle_changed: Callable[[], str], publish: Callable[[List[Status]], None]) -> None:
+                 bundle_changed: Callable[[], str], listeners: Callable[[], int],
+                 publish: Callable[[List[Status]], None]) -> None:
         """Take where to look, and what to call with the statuses."""
         self._driver = driver
         self._camera = camera
         self._policy = policy
         self._bundle_changed = bundle_changed
+        self._listeners = listeners
         self._publish = publish
         self._stopped = Event()
         self._lock = Lock()
@@ -68,7 +70,7 @@ class Monitor:
             latency_status(driver.latency.summary(time.perf_counter_ns() / 1e9),
                            driver.settings.control_period_ms, camera.replaced),
             driving_status(self._command(camera), wheels.enabled, stops, wheels.last_stop,
-                           driver.hang())]
+                           driver.hang(), self._listeners())]
         self._stops = seen
         return result
 

@@ -71,7 +71,7 @@ class VlaNavNode(Node):
         watch = BundleWatch(bundle)
         self._swapper = Swapper(bundle, watch, self._driver, open_backend)
         self._monitor = Monitor(self._driver, self._camera.report, bundle.name, watch.changed,
-                                self._report)
+                                self._count_listeners, self._report)
         self._make_services()
 
     def run(self) -> int:
@@ -164,6 +164,9 @@ class VlaNavNode(Node):
                 command, self.get_clock().now().to_msg(), BASE_FRAME))
         else:
             self._commands.publish(ros_messages.twist(command))
+
+    def _count_listeners(self) -> int:
+        return self._commands.get_subscription_count() if self.context.ok() else 0
 
     def _publish_latency(self, values: Sequence[float]) -> None:
         self._latencies.publish(self._write_latency(values))
