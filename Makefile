@@ -5,6 +5,7 @@
 #   make profile   where the time of one cycle goes
 #   make fuzz      broken images by the RUNS, guided by coverage
 #   make soak      a driving node for CYCLES, with all that may happen to it mixed in
+#   make faults    bring about every fault of docs/faults.md and write its table
 # Each sets itself up in .venv the first time; later calls start at once.
 
 PYTHON ?= python3
@@ -29,7 +30,7 @@ unexport PYTHONPATH AMENT_PREFIX_PATH LD_LIBRARY_PATH PYTHONHOME _ROS_WHEELS_BOO
 # What renders here, tried for real; where nothing does, it prints the line that mends it.
 WITH_GL = gl=$$($(PY) -m vla_nav_node.sim.rendering) || exit 2; export MUJOCO_GL=$$gl;
 
-.PHONY: help demo test check train evaluate profile fuzz soak clean
+.PHONY: help demo test check train evaluate profile fuzz soak faults clean
 .DELETE_ON_ERROR:
 
 help:
@@ -40,6 +41,9 @@ demo: $(VENV)/.ready-demo
 
 test: $(VENV)/.ready-test
 	@$(WITH_GL) ROS_PYTHON_CHECK_FIELDS=1 $(PY) -m pytest $(ARGS)
+
+faults: $(VENV)/.ready-test
+	@$(WITH_GL) WRITE_FAULTS=1 ROS_PYTHON_CHECK_FIELDS=1 $(PY) -m pytest test/test_faults.py $(ARGS)
 
 # All four, whatever the first ones say.
 check: $(VENV)/.ready-check

@@ -19,8 +19,8 @@ FUTURE_TOLERANCE_NS = 150_000_000
 # slower.
 FIRST_PIECE, PIECE = 4096, 65536
 
-# A camera that starts anew counts its images from 1 once; of two cameras on one topic, every few
-# images one has a lower number than the one before. Two such steps within this time are no restart.
+# A camera that starts anew counts its images from 1, once; of two cameras on one topic, every few
+# images one has a lower number than the one before. Two such steps within this are no restart.
 TWO_SENDERS_NS = 1_000_000_000
 
 Buffer = Union[bytes, memoryview, np.ndarray]  # flat, of bytes
@@ -96,8 +96,8 @@ class FrameGuard:
             steps.append(frame.received_ns)
         if (len(steps) == 2 and steps[1] - steps[0] < TWO_SENDERS_NS
                 and frame.received_ns - steps[1] < TWO_SENDERS_NS):
-            return ('two cameras send on one topic, and their images are mixed; stop one, or remap '
-                    'it (diagnostics name them, under camera)')
+            return ('two cameras send on one topic, and their images are mixed; stop one, or '
+                    'remap it (diagnostics name them, under camera)')
         return ''
 
     def _frozen(self, frame: Frame) -> str:

@@ -1,0 +1,116 @@
+"""The faults of cameras and of clocks."""
+
+import time
+
+from .fault import DRIVES, ERROR, Fault, Line, OK, SKIPS, STANDS, WARN
+from .processes import CameraProcess
+from .scene import FROZEN_S, PERIOD_S, Scene
+
+
+def _trick(name):
+    """Give what brings a trick of the camera about."""
+    return lambda scene: scene.camera.play(name)
+
+
+def _standing(text):
+    return Line('driving', ERROR, text)
+
+
+def _freeze(scene: Scene) -> float:
+    at = scene.camera.play('freeze')
+    scene.distrust.append((at + FROZEN_S + PERIOD_S, at + 1e9))
+    return at
+
+
+def _thaw(scene: Scene) -> None:
+    scene.distrust[-1] = (scene.distrust[-1][0], scene.camera.play('good'))
+
+
+def _restart(scene: Scene) -> float:
+    at = scene.camera.end()
+    scene.replace_camera()
+    return at
+
+
+def _second_camera(scene: Scene) -> float:
+    rear = CameraProcess(scene.scratch, 'rear_camera')
+    scene.cameras.append(rear)
+    at = rear.shots[0][0]
+    scene.distrust.append((at, at + 1e9))
+    return at
+
+
+def _remove_second(scene: Scene) -> None:
+    begin, _ = scene.distrust[-1]
+    scene.distrust[-1] = (begin, scene.cameras.pop().end())
+
+
+def _sim_time(name):
+    """Let the node take its time from /clock, then let the camera and its clock do a trick."""
+    def make(scene: Scene) -> float:
+        assert scene.rig.configure(use_sim_time=True) == ''
+        scene.drives(time.monotonic())
+        return scene.camera.play(name)
+    return make
+
+
+def _jump_back(scene: Scene) -> float:
+    _sim_time('clock ahead')(scene)
+    scene.drives(time.monotonic() + 0.2)
+    return scene.camera.play('good')
+
+
+def _system_time(scene: Scene) -> None:
+    scene.camera.play('good')
+    assert scene.rig.configure(use_sim_time=False) == ''
+
+
+SENDS = 'a camera process sends '
+FAULTS = [
+    Fault('camera stops', 'the camera process sends nothing any more', _trick('stop'), STANDS,
+          _standing('no usable image for 0.2 s (image_timeout)')),
+    Fault('camera freezes', SENDS + 'one picture again and again, with new stamps', _freeze,
+          STANDS, _standing('the picture is frozen: identical for '),
+          promise_s=FROZEN_S + PERIOD_S, mend=_thaw),
+    Fault('camera restarts', 'the camera process is killed and started anew', _restart, SKIPS,
+          _standing('no usable image for 0.2 s (image_timeout)')),
+    Fault('two cameras on one topic', 'a second camera process sends on the same topic',
+          _second_camera, STANDS, _standing('two cameras send on one topic'),
+          Line('camera', WARN, '2 publishers on /image: '), mend=_remove_second),
+    Fault('stamps run backwards', SENDS + 'each image stamped 5 ms before the one before it',
+          _trick('backwards'), STANDS, _standing('image stamps run backwards')),
+    Fault('stamps in the future', SENDS + 'stamps 0.5 s ahead', _trick('future'), STANDS,
+          _standing('s in the future; synchronise the clocks')),
+    Fault('stamps in the past', SENDS + 'stamps 0.5 s behind', _trick('late'), STANDS,
+          _standing('s old when it arrived (image_timeout is 0.2 s)')),
+    Fault('stamps of zero', SENDS + 'images without a stamp', _trick('no stamp'), STANDS,
+          _standing('the image has no time stamp (it is zero)')),
+    Fault('frames out of order', SENDS + 'every other image 60 ms late',
+          _trick('out of order'), SKIPS, Line('driving', WARN, 'image stamps run backwards (0.0')),
+    Fault('one frame in three corrupt', SENDS + 'every third image with half its bytes',
+          _trick('third corrupt'), SKIPS, Line('driving', WARN, 'bytes of data')),
+    Fault('wrong encoding', SENDS + '32FC1', _trick('encoding'), STANDS,
+          _standing("no picture can be read from encoding '32FC1'")),
+    Fault('wrong size', SENDS + 'a height of 4000 over the bytes of 48 rows', _trick('size'),
+          STANDS, _standing('a picture of 64x4000 rgb8 has 9216 bytes of data')),
+    Fault('wrong step', SENDS + 'a step of 10 bytes for rows of 192', _trick('step'), STANDS,
+          _standing('a picture of 64x48 rgb8 has rows (step) of 10 bytes')),
+    Fault('truncated data', SENDS + 'half the bytes', _trick('half'), STANDS,
+          _standing('a picture of 64x48 rgb8 has 4608 bytes of data')),
+    Fault('empty data', SENDS + 'no bytes', _trick('empty'), STANDS,
+          _standing('a picture of 64x48 rgb8 has 0 bytes of data')),
+    Fault('8K image', SENDS + '7680x4320 rgb8 (100 MB) twice a second', _trick('8K'), STANDS,
+          _standing('')),
+    Fault('encoding changes in mid-drive', SENDS + 'rgb8, bgr8, mono8, bgra8 by turns',
+          _trick('encodings'), DRIVES, Line('camera', OK, 'mono8'), promise_s=None),
+    Fault('size changes in mid-drive', SENDS + '64x48, 128x96, 80x60, 64x64 by turns',
+          _trick('sizes'), DRIVES, Line('camera', OK, '80x60'), promise_s=None),
+    Fault('clock jumps ahead', 'use_sim_time: /clock and stamps jump ahead by an hour',
+          _sim_time('clock ahead'), DRIVES, Line('driving', OK, 'driving'), promise_s=None,
+          mend=_system_time),
+    Fault('clock jumps back', 'use_sim_time: /clock and stamps jump back by an hour',
+          _jump_back, SKIPS, Line('driving', WARN, 'image stamps jumped back by '),
+          mend=_system_time),
+    Fault('clock stops', 'use_sim_time: /clock stops, the camera goes on',
+          _sim_time('clock stops'), STANDS, _standing('s in the future; synchronise the clocks'), mend=_system_time),
+]

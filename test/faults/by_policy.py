@@ -1,0 +1,102 @@
+"""The faults of the policy, of its runtime and of its files."""
+
+import os
+import shutil
+import time
+
+from .fault import DRIVES, ERROR, Fault, Line, STANDS, WARN
+from .scene import Scene
+from .trap_policy import LATE_S, write_trap
+
+GRAPH = 'policy.fp32.onnx'
+
+
+def _trick(name):
+    return lambda scene: scene.camera.play(name)
+
+
+def _hang(scene: Scene) -> float:
+    at = scene.camera.play('hang')
+    scene.stands(at)
+    # It is there all the while: three reports and a refusal that says why.
+    reports = len(scene.rig.diagnostics)
+    scene.rig.until(lambda: len(scene.rig.diagnostics) >= reports + 3, 'diagnostics')
+    assert scene.zeros(time.monotonic() - 0.5)
+    return at
+
+
+def _end_from_within(scene: Scene) -> None:
+    """End the node as a user does; nothing else brings it out of the hang."""
+    scene.node.signal(2)
+    assert scene.node.status() == 0
+
+
+def _beside(scene: Scene):
+    return scene.bundle.directory.with_name('kept')
+
+
+def _keep(scene: Scene) -> None:
+    shutil.copytree(scene.bundle.directory, _beside(scene))
+
+
+def _put_back(scene: Scene) -> None:
+    shutil.rmtree(scene.bundle.directory)
+    shutil.move(_beside(scene), scene.bundle.directory)
+
+
+def _alter(scene: Scene) -> float:
+    """Overwrite the graph in place, then ask for a swap, which would read it."""
+    _keep(scene)
+    at = time.monotonic()
+    with open(scene.bundle.directory / GRAPH, 'r+b') as graph:
+        graph.write(b'altered')
+        graph.truncate(100)
+    assert f'{GRAPH} has 100 bytes instead of' in scene.rig.configure(device='cpu')
+    return at
+
+
+def _replace(scene: Scene) -> float:
+    """Put another sound bundle there, as an update does, then ask for a swap."""
+    _keep(scene)
+    at = time.monotonic()
+    os.rename(scene.bundle.directory, scene.bundle.directory.with_name('away'))
+    write_trap(scene.bundle.directory, name='another')
+    assert 'was replaced since this node loaded it' in scene.rig.configure(device='cpu')
+    return at
+
+
+def _restore(scene: Scene) -> None:
+    shutil.rmtree(scene.bundle.directory.with_name('away'))
+    _put_back(scene)
+
+
+def _standing(text):
+    return Line('driving', ERROR, text)
+
+
+RUNTIME = 'a graph that makes ONNX Runtime '
+FAULTS = [
+    Fault('NaN out of the policy', 'a policy that gives it', _trick('not a number'), STANDS,
+          _standing('the policy gave a number that is not finite')),
+    Fault('infinity out of the policy', 'a policy that gives it', _trick('infinite'), STANDS,
+          _standing('the policy gave a number that is not finite')),
+    Fault('absurd values out of the policy', 'a policy that gives 1e30 m/s', _trick('absurd'),
+          STANDS, _standing('the policy gave (1e+30, 0) m/s, more than 10 times')),
+    Fault('backend raises', RUNTIME + 'fail', _trick('raise'), STANDS,
+          _standing('infer: ONNX Runtime failed: ')),
+    Fault('backend hangs', RUNTIME + 'loop for ever; ended by SIGINT', _hang, STANDS,
+          _standing('infer has not come back for '), mend=_end_from_within),
+    Fault('backend slower than the period', RUNTIME + 'take three periods', _trick('slow'), DRIVES,
+          Line('latency', WARN, ' missed it'), promise_s=None),
+    Fault('backend slower than image_timeout', RUNTIME + f'take {LATE_S:g} s', _trick('too late'),
+          STANDS, _standing('')),
+    Fault('memory runs out in the backend', RUNTIME + 'ask for 281 TB', _trick('memory'), STANDS,
+          _standing('Failed to allocate memory')),
+    Fault('bundle altered under the node', f'{GRAPH} is overwritten; a swap is asked for, and is '
+          'refused', _alter, DRIVES, Line('policy', WARN, f'{GRAPH} changed on disk'),
+          promise_s=None, mend=_put_back),
+    Fault('bundle replaced under the node', 'another sound bundle is put in its place; a swap is '
+          'asked for, and is refused', _replace, DRIVES,
+          Line('policy', WARN, f'policy.yaml, {GRAPH} changed on disk'), promise_s=None,
+          mend=_restore),
+]

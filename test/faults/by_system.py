@@ -1,0 +1,139 @@
+"""The faults of the machine, of its operators, and of what else runs there."""
+
+import resource
+import signal
+import time
+
+from rcl_interfaces.srv import SetParametersAtomically
+from rclpy.parameter import Parameter
+
+from .fault import DRIVES, ENDS, Fault, Line, OK, Reaction, WARN
+from .launched import DRIVING_S, SIM_TIMEOUT_S, launch_and_kill
+from .processes import SHUT_NODE, wait_for
+from .scene import Base, Scene
+
+STORM = 400  # parameter calls
+GONE_S = 1.2  # how long the base's subscription is missing
+
+
+def _signal(number):
+    return lambda scene: scene.node.signal(number)
+
+
+def _ending(reason):
+    return Line('driving', 2, f'standing still: the node ends: {reason}')
+
+
+def _shut_down(scene: Scene) -> float:
+    scene.node.signal(signal.SIGINT)
+    assert scene.node.status() == 0
+    scene.ready(command=SHUT_NODE)
+    return scene.node.signal(signal.SIGUSR1)
+
+
+def _storm(scene: Scene) -> float:
+    """Call for good and bad parameters as fast as they are answered, and more."""
+    at = time.monotonic()
+    client = scene.rig.clients[SetParametersAtomically]
+    values = [('image_timeout', 0.2), ('max_linear_x', 0.8), ('max_linear_x', 99.0),
+              ('control_period_ms', 20.0), ('control_period_ms', 'soon'), ('nonsense', True),
+              ('device', 'auto'), ('backend', 'abacus')]
+    answers = [client.call_async(SetParametersAtomically.Request(parameters=[
+        Parameter(name, value=value).to_parameter_msg()]))
+        for name, value in (values[number % len(values)] for number in range(STORM))]
+    wait_for(lambda: all(answer.done() for answer in answers), 'all answers')
+    assert sum(answer.result().result.successful for answer in answers) == STORM // 2
+    return at
+
+
+def _leave(scene: Scene) -> float:
+    """Take the base away, long enough for a report."""
+    at = time.monotonic()
+    scene.leave_wheels()
+    scene.told(Line('driving', WARN, 'driving, but nobody listens to cmd_vel'), at)
+    scene.join_wheels()
+    return at
+
+
+def _fill_disk(scene: Scene) -> float:
+    """Let every write to a file fail from now on, and give the node something to log."""
+    pid = scene.node.process.pid
+    _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    at = time.monotonic()
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, hard))
+    size = scene.node.log.stat().st_size
+    assert scene.rig.configure(device='cpu') == ''  # it would be logged
+    assert scene.node.log.stat().st_size == size, 'the log still grows: nothing was tested'
+    return at
+
+
+def _end(scene: Scene) -> None:
+    scene.node.signal(signal.SIGINT)
+    assert scene.node.status() == 0
+
+
+def _kill(number):
+    """Send a signal that no process survives or sees, with the simulated base at the wheels."""
+    def make(scene: Scene) -> float:
+        scene.base = Base(scene, SIM_TIMEOUT_S)
+        return scene.node.signal(number)
+    return make
+
+
+def _base_stops(scene: Scene, at: float) -> float:
+    stands = scene.base.stands(at)
+    scene.base.end()
+    return stands
+
+
+def _wake(scene: Scene) -> None:
+    scene.node.signal(signal.SIGCONT)
+
+
+def _paused(scene: Scene, at: float) -> float:
+    """The base stops, and nothing old drives it on when the node wakes."""
+    stands = _base_stops(scene, at)
+    before = len(scene.rig.commands)
+    _wake(scene)
+    wait_for(lambda: len(scene.rig.commands) > before + 10, 'commands after waking')
+    scene.drives(time.monotonic())
+    return stands
+
+
+def _base_decides(scene: Scene, at: float) -> float:
+    return _base_stops(scene, at)
+
+
+def _respawned(scene: Scene, at: float) -> float:
+    return scene.respawned
+
+
+def _launch(scene: Scene) -> float:
+    scene.node.signal(signal.SIGINT)
+    assert scene.node.status() == 0
+    killed, scene.respawned = launch_and_kill(scene)
+    return killed
+
+
+BASE_STOPS = Reaction('nobody can send a zero any more; the base stops by itself', _base_decides)
+PAUSED = Reaction('the base stops by itself; after SIGCONT only fresh commands', _paused)
+RESPAWNED = Reaction('as above; `respawn:=true` starts it anew, and it drives again', _respawned)
+FAULTS = [
+    Fault('SIGINT', 'Ctrl-C', _signal(signal.SIGINT), ENDS, _ending('SIGINT')),
+    Fault('SIGTERM', 'as systemd, docker and launch end a process', _signal(signal.SIGTERM), ENDS,
+          _ending('SIGTERM')),
+    Fault('SIGKILL', 'as the kernel ends a process when memory is short', _kill(signal.SIGKILL),
+          BASE_STOPS, None, promise_s=SIM_TIMEOUT_S),
+    Fault('SIGKILL, respawned by launch', 'the same under `ros2 launch`', _launch, RESPAWNED,
+          Line('driving', OK, 'driving'), promise_s=DRIVING_S, needs=('launch_ros',)),
+    Fault('SIGSTOP', 'as a debugger or a frozen container does', _kill(signal.SIGSTOP), PAUSED,
+          None, promise_s=SIM_TIMEOUT_S, mend=_wake),
+    Fault('ROS shut down under the node', 'something else in its process shuts its context down',
+          _shut_down, ENDS, _ending('ROS was shut down'), mend=lambda scene: None),
+    Fault('parameter storm', f'{STORM} calls at once, half of them refused', _storm, DRIVES,
+          Line('driving', OK, 'driving'), promise_s=None),
+    Fault('base gone', "the base's subscription disappears, and comes back", _leave, DRIVES,
+          Line('driving', WARN, 'driving, but nobody listens to cmd_vel'), promise_s=None),
+    Fault('disk full', 'every write to a file fails (RLIMIT_FSIZE 0), while it logs', _fill_disk,
+          DRIVES, Line('driving', OK, 'driving'), promise_s=None, mend=_end),
+]

@@ -1,0 +1,93 @@
+"""The processes around the node: the camera that does tricks, and the node with its log."""
+
+import json
+from pathlib import Path
+import subprocess
+import sys
+from threading import Thread
+import time
+
+from rig import environment, NODE, PATIENCE_S, ros_arguments
+
+from vla_nav_node import transport
+
+TESTS = Path(__file__).parents[1]
+SHUT_NODE = [sys.executable, '-m', 'faults.shut_node']
+
+
+def ros_environment(scratch):
+    """Give the environment of a ROS process that logs below `scratch` and finds these files."""
+    env = transport.environment(environment(ROS_LOG_DIR=str(scratch)))
+    env['PYTHONPATH'] = f'{TESTS}:{env["PYTHONPATH"]}'
+    return env
+
+
+def wait_for(condition, what):
+    """Wait until `condition` holds and give what it gave."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not (result := condition()):
+        assert time.monotonic() < deadline, f'{what} did not happen'
+        time.sleep(0.005)
+    return result
+
+
+class CameraProcess:
+    """A camera that does the tricks of tricks.py."""
+
+    def __init__(self, scratch, name='camera'):
+        """Start it; it sends sound images."""
+        self.shots = []  # (when it was taken, the trick, whether a robot may drive on it)
+        self.process = subprocess.Popen(
+            [sys.executable, '-m', 'faults.camera', name], env=ros_environment(scratch),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        Thread(target=self._listen, daemon=True).start()
+        wait_for(lambda: self.shots, f'the first turn of {name}')
+
+    def _listen(self):
+        for line in self.process.stdout:
+            self.shots.append(json.loads(line))
+
+    def play(self, trick):
+        """Go on with a trick; give when its first turn was."""
+        count = len(self.shots)
+        print(trick, file=self.process.stdin, flush=True)
+        return wait_for(lambda: [taken for taken, name, _ in self.shots[count:]
+                                 if name == trick], f'the trick {trick!r}')[0]
+
+    def end(self):
+        """Kill it, and give when it was."""
+        self.process.kill()
+        at = time.monotonic()
+        self.process.wait()
+        return at
+
+
+class LoggedNode:
+    """The node in a process of its own, its output in a file as a launch file has it."""
+
+    def __init__(self, scratch, command=NODE, **parameters):
+        """Start it."""
+        self.log = scratch / 'node.log'
+        with open(self.log, 'a') as log:
+            self.process = subprocess.Popen([*command, *ros_arguments(parameters)], stderr=log,
+                                            env=ros_environment(scratch))
+
+    def signal(self, number):
+        """Send it a signal, and give when it was."""
+        at = time.monotonic()
+        self.process.send_signal(number)
+        return at
+
+    def status(self):
+        """Wait for its end and give its exit status."""
+        return self.process.wait(PATIENCE_S)
+
+    @property
+    def runs(self):
+        """Tell whether it has not ended."""
+        return self.process.poll() is None
+
+    def end(self):
+        """Kill it if it runs."""
+        self.process.kill()
+        self.process.wait()

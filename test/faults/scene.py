@@ -1,0 +1,151 @@
+"""A driving node with a camera process before it and wheels behind it, and what must hold."""
+
+import bisect
+import math
+from threading import Thread
+import time
+
+from geometry_msgs.msg import Twist
+from rig import Rig
+
+from .processes import CameraProcess, LoggedNode, wait_for
+
+IMAGE_TIMEOUT_S, PERIOD_S, FROZEN_S = 0.2, 0.02, 1.0  # the node's defaults
+PROMISE_S = IMAGE_TIMEOUT_S + PERIOD_S
+SLACK_S = 0.6  # for a machine that others hold up; the table has the measured times
+LIMIT = 0.8  # m/s, of the bundle
+QUIET_S = 0.3  # of nothing but zeros: the robot stands
+FRESH = 'no command is founded on an image that is old or bad'
+
+
+class Scene:
+    """What every fault starts from, and what has to hold during all of them."""
+
+    def __init__(self, scratch, bundle):
+        """Join the graph; `ready` starts what is missing."""
+        self.scratch, self.bundle = scratch, bundle
+        self.rig = Rig()
+        self.rig.node.destroy_publisher(self.rig.images)
+        self.camera = CameraProcess(scratch)
+        self.cameras = [self.camera]
+        self.node = None
+        self.answer = ''  # of the last parameter call that is part of a fault
+        self.distrust = []  # (from, to): sound images that are bad by their circumstances
+        self._checked = 0
+
+    def ready(self, **how):
+        """Have a sound camera and a node that drives; `how` is for a node that has to be new."""
+        if self.node is None or not self.node.runs:
+            self.node = LoggedNode(self.scratch, model=self.bundle.directory, **how)
+        if self.camera.shots[-1][1] != 'good':
+            self.camera.play('good')
+        self.drives(time.monotonic())
+
+    def replace_camera(self):
+        """Start the camera anew after it was killed."""
+        self.camera = CameraProcess(self.scratch)
+        self.cameras.append(self.camera)
+
+    def moving(self, since):
+        """Give when commands that are not zero came in after `since`."""
+        return [at for at, x, y in self.rig.new_commands(since) if x or y]
+
+    def zeros(self, since):
+        """Give when zeros came in after `since`."""
+        return [at for at, x, y in self.rig.new_commands(since) if not (x or y)]
+
+    def drives(self, since, count=5):
+        """Wait until the robot drives, and give when it began to."""
+        return wait_for(lambda: (found := self.moving(since))[count - 1:] and found, 'driving')[0]
+
+    def stands(self, since):
+        """Wait until nothing but zeros come in; give when the first of them came."""
+        def standing():
+            now = time.monotonic()
+            return (now - since > QUIET_S and self.zeros(max(since, now - QUIET_S))
+                    and not self.moving(max(since, now - QUIET_S)))
+        wait_for(standing, 'standing still')
+        last = max(self.moving(since), default=since)
+        return min(self.zeros(last))
+
+    def told(self, line, since):
+        """Wait until diagnostics say `line`; give when, and at which level."""
+        def found():
+            return [(at, entry[line.status]) for at, entry in list(self.rig.diagnostics)
+                    if at > since and line.text in entry[line.status][1]]
+        try:
+            at, status = wait_for(found, 'the line')[0]
+        except AssertionError:
+            last = [entry[line.status] for _, entry in self.rig.diagnostics[-2:]]
+            raise AssertionError(f'no {line.text!r} in diagnostics, but {last}') from None
+        return at, status[0]
+
+    def check(self):
+        """Hold every command since the last check against the invariant."""
+        commands = self.rig.commands[self._checked:]
+        self._checked += len(commands)
+        good = self._good_images()
+        for at, x, y in commands:
+            assert math.isfinite(x) and math.isfinite(y)
+            assert max(abs(x), abs(y)) <= LIMIT
+            assert y == 0.0, 'a picture was driven on that nobody may drive on'
+            if x:
+                newest = good[bisect.bisect(good, at) - 1] if good and good[0] < at else -math.inf
+                assert at - newest < PROMISE_S + SLACK_S, FRESH
+
+    def _good_images(self):
+        return sorted(taken for camera in self.cameras for taken, _, good in list(camera.shots)
+                      if good and not any(begin < taken < end for begin, end in self.distrust))
+
+    def leave_wheels(self):
+        """Let the base's subscription disappear."""
+        self.rig.node.destroy_subscription(next(
+            found for found in self.rig.node.subscriptions if found.topic_name == '/cmd_vel'))
+
+    def join_wheels(self):
+        """Let the base come back."""
+        self.rig.node.create_subscription(Twist, 'cmd_vel', self.rig._on_command, 100)
+
+    def close(self):
+        """End everything."""
+        self.rig.close()
+        for process in (*self.cameras, self.node):
+            if process is not None:
+                process.end()
+
+
+class Base:
+    """The simulated base, driven by the commands that come in at the wheels."""
+
+    def __init__(self, scene, timeout_s):
+        """Start it; it stops by itself when no command has come for `timeout_s`."""
+        from vla_nav_node.sim.realtime import RealTimeRobot
+        from vla_nav_node.sim.world import World
+        self._scene, self._ending = scene, False
+        self.speeds = []  # (when, m/s)
+        self._world, self._robot = World, RealTimeRobot
+        self._timeout_s = timeout_s
+        self._thread = Thread(target=self._run, daemon=True)
+        self._thread.start()
+        wait_for(lambda: self.speeds and self.speeds[-1][1] > 0.1, 'the base drives')
+
+    def _run(self):
+        world = self._world(64, 48)
+        robot = self._robot(world, 0, '', 1e9, self._timeout_s, time.monotonic())
+        while not self._ending:
+            at, x, y = self._scene.rig.commands[-1]
+            robot.command(x, y, at)
+            robot.advance(time.monotonic())
+            self.speeds.append((time.monotonic(), math.hypot(*world.velocity)))
+            time.sleep(0.01)
+        world.close()
+
+    def stands(self, since):
+        """Wait until it stands; give when it did."""
+        return wait_for(lambda: [at for at, speed in self.speeds if at > since and speed < 0.01],
+                        'the base stands')[0]
+
+    def end(self):
+        """End it."""
+        self._ending = True
+        self._thread.join()
