@@ -17,11 +17,11 @@ from .tricks import Trick, TRICKS
 class Camera:
     """Send images until stdin ends; a line there is the trick to go on with."""
 
-    def __init__(self, node) -> None:
+    def __init__(self, node, trick: str) -> None:
         """Offer the topics."""
         self._images = node.create_publisher(Image, 'image', qos_profile_sensor_data)
         self._clock = node.create_publisher(Clock, '/clock', 1)
-        self._wanted = 'good'
+        self._wanted = trick
 
     def run(self) -> None:
         """Take pictures in even time; say the trick when it changes."""
@@ -52,11 +52,10 @@ class Camera:
 
 
 def main() -> None:
-    """Be the camera of the name that the argument gives."""
+    """Be the camera of the name, and begin with the trick, that the arguments give."""
     rclpy.init()
-    node = rclpy.create_node(sys.argv[1])
-    camera = Camera(node)
-    camera.run()
+    _, name, trick = sys.argv
+    Camera(rclpy.create_node(name), trick).run()
 
 
 if __name__ == '__main__':

@@ -34,11 +34,11 @@ def wait_for(condition, what):
 class CameraProcess:
     """A camera that does the tricks of tricks.py."""
 
-    def __init__(self, scratch, name='camera'):
-        """Start it; it sends sound images."""
+    def __init__(self, scratch, name='camera', trick='good'):
+        """Start it with a trick."""
         self.shots = []  # (when it was taken, the trick, whether a robot may drive on it)
         self.process = subprocess.Popen(
-            [sys.executable, '-m', 'faults.camera', name], env=ros_environment(scratch),
+            [sys.executable, '-m', 'faults.camera', name, trick], env=ros_environment(scratch),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         Thread(target=self._listen, daemon=True).start()
         wait_for(lambda: self.shots, f'the first turn of {name}')
