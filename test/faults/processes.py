@@ -54,6 +54,13 @@ class CameraProcess:
         return wait_for(lambda: [taken for taken, name, _ in self.shots[count:]
                                  if name == trick], f'the trick {trick!r}')[0]
 
+    def leave(self):
+        """Let it end in good order, so that its publisher does not linger; give when it was."""
+        at = time.monotonic()
+        self.process.stdin.close()
+        self.process.wait(PATIENCE_S)
+        return at
+
     def end(self):
         """Kill it, and give when it was."""
         self.process.kill()
