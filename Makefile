@@ -6,6 +6,7 @@
 #   make fuzz      broken images by the RUNS, guided by coverage
 #   make soak      a driving node for CYCLES, with all that may happen to it mixed in
 #   make faults    bring about every fault of docs/faults.md and write its table
+#   make bench     what the node costs, beside an idiomatic node and a bare echo
 # Each sets itself up in .venv the first time; later calls start at once.
 
 PYTHON ?= python3
@@ -30,7 +31,7 @@ unexport PYTHONPATH AMENT_PREFIX_PATH LD_LIBRARY_PATH PYTHONHOME _ROS_WHEELS_BOO
 # What renders here, tried for real; where nothing does, it prints the line that mends it.
 WITH_GL = gl=$$($(PY) -m vla_nav_node.sim.rendering) || exit 2; export MUJOCO_GL=$$gl;
 
-.PHONY: help demo test check train evaluate profile fuzz soak faults clean
+.PHONY: help demo test check train evaluate profile fuzz soak faults bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -53,6 +54,10 @@ check: $(VENV)/.ready-check
 	done; \
 	echo "== mypy"; $(PY) -m mypy $(filter-out launch test,$(SOURCES)) || status=1; \
 	exit $$status
+
+# Quiet machine, please. For the full claim: make bench ARGS='--frames 10000'
+bench: $(VENV)/.ready-test
+	@$(PY) -m vla_nav_node.cli latency $(ARGS)
 
 train: $(VENV)/.ready-test
 	@$(WITH_GL) $(PY) -m vla_nav_node.cli train $(ARGS)
@@ -89,7 +94,7 @@ $(VENV)/.ready-demo: $(VENV)/.ready-venv setup.py requirements/ros2.txt
 
 $(VENV)/.ready-test: $(VENV)/.ready-demo
 	@echo "Installing torch and the tests' packages into $(VENV)"
-	@$(PIP) $(TORCH) -e '.[train,test]'
+	@$(PIP) $(TORCH) -e '.[train,test,bench]'
 	@touch $@
 
 $(VENV)/.ready-check: $(VENV)/.ready-test

@@ -26,6 +26,11 @@ class Process:
                 stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
                 start_new_session=True)
 
+    @property
+    def pid(self) -> int:
+        """Give its number."""
+        return self._process.pid
+
     def check(self) -> None:
         """Raise VlaNavError, with the last lines of its output, if it has ended."""
         status = self._process.poll()
@@ -60,9 +65,10 @@ class Processes:
         self._environment = environment
         self._running: List[Process] = []
 
-    def start(self, module: str, arguments: Sequence[str], log: Path) -> None:
+    def start(self, module: str, arguments: Sequence[str], log: Path) -> Process:
         """Start one more."""
         self._running.append(Process(module, arguments, log, self._environment))
+        return self._running[-1]
 
     def check(self) -> None:
         """Raise VlaNavError if one has ended."""

@@ -1,0 +1,1 @@
+"""`vla_nav latency`: what the node costs, beside an idiomatic node and a bare echo."""

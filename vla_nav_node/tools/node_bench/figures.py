@@ -1,0 +1,102 @@
+"""From what was measured to figures, and the judgement on them."""
+
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+
+import numpy as np
+
+from .probe import Block
+from .sides import Side
+from ...latency import Percentiles, QUANTILES
+
+BUDGET_MS = 20.0
+Report = Dict[str, Any]
+
+
+def percentiles(values: Sequence[float]) -> Optional[Dict[str, float]]:
+    """Give p50, p95, p99 and most; None when there is nothing."""
+    if not len(values):
+        return None
+    return Percentiles(*map(float, np.percentile(values, (*QUANTILES, 100))))._asdict()
+
+
+def summarise(side: Side, block: Block) -> Report:
+    """Give the figures of one side under one condition, all times in ms."""
+    answers = [wait for wait in block.waits_ms if wait is not None]
+    unanswered = len(block.waits_ms) - len(answers)
+    late = sum(wait > BUDGET_MS for wait in answers)
+    result: Report = {
+        'sent': len(block.waits_ms), 'answered': len(answers), 'unanswered': unanswered,
+        'late': late, 'turns_skipped': block.skipped,
+        'misses': late + unanswered, 'image_to_command': percentiles(answers)}
+    if side.fields:
+        columns = dict(zip(side.fields, zip(*block.cycles))) if block.cycles else {}
+        own = [cycle - infer for cycle, infer in zip(columns.get('cycle', ()),
+                                                     columns.get('infer', ()))]
+        result.update(cycles=len(block.cycles), own_cost=percentiles(own),
+                      stages={name: percentiles(column) for name, column in columns.items()})
+    return result
+
+
+class Target(NamedTuple):
+    """One thing that is wanted; `found` is None when it was not measured."""
+
+    name: str
+    wanted: str
+    found: Optional[float]
+    met: Optional[bool]
+    unit: str = ''
+
+
+def judge(report: Report) -> List[Target]:
+    """Hold a report against what is wanted of the node."""
+    under = report['conditions']
+    targets = [_most('own cost, 640x480, p50', 0.35,
+                     _at(under, 'vga', 'ours', 'own_cost', 'p50'), 'ms')]
+    targets += [_least(f'own cost, idiomatic / ours, {size}, p50', 5.0,
+                       _ratio(under, name, 'idiomatic', 'ours', 'own_cost', 'p50'))
+                for name, size in (('vga', '640x480'), ('hd', '1280x720'))]
+    for quantile in ('p50', 'p99'):
+        targets += [
+            _least(f'image to command, idiomatic / ours, {quantile}', 3.3,
+                   _ratio(under, 'vga', 'idiomatic', 'ours', 'image_to_command', quantile)),
+            _most(f'image to command, ours / echo, {quantile}', 1.5,
+                  _ratio(under, 'vga', 'ours', 'echo', 'image_to_command', quantile))]
+    return targets + [
+        _most(f'image to command: misses of {BUDGET_MS:g} ms', 0,
+              _at(under, 'vga', 'ours', 'misses')),
+        _most('cycle p99 / p50, a core burning', 3.0, _tail(under)),
+        _most('start to first command (onnx)', 2.5, _at(report, 'start', 'onnx', 'seconds'), 's'),
+        _most('resident memory, RSS (onnx)', 250.0, _at(report, 'start', 'onnx', 'rss_mb'),
+              'MB')]
+
+
+def _at(report: Report, *path: str) -> Optional[float]:
+    """Look a figure up; None where the report has none."""
+    found: Any = report
+    for name in path:
+        found = (found or {}).get(name)
+    return None if found is None else float(found)
+
+
+def _ratio(under: Report, condition: str, above: str, below: str,
+           *path: str) -> Optional[float]:
+    numbers = [_at(under, condition, side, *path) for side in (above, below)]
+    return _divide(*numbers)
+
+
+def _tail(under: Report) -> Optional[float]:
+    path = ('busy', 'ours', 'stages', 'cycle')
+    return _divide(_at(under, *path, 'p99'), _at(under, *path, 'p50'))
+
+
+def _divide(above: Optional[float], below: Optional[float]) -> Optional[float]:
+    return None if above is None or not below else above / below
+
+
+def _most(name: str, limit: float, found: Optional[float], unit: str = '') -> Target:
+    return Target(name, f'at most {limit:g} {unit}'.rstrip(), found,
+                  None if found is None else found <= limit, unit)
+
+
+def _least(name: str, limit: float, found: Optional[float]) -> Target:
+    return Target(name, f'at least {limit:g}', found, None if found is None else found >= limit)

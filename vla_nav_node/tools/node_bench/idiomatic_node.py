@@ -1,0 +1,86 @@
+"""
+The node that one would write at first, with the same policy: what ours is measured against.
+
+The whole message, cv_bridge (NumPy where there is none, which is quicker), PIL's resize, NumPy's
+normalisation, torch eager with torch's own number of threads (or with the parameter `threads`),
+everything in the one thread of rclpy.spin. Its clock starts when the callback is called, so that what rclpy spends on making the
+message is not held against it; and it has none of our guards.
+"""
+
+import time
+
+from geometry_msgs.msg import Twist
+import numpy as np
+from PIL import Image as Picture, ImageOps
+import rclpy
+from rclpy.node import Node
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import Image
+from std_msgs.msg import Float64MultiArray
+import torch
+
+from .reference import until_interrupted
+from ...bundle import load_bundle
+from ...network import load_network
+
+try:
+    from cv_bridge import CvBridge
+except ImportError:  # not on PyPI
+    CvBridge = None
+
+
+class IdiomaticNode(Node):
+    """Image in, Twist out, in one callback."""
+
+    def __init__(self) -> None:
+        """Load the weights and subscribe."""
+        super().__init__('idiomatic_node')
+        bundle = load_bundle(self.declare_parameter('model', '').value)
+        self.network = load_network(bundle.file('policy.safetensors'), bundle.architecture,
+                                    bundle.mean, bundle.std)
+        self.state = self.network.zero_state()
+        threads = self.declare_parameter('threads', 0).value
+        torch.set_num_threads(threads or torch.get_num_threads())
+        self.size = (bundle.input.width, bundle.input.height)
+        self.mean, self.std = (np.array(x, np.float32) for x in (bundle.mean, bundle.std))
+        self.bridge = CvBridge() if CvBridge else None
+        self.commands = self.create_publisher(Twist, 'cmd_vel', 1)
+        self.latencies = self.create_publisher(Float64MultiArray, '~/latency', 10)
+        self.create_subscription(Image, 'image', self.on_image, qos_profile_sensor_data)
+
+    def on_image(self, msg: Image) -> None:
+        """Run the policy on one image and publish its action."""
+        received = time.perf_counter()
+        pixels = self.normalise(self.to_rgb(msg))
+        before = time.perf_counter()
+        action = self.infer(pixels)
+        inferred = time.perf_counter()
+        command = Twist()
+        command.linear.x, command.linear.y = action
+        self.commands.publish(command)
+        cycle = time.perf_counter() - received
+        self.latencies.publish(Float64MultiArray(data=[1e3 * cycle, 1e3 * (inferred - before)]))
+
+    def to_rgb(self, msg: Image) -> np.ndarray:
+        """Give uint8 [H, W, 3]."""
+        if self.bridge:
+            return self.bridge.imgmsg_to_cv2(msg, 'rgb8')
+        return np.frombuffer(msg.data, np.uint8).reshape(msg.height, msg.width, 3)
+
+    def normalise(self, rgb: np.ndarray) -> np.ndarray:
+        """Cut out the middle, resize, and give float32 [3, H, W]."""
+        picture = ImageOps.fit(Picture.fromarray(rgb), self.size, Picture.Resampling.BILINEAR)
+        pixels = (np.asarray(picture, dtype=np.float32) - self.mean) / self.std
+        return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+    @torch.no_grad()
+    def infer(self, pixels: np.ndarray) -> list:
+        """Give vx and vy in m/s."""
+        features = self.network.vision_encoder(torch.from_numpy(pixels)[None])
+        hidden, self.state = self.network.sequence(features[:, None], self.state)
+        return self.network.actions(hidden[:, 0])[0].tolist()
+
+
+if __name__ == '__main__':
+    rclpy.init()
+    until_interrupted(IdiomaticNode())

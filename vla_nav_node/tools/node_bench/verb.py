@@ -1,0 +1,118 @@
+"""`vla_nav latency`: the node beside an idiomatic node and a bare echo, in one run."""
+
+import argparse
+from importlib.util import find_spec
+import json
+import os
+from pathlib import Path
+import tempfile
+from typing import Any, Dict
+
+from ... import transport
+from ...bundle import load_bundle
+from ...errors import SettingError, VlaNavError
+
+EXAMPLE = 'vla_nav latency --frames 10000 --only vga busy'
+PARTS = ('vga', 'hd', 'busy', 'start')
+NEEDED = {'rclpy': '', 'onnxruntime': 'onnx', 'torch': 'torch', 'safetensors': 'torch',
+          'rich': 'bench', 'PIL': 'bench'}
+DOMAIN = '43'  # where the user has set none
+GOOD, MISSED = 0, 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of this verb."""
+    parser.add_argument('--frames', type=int, default=300, metavar='N',
+                        help='images that count, to each node under each condition '
+                        '(default: %(default)s; 10000 for the full claim)')
+    parser.add_argument('--warm-up', type=int, default=10, metavar='N',
+                        help='images before each block of 100 that do not count '
+                        '(default: %(default)s)')
+    parser.add_argument('--starts', type=int, default=3, metavar='N',
+                        help='starts of the node on each backend (default: %(default)s)')
+    parser.add_argument('--only', nargs='+', choices=PARTS, default=list(PARTS), metavar='PART',
+                        help='vga: 640x480; hd: 1280x720; busy: 640x480 with another process '
+                        'burning a core; start: time to start, and memory (default: all)')
+    parser.add_argument('--model', default='', metavar='DIR',
+                        help='policy bundle (default: the one that ships)')
+    parser.add_argument('--set', nargs='+', default=[], metavar='NAME:=VALUE', dest='extra',
+                        help='parameters of our node, such as backend:=torch')
+    parser.add_argument('--idiomatic-threads', type=int, default=0, metavar='N',
+                        help="torch's in the idiomatic node (default: as many as torch takes)")
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write all figures there too')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print, and tell whether every target that was measured is met (0) or not (1)."""
+    if min(args.frames, args.starts) < 1 or min(args.warm_up, args.idiomatic_threads) < 0:
+        raise SettingError('nothing to measure', '--frames and --starts of at least 1')
+    _check_needed()
+    os.environ.update(_environment())
+    # Here, so that `vla_nav latency --help` needs neither ROS 2 nor rich.
+    import rclpy
+    from rclpy.signals import SignalHandlerOptions
+
+    from .figures import judge
+    from .tables import print_report
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        report = _measure(args)
+    finally:
+        rclpy.try_shutdown()
+    targets = judge(report)
+    report['targets'] = [target._asdict() for target in targets]
+    print_report(report, targets)
+    if args.json:
+        args.json.write_text(json.dumps(report, indent=1))
+    return MISSED if any(target.met is False for target in targets) else GOOD
+
+
+def _measure(args: argparse.Namespace) -> Dict[str, Any]:
+    from . import machine
+    from .session import side_by_side
+    from .startup import BACKENDS, measure_starts
+    from .tables import progress
+    parameters, environment = _parameters(args), dict(os.environ)
+    report: Dict[str, Any] = {
+        'policy': load_bundle(args.model).name, 'frames': args.frames, 'warm_up': args.warm_up,
+        'parameters': parameters, 'machine': machine.describe(), 'conditions': {}, 'start': {}}
+    before = machine.now()
+    with tempfile.TemporaryDirectory() as folder, progress() as bar:
+        logs = Path(folder)
+        if 'start' in args.only:
+            report['start'] = measure_starts(args.starts, parameters['ours'], environment,
+                                             logs, bar('starts', args.starts * len(BACKENDS)))
+        if set(args.only) - {'start'}:
+            report['conditions'] = side_by_side(args.only, args.frames, args.warm_up, parameters,
+                                                environment, logs, bar)
+    report['machine']['during'] = machine.now().since(before)
+    report['machine']['disturbance'] = machine.disturbance(report['machine'])
+    return report
+
+
+def _parameters(args: argparse.Namespace) -> Dict[str, Dict[str, object]]:
+    """Give the ROS parameters of each side."""
+    pairs = [text.split(':=', 1) for text in args.extra]
+    bad = [':='.join(pair) for pair in pairs if len(pair) != 2]
+    if bad:
+        raise SettingError(f'--set {bad[0]}', 'NAME:=VALUE', 'write for example backend:=torch')
+    model = {'model': str(Path(args.model).resolve())} if args.model else {}
+    return {'ours': {**model, **dict(pairs)},
+            'idiomatic': {**model, 'threads': args.idiomatic_threads}, 'echo': {}}
+
+
+def _check_needed() -> None:
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        extras = ','.join(sorted({NEEDED[name] or 'bench' for name in missing}))
+        raise VlaNavError('missing Python packages: ' + ', '.join(missing),
+                          'what all nodes that are compared need',
+                          f"pip install 'vla_nav_node[{extras}]', and ROS 2")
+
+
+def _environment() -> Dict[str, str]:
+    """Give what this process and its children need: the profile, a domain."""
+    environment = transport.environment()
+    environment.setdefault('ROS_DOMAIN_ID', DOMAIN)
+    environment.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    return environment
