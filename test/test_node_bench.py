@@ -4,6 +4,7 @@ from contextlib import contextmanager
 import json
 import os
 from pathlib import Path
+import signal
 import subprocess
 import sys
 from threading import Event, Thread
@@ -41,22 +42,32 @@ def model(tmp_path_factory):
     return write_tiny(tmp_path_factory.mktemp('bench') / 'tiny').directory
 
 
-def latency(*arguments, timeout=115.0):
-    """Run the verb as the user does."""
+def start_latency(*arguments):
+    """Start the verb as the user does."""
     environment = {**os.environ, 'PYTHONPATH': str(ROOT),
                    'ROS_DOMAIN_ID': str(2 + os.getpid() % 25)}
-    return subprocess.run(
+    return subprocess.Popen(
         [sys.executable, '-m', 'vla_nav_node.cli', 'latency', *map(str, arguments)], cwd=ROOT,
-        env=environment, text=True, timeout=timeout, check=False, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT)
+        env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def latency(*arguments):
+    """Run the verb; give its exit status and what it said."""
+    bench = start_latency(*arguments)
+    try:
+        said = bench.communicate(timeout=115.0)[0]
+    finally:
+        bench.terminate()
+    return bench.returncode, said
 
 
 @pytest.mark.slow
 def test_all_sides_answer_and_nothing_is_lost_silently(tmp_path, model):
     path = tmp_path / 'figures.json'
-    done = latency('--frames', FRAMES, '--warm-up', 2, '--starts', 1, '--only', 'vga', 'busy',
-                   'start', '--model', model, '--json', path)
-    assert path.is_file(), done.stdout
+    status, said = latency(
+        '--frames', FRAMES, '--warm-up', 2, '--starts', 1, '--only', 'vga', 'busy', 'start',
+        '--model', model, '--idiomatic-threads', 1, '--json', path)
+    assert path.is_file(), said
     report = json.loads(path.read_text())
     assert set(report['conditions']) == {'vga', 'busy'}
     for sides in report['conditions'].values():
@@ -73,8 +84,8 @@ def test_all_sides_answer_and_nothing_is_lost_silently(tmp_path, model):
     measured = {target['name']: target['met'] for target in report['targets']}
     assert [name for name, met in measured.items() if met is None] == [
         'own cost, idiomatic / ours, 1280x720, p50']
-    assert done.returncode == (1 if False in measured.values() else 0), done.stdout
-    assert 'image to command' in done.stdout and 'Traceback' not in done.stdout
+    assert status == (1 if False in measured.values() else 0), said
+    assert 'image to command' in said and 'Traceback' not in said
 
 
 def assert_complete(name, found):
@@ -89,15 +100,43 @@ def assert_complete(name, found):
         assert 0.0 < found['own_cost']['p50'] < found['stages']['cycle']['most']
 
 
+def running_with(text):
+    """Count the processes that have `text` in their command line."""
+    count = 0
+    for path in Path('/proc').glob('[0-9]*/cmdline'):
+        try:
+            count += text.encode() in path.read_bytes()
+        except OSError:  # it has just ended
+            continue
+    return count
+
+
+def test_no_node_is_left_when_it_is_ended(model):
+    mark = f'model:={model}'
+    bench = start_latency('--only', 'hd', '--model', model)
+    try:
+        deadline = time.monotonic() + 60.0
+        while running_with(mark) < 2:  # ours and the idiomatic one
+            assert time.monotonic() < deadline and bench.poll() is None
+            time.sleep(0.05)
+        bench.send_signal(signal.SIGTERM)
+        said = bench.communicate(timeout=30.0)[0]
+    finally:
+        bench.kill()
+    assert bench.returncode == 2
+    assert 'interrupted' in said and 'Traceback' not in said
+    assert not running_with(mark)
+
+
 @pytest.mark.parametrize('arguments, reason', [
     (['--model', 'nowhere'], 'no bundle at nowhere'),
     (['--frames', '0'], 'nothing to measure'),
     (['--set', 'backend=torch'], 'expected NAME:=VALUE'),
 ])
 def test_it_tells_why_it_cannot_run(arguments, reason):
-    done = latency(*arguments)
-    assert done.returncode == 2
-    assert reason in done.stdout and 'Traceback' not in done.stdout
+    status, said = latency(*arguments)
+    assert status == 2
+    assert reason in said and 'Traceback' not in said
 
 
 class Answerer:

@@ -1,15 +1,13 @@
 """`vla_nav demo`: the simulated robot and the node as two processes, and a view of both."""
 
 import argparse
-from contextlib import contextmanager
 import json
 import os
 from pathlib import Path
-import signal
 import time
-from typing import Callable, Dict, Iterator, List
+from typing import Callable, Dict, List
 
-from .demo_processes import Processes
+from .demo_processes import Processes, sigterm_as_interrupt
 from .demo_record import Record
 from .. import transport
 from ..errors import VlaNavError
@@ -47,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     os.environ.update(_environment())
     record = Record(args.episodes)
-    with _sigterm_as_interrupt(), Processes(dict(os.environ)) as processes:
+    with sigterm_as_interrupt(), Processes(dict(os.environ)) as processes:
         _start(processes, args)
         with make_view(record, os.environ['ROS_DOMAIN_ID']) as show:
             _drive(record, processes, show)
@@ -121,15 +119,3 @@ def _listen_until(is_true: Callable[[], bool], limit_s: float, note: Callable[[]
                               + processes.last_words(), 'both processes on one ROS graph')
         listen(VIEW_S)
     show('')
-
-
-@contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """Leave by the same way as on Ctrl-C when the process is told to end: children first."""
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-    previous = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)

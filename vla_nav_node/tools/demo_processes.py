@@ -1,11 +1,12 @@
 """Starts the demo's processes, watches them, and ends them however the demo ends."""
 
+from contextlib import contextmanager
 import os
 from pathlib import Path
 import signal
 import subprocess
 import sys
-from typing import Dict, List, Sequence
+from typing import Dict, Iterator, List, Sequence
 
 from ..errors import VlaNavError
 
@@ -93,3 +94,15 @@ class Processes:
                 process.end()
         finally:
             signal.signal(signal.SIGINT, previous)
+
+
+@contextmanager
+def sigterm_as_interrupt() -> Iterator[None]:
+    """Leave by the same way as on Ctrl-C when the process is told to end: children first."""
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)

@@ -3,8 +3,8 @@ The node that one would write at first, with the same policy: what ours is measu
 
 The whole message, cv_bridge (NumPy where there is none, which is quicker), PIL's resize, NumPy's
 normalisation, torch eager with torch's own number of threads (or with the parameter `threads`),
-everything in the one thread of rclpy.spin. Its clock starts when the callback is called, so that what rclpy spends on making the
-message is not held against it; and it has none of our guards.
+everything in the one thread of rclpy.spin. Its clock starts when the callback is called, so that
+what rclpy spends on making the message is not held against it; and it has none of our guards.
 """
 
 import time

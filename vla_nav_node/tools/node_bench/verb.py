@@ -8,6 +8,7 @@ from pathlib import Path
 import tempfile
 from typing import Any, Dict
 
+from ..demo_processes import sigterm_as_interrupt
 from ... import transport
 from ...bundle import load_bundle
 from ...errors import SettingError, VlaNavError
@@ -56,7 +57,8 @@ def run(args: argparse.Namespace) -> int:
     from .tables import print_report
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     try:
-        report = _measure(args)
+        with sigterm_as_interrupt():
+            report = _measure(args)
     finally:
         rclpy.try_shutdown()
     targets = judge(report)
