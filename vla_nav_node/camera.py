@@ -86,11 +86,15 @@ class Camera:
             self._mailbox.received, self._mailbox.replaced, self.lost, self.lost_known, picture,
             self._names)
 
-    def on_image(self, raw: bytes, info: Dict[str, Any]) -> None:
-        """Take a serialised image; one that cannot be read is handed over as the error it is."""
+    def on_image(self, raw: bytes, sequence: int = 0) -> None:
+        """
+        Take a serialised image; one that cannot be read is handed over as the error it is.
+
+        `sequence` is the sender's count of its images, 0 where the middleware does not tell.
+        """
         received_ns = time.perf_counter_ns()
         try:
-            frame = self._read(raw, received_ns, info.get('publication_sequence_number') or 0)
+            frame = self._read(raw, received_ns, sequence)
         except ImageError as error:
             self._mailbox.put(error)
         else:
@@ -126,8 +130,15 @@ class Camera:
     def _create(self, policy: ReliabilityPolicy,
                 events: Optional[SubscriptionEventCallbacks]) -> Subscription:
         return self.node.create_subscription(
-            self._type, self.topic, self.on_image, QoSProfile(depth=DEPTH, reliability=policy),
-            event_callbacks=events, raw=True)
+            self._type, self.topic, _callback(self.on_image),
+            QoSProfile(depth=DEPTH, reliability=policy), event_callbacks=events, raw=True)
+
+
+def _callback(on_image: Callable[[bytes, int], None]) -> Callable[..., None]:
+    """Give what rclpy calls; Humble's calls it with the message alone."""
+    def with_info(raw: bytes, info: Dict[str, Any]) -> None:
+        on_image(raw, info.get('publication_sequence_number') or 0)
+    return with_info if hasattr(Subscription, 'CallbackType') else on_image
 
 
 def choose_reliability(image_qos: str, offers: Sequence[str], now: str = '') -> str:

@@ -68,9 +68,9 @@ class VlaNavNode(Node):
         self._driver = Driver(_cycle(bundle, self._settings), self._wheels, self._settings,
                               self._ros_now_ns, self._publish_latency)
         self._camera = Camera(self, self._settings, self._driver.mailbox)
-        watch = BundleWatch(bundle)
-        self._swapper = Swapper(bundle, watch, self._driver, open_backend)
-        self._monitor = Monitor(self._driver, self._camera.report, bundle.name, watch.changed,
+        on_disk = BundleWatch(bundle)
+        self._swapper = Swapper(bundle, on_disk, self._driver, open_backend)
+        self._monitor = Monitor(self._driver, self._camera.report, bundle.name, on_disk.changed,
                                 self._count_listeners, self._report)
         self._make_services()
 

@@ -88,7 +88,7 @@ def _drive(node: VlaNavNode, messages: List[bytearray], count: int, period_s: fl
     for number in range(count):
         raw = messages[number % len(messages)]
         pack_into('<iI', raw, STAMP_AT, *divmod(time.time_ns(), 10 ** 9))
-        node._camera.on_image(bytes(raw), {})
+        node._camera.on_image(bytes(raw))
         due += period_s
         time.sleep(max(due - time.monotonic(), 0.0))
     stopping.set()
