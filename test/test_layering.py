@@ -17,7 +17,7 @@ SOURCES = {'.'.join(path.relative_to(PACKAGE).with_suffix('').parts): path
 FRAMEWORKS = {'torch', 'onnx', 'onnxruntime', 'tensorrt', 'safetensors'}
 MAY_USE_FRAMEWORKS = ('backends.', 'network', 'convert.', 'tools.', 'sim.')
 MAY_USE_ROS = ('node', 'context', 'camera', 'parameters', 'ros_messages', 'sim.sim_', 'tools.demo',
-               'tools.profile', 'tools.node_bench.')
+               'tools.cycle_profile', 'tools.node_bench.')
 ON_TOP = ('node', 'cli', 'tools.', 'sim.')  # what nothing below may import
 
 

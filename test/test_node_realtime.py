@@ -15,7 +15,7 @@ from vla_nav_node.health import OK, realtime_status, WARN
 from vla_nav_node.realtime import Answer, cores, PRIORITIES, Realtime
 
 ROOT = Path(__file__).parents[1]
-ASK = '''
+ASK = """
 import json, logging, os, resource, sys
 from threading import Event
 from vla_nav_node.realtime import Realtime
@@ -33,7 +33,7 @@ def work(stopping):
     found.append([os.sched_getscheduler(0) & 0xff, sorted(os.sched_getaffinity(0))])
 realtime.in_front('driving', work)(Event())
 print(json.dumps([realtime.answers, found, os.SCHED_FIFO]))
-'''
+"""
 
 
 def ask(who):

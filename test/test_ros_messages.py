@@ -1,4 +1,4 @@
-"""ROS messages: what goes out keeps its numbers, and cv_bridge is trusted as far as it is right."""
+"""What goes out keeps its numbers, and cv_bridge is trusted as far as it is right."""
 
 import importlib.util
 

@@ -49,7 +49,7 @@ class LatencyRecorder:
         self.total_misses = 0
         self._rows = np.zeros((capacity, 1 + len(FIELDS)))  # time, then the fields
         self._row = Struct(f'{1 + len(FIELDS)}d')  # quicker than through NumPy
-        self._memory = memoryview(self._rows).cast('B')
+        self._memory = self._rows.data.cast('B')
         self._lock = Lock()  # against a summary that reads half a row
 
     def record(self, now_s: float, values: Sequence[float]) -> None:

@@ -54,6 +54,7 @@ class VlaNavNode(Node):
     def __init__(self, context: NodeContext) -> None:
         """Load and open everything; nothing runs before `run`."""
         super().__init__(NAME, context=context)
+        self._ros = context
         bundle = load_bundle(declare(self, [MODEL])['model'])
         self._table = parameters(bundle.limits, tuple(BACKENDS))
         self._settings = settings_of(self._table, {
@@ -77,7 +78,7 @@ class VlaNavNode(Node):
     def run(self) -> int:
         """Drive until a signal, a shutdown of ROS or a failure; give the exit status."""
         self._ending.catch_signals()
-        self.context.before_shutdown = self._before_shutdown
+        self._ros.before_shutdown = self._before_shutdown
         self.context.on_shutdown(self._on_shutdown)
         info = self._driver.cycle.policy.backend.info
         self.get_logger().info(f'driving by {info}, images from {self._camera.topic}')
@@ -100,7 +101,7 @@ class VlaNavNode(Node):
         self._monitor.report()
 
     def _end(self, reason: str) -> int:
-        self.context.before_shutdown = None
+        self._ros.before_shutdown = None
         self._stop_for_good(reason)
         self.get_logger().info(f'stopped the robot: {reason}')
         status = 1 if self._failure else 0

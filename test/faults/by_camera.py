@@ -109,7 +109,8 @@ FAULTS = [
           _jump_back, SKIPS, Line('driving', WARN, 'image stamps jumped back by '),
           mend=_system_time),
     Fault('clock stops', 'use_sim_time: /clock stops, the camera goes on',
-          _sim_time('clock stops'), STANDS, _standing('s in the future; synchronise the clocks'), mend=_system_time),
+          _sim_time('clock stops'), STANDS, _standing('s in the future; synchronise the clocks'),
+          mend=_system_time),
     # Last: a killed camera's publisher lingers for 20 s, and is warned of.
     Fault('camera restarts', 'the camera process is killed and started anew', _restart, SKIPS,
           _standing('no usable image for 0.2 s (image_timeout)')),

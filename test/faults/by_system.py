@@ -8,7 +8,7 @@ from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.parameter import Parameter
 
 from .fault import DRIVES, ENDS, Fault, Line, OK, Reaction, WARN
-from .launched import DRIVING_S, SIM_TIMEOUT_S, launch_and_kill
+from .launched import DRIVING_S, launch_and_kill, SIM_TIMEOUT_S
 from .processes import SHUT_NODE, wait_for
 from .scene import Base, Scene
 
@@ -91,7 +91,7 @@ def _wake(scene: Scene) -> None:
 
 
 def _paused(scene: Scene, at: float) -> float:
-    """The base stops, and nothing old drives it on when the node wakes."""
+    """See that the base stops, and nothing old drives it on when the node wakes."""
     stands = _base_stops(scene, at)
     before = len(scene.rig.commands)
     _wake(scene)

@@ -10,12 +10,11 @@ import time
 from typing import Any, Callable, Dict, List
 
 import numpy as np
-import rclpy
 from rclpy.serialization import serialize_message
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 
 from .. import driver, garbage
+from ..context import start
 from ..errors import SettingError
 from ..interfaces import Frame
 from ..latency import FIELDS
@@ -58,16 +57,15 @@ def run(args: argparse.Namespace) -> int:
     parameters = [part for name in ('model', 'backend', 'precision')
                   for part in ('-p', f'{name}:="{getattr(args, name)}"')]
     messages = _messages(args.size)
-    rclpy.init(args=['--ros-args', '-r', f'__ns:={NAMESPACE}', *parameters],
-               signal_handler_options=SignalHandlerOptions.NO)
+    context = start(['--ros-args', '-r', f'__ns:={NAMESPACE}', *parameters])
     try:
-        node = VlaNavNode()
+        node = VlaNavNode(context)
         print(f'{args.frames} pictures of {args.size} rgb8 at {args.rate:g} Hz, '
               f'{node._driver.cycle.policy.backend.info}')
         spans = _drive(node, messages, args.frames + WARM_UP, 1.0 / args.rate)
         node.destroy_node()
     finally:
-        rclpy.try_shutdown()
+        context.try_shutdown()
     figures = {name: {'p50': float(np.median(values)), 'p99': float(np.percentile(values, 99))}
                for name, values in spans.items()}
     _print(figures)
