@@ -58,7 +58,7 @@ def growth(values: list) -> dict:
     blocks = [block.mean() for block in np.array_split(judged, min(10, len(judged)))]
     if len(blocks) < 4:
         return {'mean': float(judged.mean()), 'growth': None, 'noise': None}
-    x = np.linspace(0.0, 1.0, len(blocks))
+    x = (np.arange(len(blocks)) + 0.5) / len(blocks)  # the middle of each, of what is judged
     (slope, start), covariance = np.polyfit(x, blocks, 1, cov='unscaled')[:2]
     scatter = np.std(blocks - (slope * x + start), ddof=2)
     mean = max(float(judged.mean()), 1e-9)

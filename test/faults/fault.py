@@ -44,7 +44,7 @@ def _drives(scene: Scene, at: float) -> None:
 
 def _ends(scene: Scene, at: float) -> float:
     status = scene.node.status()
-    zero = scene.stands(at)
+    zero = scene.ends_with_zero(at)
     assert status == 0, f'exit status {status}'
     return zero
 

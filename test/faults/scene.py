@@ -68,6 +68,13 @@ class Scene:
         last = max(self.moving(since), default=since)
         return min(self.zeros(last))
 
+    def ends_with_zero(self, since):
+        """Wait until the last command is zero; give when the first of those zeros came."""
+        def last_zeros():
+            last = max(self.moving(since), default=since)
+            return [at for at in self.zeros(since) if at > last]
+        return min(wait_for(last_zeros, 'a zero at the end'))
+
     def told(self, line, since):
         """Wait until diagnostics say `line`; give when, and at which level."""
         def found():

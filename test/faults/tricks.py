@@ -15,7 +15,7 @@ HOUR = 3600 * 1000 * MS
 ENCODINGS = {'rgb8': None, 'bgr8': cv2.COLOR_RGB2BGR, 'mono8': cv2.COLOR_RGB2GRAY,
              'bgra8': cv2.COLOR_RGB2BGRA}
 SIZES = ((48, 64), (96, 128), (60, 80), (64, 64))
-HOLD = 5  # turns, before the next encoding or size
+HOLD = 7  # turns before the next encoding or size; no divisor of the rate of the diagnostics
 _HUGE: List[np.ndarray] = []  # made once: it takes longer than its turn
 
 
