@@ -106,6 +106,7 @@ def test_nothing_leaves_after_the_last_zeros(base):
     base.wheels.close('again')
     base.run(1000)
     assert len(base.sent) == 4
+    assert base.wheels.last == Command(0.0, 0.0, 'SIGINT')  # and that is what is told
 
 
 def test_stops_are_counted_and_the_first_of_them_is_told(base):

@@ -79,7 +79,6 @@ class VlaNavNode(Node):
         """Drive until a signal, a shutdown of ROS or a failure; give the exit status."""
         self._ending.catch_signals()
         self._ros.before_shutdown = self._before_shutdown
-        self.context.on_shutdown(self._on_shutdown)
         info = self._driver.cycle.policy.backend.info
         self.get_logger().info(f'driving by {info}, images from {self._camera.topic}')
         self._realtime.lock_memory()
@@ -97,8 +96,11 @@ class VlaNavNode(Node):
             self._commands.wait_for_all_acked(Duration(seconds=LAST_ZERO_S))
 
     def _before_shutdown(self) -> None:
-        self._stop_for_good('ROS was shut down')
+        reason = 'ROS was shut down'
+        self._stop_for_good(reason)
         self._monitor.report()
+        self._threads.stopping.set()  # what fails from now on has lost ROS, and that is all
+        self._ending.because(reason)
 
     def _end(self, reason: str) -> int:
         self._ros.before_shutdown = None
@@ -134,10 +136,6 @@ class VlaNavNode(Node):
         finally:
             self.get_logger().fatal(what)
             self._ending.because(what)
-
-    def _on_shutdown(self) -> None:
-        if not self._threads.stopping.is_set():
-            self._ending.because('ROS was shut down')
 
     def _make_publishers(self) -> None:
         self._stamped = self._settings.enable_stamped_cmd_vel

@@ -128,10 +128,12 @@ class Wheels:
         return command
 
     def _publish(self, command: Command, now_ns: int, grace: float = 0.0) -> Command:
-        self.last = command
         self._due_ns = now_ns + int(self.settings.period_s * (1.0 + grace) * 1e9)
+        if self._closed:  # a cycle was under way: what has left stays the last command
+            return self.last
+        self.last = command
         silent = self._silent_ns is not None and now_ns > self._silent_ns
-        if not (self._closed or silent):
+        if not silent:
             self._send(command)
         return command
 

@@ -36,7 +36,7 @@ def _second_camera(scene: Scene) -> float:
     rear = CameraProcess(scene.scratch, 'rear_camera', 'stop')
     scene.cameras.append(rear)
     # From here on its images arrive; before, discovery would count as the node's time.
-    scene.told(Line('camera', WARN, '2 publishers on /image: '), time.monotonic())
+    scene.told(Line('camera', WARN, '/rear_camera'), time.monotonic())
     at = rear.play('good')
     scene.distrust.append((at, at + 1e9))
     return at
@@ -111,10 +111,10 @@ FAULTS = [
     Fault('clock stops', 'use_sim_time: /clock stops, the camera goes on',
           _sim_time('clock stops'), STANDS, _standing('s in the future; synchronise the clocks'),
           mend=_system_time),
-    # Last: a killed camera's publisher lingers for 20 s, and is warned of.
-    Fault('camera restarts', 'the camera process is killed and started anew', _restart, SKIPS,
-          _standing('no usable image for 0.2 s (image_timeout)')),
     Fault('two cameras on one topic', 'a second camera process sends on the same topic',
           _second_camera, STANDS, _standing('two cameras send on one topic'),
           Line('camera', WARN, '2 publishers on /image: '), mend=_remove_second),
+    # Last: a killed camera's publisher lingers for 20 s, and is warned of.
+    Fault('camera restarts', 'the camera process is killed and started anew', _restart, SKIPS,
+          _standing('no usable image for 0.2 s (image_timeout)')),
 ]

@@ -7,6 +7,8 @@ import time
 from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.parameter import Parameter
 
+from vla_nav_node.sim.scene import LAG
+
 from .fault import DRIVES, ENDS, Fault, Line, OK, Reaction, WARN
 from .launched import DRIVING_S, launch_and_kill, SIM_TIMEOUT_S
 from .processes import SHUT_NODE, wait_for
@@ -14,6 +16,8 @@ from .scene import Base, Scene
 
 STORM = 400  # parameter calls
 IN_FLIGHT = 8  # unanswered calls of which ROS loses none: it keeps ten
+# The base's own time-out, then its braking: from 0.8 to 0.01 m/s takes 4.4 of its lag.
+BASE_STOPS_S = SIM_TIMEOUT_S + 4.4 * LAG
 GONE_S = 1.2  # how long the base's subscription is missing
 
 
@@ -29,7 +33,9 @@ def _shut_down(scene: Scene) -> float:
     scene.node.signal(signal.SIGINT)
     assert scene.node.status() == 0
     scene.ready(command=SHUT_NODE)
-    return scene.node.signal(signal.SIGUSR1)
+    at = time.monotonic()
+    scene.node.process.stdin.close()
+    return at
 
 
 def _storm(scene: Scene) -> float:
@@ -122,23 +128,25 @@ def _launch(scene: Scene) -> float:
     return killed
 
 
-BASE_STOPS = Reaction('nobody can send a zero any more; the base stops by itself', _base_decides)
-PAUSED = Reaction('the base stops by itself; after SIGCONT only fresh commands', _paused)
+BASE_STOPS = Reaction('nobody can send a zero any more; the base times out (500 ms) and brakes',
+                      _base_decides)
+PAUSED = Reaction('the base times out (500 ms) and brakes; after SIGCONT only fresh commands',
+                  _paused)
 RESPAWNED = Reaction('as above; `respawn:=true` starts it anew, and it drives again', _respawned)
 FAULTS = [
     Fault('SIGINT', 'Ctrl-C', _signal(signal.SIGINT), ENDS, _ending('SIGINT')),
     Fault('SIGTERM', 'as systemd, docker and launch end a process', _signal(signal.SIGTERM), ENDS,
           _ending('SIGTERM')),
     Fault('SIGKILL', 'as the kernel ends a process when memory is short', _kill(signal.SIGKILL),
-          BASE_STOPS, None, promise_s=SIM_TIMEOUT_S),
+          BASE_STOPS, None, promise_s=BASE_STOPS_S),
     Fault('SIGKILL, respawned by launch', 'the same under `ros2 launch`', _launch, RESPAWNED,
           Line('driving', OK, 'driving'), promise_s=DRIVING_S, needs=('launch_ros',)),
     Fault('SIGSTOP', 'as a debugger or a frozen container does', _kill(signal.SIGSTOP), PAUSED,
-          None, promise_s=SIM_TIMEOUT_S, mend=_wake),
+          None, promise_s=BASE_STOPS_S, mend=_wake),
     Fault('ROS shut down under the node', 'something else in its process shuts its context down',
           _shut_down, ENDS, _ending('ROS was shut down'), mend=lambda scene: None),
-    Fault('parameter storm', f'{STORM} calls at once, and {STORM} as fast as they are answered, half refused', _storm, DRIVES,
-          Line('driving', OK, 'driving'), promise_s=None),
+    Fault('parameter storm', f'{STORM} calls at once, and {STORM} as fast as they are answered, '
+          'half of them refused', _storm, DRIVES, Line('driving', OK, 'driving'), promise_s=None),
     Fault('base gone', "the base's subscription disappears, and comes back", _leave, DRIVES,
           Line('driving', WARN, 'driving, but nobody listens to cmd_vel'), promise_s=None),
     Fault('disk full', 'every write to a file fails (RLIMIT_FSIZE 0), while it logs', _fill_disk,

@@ -81,12 +81,6 @@ class Fault:
                          for line in (self.line, self.second_line) if line is not None)
 
 
-def _told(scene: Scene, line: Line, at: float) -> float:
-    when, level = scene.told(line, at)
-    assert level >= line.level and (line.level != OK or level == OK)
-    return when
-
-
 class Measured(NamedTuple):
     """What came out of one fault, in seconds since it began."""
 
@@ -100,9 +94,9 @@ def try_out(scene: Scene, fault: Fault) -> Measured:
     at = fault.make(scene)
     try:
         zero = fault.reaction.check(scene, at)
-        told = None if fault.line is None else _told(scene, fault.line, at)
+        told = None if fault.line is None else scene.told(fault.line, at)
         if fault.second_line is not None:
-            _told(scene, fault.second_line, at)
+            scene.told(fault.second_line, at)
         if fault.promise_s is not None:
             assert zero is not None and zero - at < fault.promise_s + SLACK_S
     finally:

@@ -76,8 +76,9 @@ class LoggedNode:
         """Start it."""
         self.log = scratch / 'node.log'
         with open(self.log, 'a') as log:
-            self.process = subprocess.Popen([*command, *ros_arguments(parameters)], stderr=log,
-                                            env=ros_environment(scratch))
+            self.process = subprocess.Popen(
+                [*command, *ros_arguments(parameters)], stderr=log, stdin=subprocess.PIPE,
+                env=ros_environment(scratch))
 
     def signal(self, number):
         """Send it a signal, and give when it was."""

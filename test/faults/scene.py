@@ -8,6 +8,8 @@ import time
 from geometry_msgs.msg import Twist
 from rig import Rig
 
+from vla_nav_node.health import OK
+
 from .processes import CameraProcess, LoggedNode, wait_for
 
 IMAGE_TIMEOUT_S, PERIOD_S, FROZEN_S = 0.2, 0.02, 1.0  # the node's defaults
@@ -76,16 +78,19 @@ class Scene:
         return min(wait_for(last_zeros, 'a zero at the end'))
 
     def told(self, line, since):
-        """Wait until diagnostics say `line`; give when, and at which level."""
+        """Wait until diagnostics say `line`, at its level or above; give when."""
+        def says(status):
+            level, text, _ = status
+            return line.text in text and (level >= line.level if line.level else level == OK)
+
         def found():
-            return [(at, entry[line.status]) for at, entry in list(self.rig.diagnostics)
-                    if at > since and line.text in entry[line.status][1]]
+            return [at for at, entry in list(self.rig.diagnostics)
+                    if at > since and says(entry[line.status])]
         try:
-            at, status = wait_for(found, 'the line')[0]
+            return wait_for(found, 'the line')[0]
         except AssertionError:
             last = [entry[line.status] for _, entry in self.rig.diagnostics[-2:]]
             raise AssertionError(f'no {line.text!r} in diagnostics, but {last}') from None
-        return at, status[0]
 
     def check(self):
         """Hold every command since the last check against the invariant."""

@@ -1,18 +1,22 @@
-"""The node, with something else in its process that shuts ROS down under it on SIGUSR1."""
+"""The node, with something else in its process that shuts ROS down under it when stdin ends."""
 
-import signal
 import sys
+from threading import Thread
 
 from vla_nav_node import node
 
 
 class ShutNode(node.VlaNavNode):
-    """The node as it is."""
+    """The node as it is, beside a thread that it does not know of."""
 
     def run(self):
-        """Run it; its main thread serves the signal."""
-        signal.signal(signal.SIGUSR1, lambda *_: self.context.shutdown())
+        """Run it."""
+        Thread(target=self._shut, daemon=True).start()
         return super().run()
+
+    def _shut(self):
+        sys.stdin.read()
+        self.context.shutdown()
 
 
 if __name__ == '__main__':
