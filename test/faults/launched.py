@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 
+from .fault import Line, OK
 from .processes import ros_environment, wait_for
 
 SIM_TIMEOUT_S = 0.5  # cmd_vel_timeout of the simulated base
@@ -42,7 +43,9 @@ def launch_and_kill(scene):
         os.kill(_child(launched.pid), signal.SIGKILL)
         silent = wait_for(lambda: not scene.rig.new_commands(time.monotonic() - 0.5)
                           and time.monotonic(), 'the end of the commands')
-        return killed, scene.drives(silent)
+        back = scene.drives(silent)
+        scene.told(Line('driving', OK, 'driving'), back)  # before the launch is over
+        return killed, back
     finally:
         os.killpg(launched.pid, signal.SIGINT)
         launched.wait(20.0)
