@@ -234,6 +234,17 @@ def stating(width, height):
     return bytes(data)
 
 
+@pytest.mark.parametrize('length', [2 ** 32 - 1, 2 ** 31, 400])
+def test_a_png_chunk_that_states_more_than_there_is_is_refused_before_it_is_read(decode, length):
+    """118 bytes of png took the decoder 4 GB; the fuzzer found them."""
+    data = bytearray(cv2.imencode('.png', picture())[1].tobytes())
+    at = data.index(b'IDAT')
+    data[at - 4:at] = length.to_bytes(4, 'big')
+    del data[400:]
+    with pytest.raises(ImageError, match='a chunk of the png goes beyond its end'):
+        decode(Frame(bytes(data), 'png', 0, 0, 0, 0, 0, compressed=True))
+
+
 def png_header(width, height):
     """Give the start of a png of that size."""
     return b'\x89PNG\r\n\x1a\n\0\0\0\rIHDR' + width.to_bytes(4, 'big') + height.to_bytes(4, 'big')

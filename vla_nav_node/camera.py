@@ -27,10 +27,10 @@ except ImportError:  # Humble
 DEPTH = 5  # frames that the middleware keeps while this process is busy, as sensor data has it
 RELIABLE, BEST_EFFORT = 'reliable', 'best effort'
 # After an image has been handed over, this thread keeps its hands off the interpreter while the
-# driving thread works. Own cost of a cycle (without infer and publish) at 640x480 on two busy
-# cores, p50 / p99: 0.5 / 3.6 ms without this, 0.28 / 0.6 ms with it. Images that come in the
-# meantime wait in the middleware.
-HAND_OVER_S = 0.001
+# driving thread works, which takes 1 to 2 ms with a small policy. Own cost of a cycle (without
+# infer and publish) at 640x480 on two busy cores, p50 / p99: 0.5 / 3.6 ms without this, 0.28 /
+# 0.6 ms with 1 ms of it. Images that come in the meantime wait in the middleware.
+HAND_OVER_S = 0.003
 WAIT_S = 0.1  # how often the thread looks whether it has to end
 SEARCH_S, WATCH_S = 0.2, 1.0  # how often to look at the publishers: before the first image, after
 

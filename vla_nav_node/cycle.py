@@ -2,7 +2,7 @@
 
 from collections import deque
 import time
-from typing import Callable, Deque, NamedTuple, Tuple
+from typing import Callable, Deque, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -45,6 +45,7 @@ class Cycle:
         self.decode = decode
         self.watch = StageWatch()
         self.recent: Deque[Step] = deque(maxlen=RECENT)
+        self._step: Optional[Step] = None
 
     def step(self, frame: Frame, now_s: float) -> Tuple[Command, Timing]:
         """Turn `frame` into a command; what goes wrong on the way turns into a stop."""
@@ -63,10 +64,17 @@ class Cycle:
             command = self.gate.stop(f'{watch.stage}: {error}', now_s)
         timing = watch.stop()
         if not command.is_stop:
-            self.recent.append(Step(picture.copy(), state, action))  # the buffer is used again
+            self._step = Step(picture, state, action)
         elif timing.gate:
             self.policy.reset()  # an output that is not finite may have come out of the state
         return command, timing
+
+    def remember(self) -> None:
+        """Keep the last step for the check of a new backend; when its command has left."""
+        if self._step is not None:
+            picture, state, action = self._step
+            self.recent.append(Step(picture.copy(), state, action))  # the buffer is used again
+            self._step = None
 
     def reset(self) -> None:
         """Forget what was seen, and ramp up from standing."""

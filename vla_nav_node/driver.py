@@ -91,6 +91,7 @@ class Driver:
         self.wheels.drive(command, founded_ns, ticket)
         self._record(frame, timing, before_ns)
         self.last = Outcome(frame.received_ns, command, timing)
+        self.cycle.remember()
 
     def _record(self, frame: Frame, timing: Timing, before_ns: int) -> None:
         done_ns = time.perf_counter_ns()

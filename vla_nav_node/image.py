@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from .errors import ImageError
-from .image_header import has_end, is_jpeg, stated_size
+from .image_header import fault, stated_size
 from .interfaces import Frame
 
 MAX_SIDE = 8192  # pixels; larger than any camera's, small enough to refuse a broken header early
@@ -193,8 +193,9 @@ def _check_header(frame: Frame, data: memoryview) -> None:
     """
     Refuse what no decoder should begin with: two of them are enough to let bytes from outside to.
 
-    2 kB that state 65000x16000 pixels took it minutes and 6 GB; and decoders fill the rest of a
-    jpeg that was cut off with grey and say nothing.
+    2 kB that state 65000x16000 pixels took it minutes and 6 GB, a png chunk that states 4 GB in
+    118 bytes took those; and decoders fill the rest of a jpeg that was cut off with grey and say
+    nothing.
     """
     size = stated_size(data)
     if size is None:
@@ -202,8 +203,9 @@ def _check_header(frame: Frame, data: memoryview) -> None:
     if not 0 < min(size) <= max(size) <= MAX_SIDE:
         raise ImageError(f'a compressed picture of {size[0]}x{size[1]}',
                          f'sides of 1 to {MAX_SIDE} pixels', 'set another resolution')
-    if is_jpeg(data) and not has_end(data):
-        raise _undecodable(frame, ': the jpeg has no end')
+    why = fault(data)
+    if why:
+        raise _undecodable(frame, f': {why}')
 
 
 def _undecodable(frame: Frame, why: str = '') -> ImageError:

@@ -1,4 +1,4 @@
-"""The size that a jpeg or png states, read before a decoder allocates what it states. A leaf."""
+"""What a jpeg or png states of itself, read before a decoder allocates what it states. A leaf."""
 
 import struct
 from typing import Optional, Tuple
@@ -9,6 +9,8 @@ START_OF_PNG = b'\x89PNG\r\n\x1a\n'
 FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 SEGMENTS = frozenset(range(0xC0, 0xFF)) - frozenset(range(0xD0, 0xDB))  # may come before it
 MOST_MARKERS = 256  # before the frame header; cameras send about five
+END_OF_PNG = b'IEND'
+MOST_CHUNKS = 65536  # encoders write one for every 8 KiB or more
 
 
 def is_jpeg(data: memoryview) -> bool:
@@ -30,9 +32,26 @@ def stated_size(data: memoryview) -> Optional[Tuple[int, int]]:
     return None
 
 
-def has_end(data: memoryview) -> bool:
-    """Tell whether a jpeg goes on to its end, which a thumbnail before its frame is not."""
-    return bytes(data[frame_header(data) or 0:]).rfind(END_OF_JPEG) >= 0
+def fault(data: memoryview) -> str:
+    """Tell what keeps a jpeg or png whose size was read from being whole, '' for nothing."""
+    if not is_jpeg(data):
+        return '' if chunks_fit(data) else 'a chunk of the png goes beyond its end'
+    # From the frame on: a thumbnail before it has an end of its own.
+    found = bytes(data[frame_header(data) or 0:]).rfind(END_OF_JPEG) >= 0
+    return '' if found else 'the jpeg has no end'
+
+
+def chunks_fit(data: memoryview) -> bool:
+    """Tell whether the chunks of a png lie within it, up to the one that ends it."""
+    at = len(START_OF_PNG)
+    for _ in range(MOST_CHUNKS):
+        if at + 12 > len(data):  # length, type, CRC
+            return False
+        kind = data[at + 4:at + 8]
+        at += 12 + int.from_bytes(data[at:at + 4], 'big')
+        if kind == END_OF_PNG:
+            return at <= len(data)
+    return False
 
 
 def frame_header(data: memoryview) -> Optional[int]:

@@ -142,6 +142,7 @@ class VlaNavNode(Node):
         self._commands = self.create_publisher(
             TwistStamped if self._stamped else Twist, 'cmd_vel', QoSProfile(depth=1))
         self._latencies = self.create_publisher(Float64MultiArray, '~/latency', 10)
+        self._write_twist = ros_messages.TwistWriter()
         self._write_latency = ros_messages.LatencyWriter(FIELDS)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
 
@@ -162,7 +163,7 @@ class VlaNavNode(Node):
             self._commands.publish(ros_messages.twist_stamped(
                 command, self.get_clock().now().to_msg(), BASE_FRAME))
         else:
-            self._commands.publish(ros_messages.twist(command))
+            self._commands.publish(self._write_twist(command))
 
     def _count_listeners(self) -> int:
         return self._commands.get_subscription_count() if self.context.ok() else 0

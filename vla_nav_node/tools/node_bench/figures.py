@@ -70,6 +70,12 @@ def judge(report: Report) -> List[Target]:
               'MB')]
 
 
+def to_gain(report: Report) -> List[Optional[float]]:
+    """Give how much quicker than the idiomatic node the echo is, at p50 and p99."""
+    return [_ratio(report['conditions'], 'vga', 'idiomatic', 'echo', 'image_to_command', quantile)
+            for quantile in ('p50', 'p99')]
+
+
 def _at(report: Report, *path: str) -> Optional[float]:
     """Look a figure up; None where the report has none."""
     found: Any = report

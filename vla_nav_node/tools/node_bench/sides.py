@@ -40,6 +40,6 @@ def ours(name: str = 'ours') -> Side:
 
 OURS = ours()
 IDIOMATIC = Side('idiomatic', 'vla_nav_node.tools.node_bench.idiomatic_node', 'idiomatic_node',
-                 ('cycle', 'infer'))
+                 ('cycle', 'infer', 'deserialise'))
 ECHO = Side('echo', 'vla_nav_node.tools.node_bench.echo_node', 'echo_node')
 SIDES: List[Side] = [OURS, IDIOMATIC, ECHO]
