@@ -1,0 +1,69 @@
+"""Known structures without weights: good for measuring speed, refused for driving."""
+
+from pathlib import Path
+import tempfile
+from typing import Any, Dict, List
+
+from ..bundle import Bundle, write_bundle
+from ..errors import SettingError
+from ..preprocess import InputSpec
+
+# What the presets do not say, because no weights were trained for it: any values will do.
+INPUT = {'height': 224, 'width': 224, 'fit': 'stretch', 'resize': 'linear'}
+MEAN, STD = [127.5] * 3, [127.5] * 3
+LIMIT = 0.5  # m/s
+
+
+def _conv(wide_in: int, wide_out: int, kernel: int = 3) -> List[Dict[str, Any]]:
+    return [{'type': 'Conv2d', 'in_channels': wide_in, 'out_channels': wide_out,
+             'kernel_size': kernel, 'stride': 2, 'padding': kernel // 2}, {'type': 'ReLU'}]
+
+
+def _cnn_rnn(widths: List[int], hidden: int) -> Dict[str, Any]:
+    """Give the structure of the original `best_simple_lstm_model`: a plain tanh RNN."""
+    encoder = _conv(3, widths[0], kernel=7)
+    encoder.append({'type': 'MaxPool2d', 'kernel_size': 3, 'stride': 2, 'padding': 1})
+    for wide_in, wide_out in zip(widths, widths[1:]):
+        encoder += _conv(wide_in, wide_out)
+    encoder += [{'type': 'AdaptiveAvgPool2d', 'output_size': 1}, {'type': 'Flatten'},
+                {'type': 'Linear', 'in_features': widths[-1], 'out_features': 2048}]
+    return {'encoder': encoder,
+            'recurrent': {'type': 'RNN', 'input_size': 2048, 'hidden_size': hidden,
+                          'num_layers': 4},
+            'head': [1024, 512, 256]}
+
+
+PRESETS: Dict[str, Dict[str, Any]] = {
+    'simple': _cnn_rnn([64, 128, 256], 1024),  # 12.1 million parameters
+    'accurate': _cnn_rnn([64, 128, 256, 512], 4096)}  # 131.6 million
+
+
+def write_preset(name: str, directory: Path, seed: int = 0) -> Bundle:
+    """Write a preset with random weights as a bundle that is marked untrained."""
+    if name not in PRESETS:
+        raise SettingError(f'preset {name!r}', 'one of: ' + ', '.join(PRESETS))
+    from safetensors.torch import save_file
+    import torch
+
+    from .export import export_onnx
+    from ..network import PolicyNetwork
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = PolicyNetwork(PRESETS[name], MEAN, STD).eval()
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=directory.parent) as folder:
+        weights, graph = Path(folder, 'policy.safetensors'), Path(folder, 'policy.fp32.onnx')
+        save_file(network.state_dict(), weights)
+        export_onnx(network, graph, InputSpec(**INPUT))
+        return write_bundle(directory, untrained(name),
+                            {path.name: path for path in (weights, graph)})
+
+
+def untrained(name: str) -> Dict[str, Any]:
+    """Give the manifest of a preset, without its files."""
+    return {
+        'format': 1, 'name': name, 'architecture': PRESETS[name],
+        'input': {**INPUT, 'mean': MEAN, 'std': STD},
+        'action': {'names': ['linear_x', 'linear_y'], 'unit': 'm/s',
+                   'limits': {'linear_x': LIMIT, 'linear_y': LIMIT}},
+        'training': {'trained': False}}
