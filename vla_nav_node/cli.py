@@ -10,6 +10,7 @@ from .errors import VlaNavError
 VERBS = {
     'demo': ('tools.demo', 'drive the simulated robot before your eyes, over ROS 2'),
     'evaluate': ('sim.evaluate', 'count how often a policy reaches the cup'),
+    'import': ('convert.importing', 'make a bundle of a trained checkpoint'),
     'latency': ('tools.node_bench.verb', 'measure the node beside an idiomatic one and an echo'),
     'profile': ('tools.cycle_profile', 'tell where the time of one cycle goes'),
     'train': ('sim.train', 'train a policy in the simulated arena'),

@@ -42,9 +42,9 @@ class StepGraph(nn.Module):
         rnn = self.network.rnn
         return (
             nn.functional.linear(x, getattr(rnn, f'weight_ih_l{layer}'),
-                                 getattr(rnn, f'bias_ih_l{layer}')),
+                                 getattr(rnn, f'bias_ih_l{layer}', None)),
             nn.functional.linear(h, getattr(rnn, f'weight_hh_l{layer}'),
-                                 getattr(rnn, f'bias_hh_l{layer}')))
+                                 getattr(rnn, f'bias_hh_l{layer}', None)))
 
     def _lstm(self, x: Tensor, layer: int, h: Tensor, c: Tensor) -> Tuple[Tensor, ...]:
         i, f, g, o = torch.chunk(sum(self._products(x, h, layer)), 4, dim=1)
@@ -60,7 +60,8 @@ class StepGraph(nn.Module):
         return ((1 - z) * n + z * h,)
 
     def _rnn(self, x: Tensor, layer: int, h: Tensor) -> Tuple[Tensor, ...]:
-        return (torch.tanh(sum(self._products(x, h, layer))),)
+        activation = torch.relu if self.network.rnn.nonlinearity == 'relu' else torch.tanh
+        return (activation(sum(self._products(x, h, layer))),)
 
 
 def export_onnx(network: PolicyNetwork, path: Path, spec: InputSpec) -> None:
