@@ -161,8 +161,8 @@ def _tolerances(value: Any) -> str:
     return '' if good else 'a mapping of precisions to m/s above 0 (YAML reads 1e-4 as a text)'
 
 
-OPTIONAL = ('training', 'verification', 'architecture.head', 'architecture.recurrent.bias',
-            'architecture.recurrent.nonlinearity')
+OPTIONAL = ('training', 'quantization', 'verification', 'architecture.head',
+            'architecture.recurrent.bias', 'architecture.recurrent.nonlinearity')
 CHECKS: Dict[str, Check] = {
     'name': _text,
     'architecture.encoder': _layers,
@@ -187,6 +187,7 @@ CHECKS: Dict[str, Check] = {
     'action.limits.linear_y': _positive,
     'files': _files,
     'training': _mapping,
+    'quantization': _mapping,
     'verification': _mapping,
     'verification.tolerance': _tolerances,
 }
