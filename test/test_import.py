@@ -143,9 +143,8 @@ def test_the_forms_in_which_people_save(tmp_path, tiny, form, zipped):
 def test_every_cell_is_worked_out_and_drives_as_it_did(tmp_path, cell, recurrent):
     network = original.original(cell=cell, layers=2, **recurrent)
     save_file(network.state_dict(), tmp_path / 'c.safetensors', {'epoch': '3', 'val_mae': '0.5'})
-    only = {key: value for key, value in recurrent.items() if key == 'nonlinearity'}
     assert importing(tmp_path / 'c.safetensors', tmp_path / 'b',
-                     structure=structure(tmp_path / 's.yaml', **only)) == 0
+                     structure=structure(tmp_path / 's.yaml', **recurrent)) == 0
     bundle = load_bundle(tmp_path / 'b')
     assert bundle.architecture['recurrent'] == {
         'type': cell.__name__, 'input_size': 16, 'hidden_size': 12, 'num_layers': 2, **recurrent}
@@ -172,7 +171,7 @@ def test_batch_norm_dropout_and_a_tanh_head(tmp_path):
     torch.save(original.document(network), tmp_path / 'c.pth')
     described = {
         'encoder': [
-            {'type': 'Conv2d', 'stride': 2}, {'type': 'BatchNorm2d'},
+            {'type': 'Conv2d', 'stride': 2, 'bias': False}, {'type': 'BatchNorm2d'},
             {'type': 'LeakyReLU', 'negative_slope': 0.1}, {'type': 'Conv2d', 'stride': 2},
             {'type': 'BatchNorm2d'}, {'type': 'Hardswish'}, {'type': 'Dropout2d'},
             {'type': 'AdaptiveAvgPool2d', 'output_size': 1}, {'type': 'Flatten'},

@@ -24,7 +24,8 @@ BROKEN = (UnpicklingError, ArithmeticError, AssertionError, AttributeError, BadZ
           LookupError, MemoryError, NotImplementedError, OSError, RuntimeError, TypeError,
           ValueError, struct.error)
 AS_SAVED = "torch.save({'model_state_dict': model.state_dict()}, FILE)"
-FORBIDDEN = re.compile(r'(?:GLOBAL|class|but got) ?<?(?:class )?[\'"]?([\w.]+)')
+# How torch names what it would not load, at the end of a long text.
+REFUSED = re.compile(r"(?:GLOBAL|[Cc]lass|<class) '?([\w]+\.[\w.]+)")
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """
     try:
         document = _document(path)
-    except CheckpointError:
-        raise
+        tensors = _without_wrappers(_state_dict(path, document))
+        _refuse_unusable(path, tensors)
     except BROKEN as error:
         raise _explained(path, error) from None
-    tensors = _without_wrappers(_state_dict(path, document))
-    _refuse_unusable(path, tensors)
     return Checkpoint(path, tensors, {name: _number(document.get(name)) for name in FIGURES})
 
 
@@ -147,9 +146,9 @@ def _numpy_numbers() -> ContextManager[Any]:
 
 
 def _explained(path: Path, error: Exception) -> CheckpointError:
-    reason = ' '.join(str(error).split())
-    what = FORBIDDEN.search(reason) if isinstance(error, UnpicklingError) else None
-    if what and 'weights' in reason.lower():
+    reason = ' '.join(str(error).split()).rpartition('WeightsUnpickler error: ')[2]
+    what = REFUSED.search(reason) if isinstance(error, UnpicklingError) else None
+    if what:
         return CheckpointError(
             f'{path.name} holds the Python object {what[1]}, and loading it would run code',
             'tensors and plain values', f'save the weights where it was trained: {AS_SAVED}')

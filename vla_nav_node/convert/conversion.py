@@ -2,14 +2,14 @@
 
 from pathlib import Path
 import tempfile
-from typing import Any, Callable, Dict, List, Tuple, TypeVar
+from typing import Any, Callable, Dict, List, Tuple
 
 from safetensors.torch import save_file
 import torch
 from torch import Tensor
 
 from .checkpoint import Checkpoint, listed
-from .fit import misfit, on_meta
+from .fit import check_walk, misfit, on_meta
 from .recipe import Recipe
 from .step_file import write_step_file
 from ..bundle import Bundle, sha256_of, write_bundle
@@ -17,8 +17,7 @@ from ..errors import BundleError, CheckpointError
 from ..manifest import AXES, problems_of, UNIT
 from ..network import load_network
 
-Result = TypeVar('Result')
-Step = Callable[[str, Callable[[], Result]], Result]  # shows what it is at, and runs it
+Step = Callable[[str, Callable[[], Any]], Any]  # shows what it is at, and runs it
 
 
 def convert(checkpoint: Checkpoint, recipe: Recipe, architecture: Dict[str, Any],
@@ -28,6 +27,7 @@ def convert(checkpoint: Checkpoint, recipe: Recipe, architecture: Dict[str, Any]
     problems = problems_of({**manifest, 'files': {}})
     if problems:
         raise BundleError('this would make no bundle: ' + '; '.join(problems))
+    check_walk(checkpoint, architecture, recipe.input)
     weights, notes = _weights(checkpoint, architecture, recipe.channels)
     target = directory.expanduser().resolve()
     target.parent.mkdir(parents=True, exist_ok=True)

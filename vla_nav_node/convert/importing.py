@@ -85,10 +85,8 @@ def import_checkpoint(checkpoint: 'Checkpoint', structure: str, recipe: Recipe,
     `structure` is a preset's name, a bundle or a YAML file.
     """
     from .conversion import convert
-    from .fit import check_walk
     from .structure import complete, read_structure
     architecture = complete(read_structure(structure), checkpoint)
-    check_walk(checkpoint, architecture, recipe.input)
     with _progress() as step:
         return convert(checkpoint, recipe, architecture, directory, step)
 

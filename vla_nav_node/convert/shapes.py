@@ -34,10 +34,20 @@ def layer_of(kind: str, prefix: str, tensors: Tensors, channels: int = 0) -> Dic
         raise CheckpointError(f'{prefix}.{key} is missing')
     if sides and len(shapes[key]) != sides:
         raise CheckpointError(f'{prefix}.{key} is {list(shapes[key])}, not that of a {kind}')
-    told: Dict[str, Any] = tell(shapes[key], channels)
+    return tell(shapes[key], channels)
+
+
+def left_out(kind: str, prefix: str, tensors: Tensors) -> Dict[str, bool]:
+    """
+    Give the arguments that say that a layer lacks what most have: no bias, no affine weights.
+
+    Only to be shown: a bias that got lost looks the same, so a structure has to say it.
+    """
+    shapes = shapes_under(prefix, tensors)
     if kind.startswith('BatchNorm'):
-        return told if 'weight' in shapes else {**told, 'affine': False}
-    return told if 'bias' in shapes else {**told, 'bias': False}
+        return {} if 'weight' in shapes else {'affine': False}
+    bias = 'bias_ih_l0' if prefix == 'rnn' else 'bias'
+    return {} if bias in shapes else {'bias': False}
 
 
 def _conv(weight: Shape, channels: int) -> Dict[str, Any]:
@@ -67,7 +77,7 @@ TELLERS: Dict[str, Tuple[str, int, Callable[[Shape, int], Dict[str, Any]]]] = {
 
 
 def recurrent_of(tensors: Tensors) -> Dict[str, Any]:
-    """Give type, sizes, number of layers and bias of `rnn.*`, or raise CheckpointError."""
+    """Give type, sizes and number of layers of `rnn.*`, or raise CheckpointError."""
     shapes = shapes_under('rnn', tensors)
     first = [f'weight_{side}_l0' for side in ('ih', 'hh')]
     problems = [f'rnn.{name} is missing' for name in first if name not in shapes]
@@ -81,9 +91,8 @@ def recurrent_of(tensors: Tensors) -> Dict[str, Any]:
             f'rnn.{first[1]} is [{rows}, {hidden}], of neither an LSTM (4 times as many rows as '
             'columns) nor a GRU (3 times) nor an RNN (as many)')
     found = (RECURRENT_NAME.fullmatch(f'rnn.{name}') for name in shapes)
-    told = {'type': GATES[rows // hidden], 'input_size': shapes[first[0]][1],
+    return {'type': GATES[rows // hidden], 'input_size': shapes[first[0]][1],
             'hidden_size': hidden, 'num_layers': len({match[3] for match in found if match})}
-    return told if 'bias_ih_l0' in shapes else {**told, 'bias': False}
 
 
 def recurrent_oddities(tensors: Tensors) -> List[str]:

@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Set, Tuple
 import yaml
 
 from .checkpoint import Checkpoint
-from .shapes import layer_of, recurrent_of, shapes_under, Tensors
+from .shapes import layer_of, left_out, recurrent_of, shapes_under, TELLERS, Tensors
 from .structure import FILL_IN
 from ..errors import CheckpointError
 
@@ -65,6 +65,8 @@ def _layer(prefix: str, tensors: Tensors, channels: int, flat: bool) -> Tuple[Di
         told = layer_of(kind, prefix, tensors, channels)
     except CheckpointError as error:
         return {'type': FILL_IN}, f', {error.found}'
+    if kind in TELLERS:
+        told.update(left_out(kind, prefix, tensors))
     known = ', '.join(f'{name} {list(shape)}' for name, shape in shapes.items())
     return ({'type': kind, **told, **dict.fromkeys(ASKED.get(kind, ()), FILL_IN)},
             f', {known}' if kind == FILL_IN else '')
@@ -77,7 +79,7 @@ def _kind(shapes: Dict[str, Any], flat: bool) -> str:
 
 
 def _recurrent(tensors: Tensors) -> str:
-    told = recurrent_of(tensors)
+    told = {**recurrent_of(tensors), **left_out('', 'rnn', tensors)}
     if told['type'] == 'RNN':  # tanh or relu: the weights are the same
         told['nonlinearity'] = FILL_IN
     return _flow(told) + ('  # tanh or relu' if told['type'] == 'RNN' else '')
