@@ -2,10 +2,11 @@
 The policy of document 000 as its author wrote and saved it, with known weights.
 
 Built from torch alone, apart from the package's own network, so that an import is held against
-what the author's code would have computed.
+what the author's code would have computed. `python test/original.py simple best.pth` writes one.
 """
 
 from pathlib import Path
+import sys
 from typing import Any, Dict, Sequence
 
 import torch
@@ -14,6 +15,8 @@ from torch import nn
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of pixels from 0 to 1
 VAL_MAE, EPOCH = 0.222, 7
 SIMPLE = {'widths': (64, 128, 256), 'features': 2048, 'hidden': 1024, 'head': (1024, 512, 256)}
+ACCURATE = {'widths': (64, 128, 256, 512), 'features': 2048, 'hidden': 4096,
+            'head': (1024, 512, 256)}
 TINY = {'widths': (4, 6, 8), 'features': 16, 'hidden': 12, 'head': (10, 8)}
 
 
@@ -38,7 +41,8 @@ class Original(nn.Module):
         """Run a sequence from the zero state."""
         batch, steps = images.shape[:2]
         features = self.vision_encoder(images.flatten(0, 1)).view(batch, steps, -1)
-        return self.actions(self.rnn(features)[0])
+        hidden = self.rnn(features)[0]
+        return self.actions(hidden.flatten(0, 1)).view(batch, steps, -1)
 
 
 def original(seed: int = 0, **sizes: Any) -> Original:
@@ -66,3 +70,8 @@ def expected_actions(network: Original, pictures: torch.Tensor) -> torch.Tensor:
     pixels = (pixels - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
     with torch.inference_mode():
         return network(pixels[None])[0]
+
+
+if __name__ == '__main__':
+    sizes = {'simple': SIMPLE, 'accurate': ACCURATE, 'tiny': TINY}[sys.argv[1]]
+    write_original(Path(sys.argv[2]), **sizes)

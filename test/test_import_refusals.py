@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pickle
+import warnings
 import zipfile
 
 from hypothesis import given, HealthCheck, settings, strategies as st
@@ -17,8 +18,10 @@ from safetensors.torch import save_file  # noqa: E402
 from test_import import ENCODER, HEAD, importing, structure  # noqa: E402
 from torch import nn  # noqa: E402
 from vla_nav_node.convert.checkpoint import read_checkpoint  # noqa: E402
+from vla_nav_node.convert.fit import check_walk  # noqa: E402
 from vla_nav_node.convert.structure import complete, read_structure  # noqa: E402
 from vla_nav_node.errors import CheckpointError, VlaNavError  # noqa: E402
+from vla_nav_node.preprocess import InputSpec  # noqa: E402
 import yaml  # noqa: E402
 
 
@@ -32,7 +35,7 @@ def _refused(tmp_path, capsys):
     """Import what is given, see it refused in one line and nothing written; give the line."""
     def check(path, **options):
         out = tmp_path / 'never'
-        options.setdefault('structure', structure(tmp_path / 's.yaml'))
+        options.setdefault('structure', structure(tmp_path / 'usual.yaml'))
         assert importing(path, out, **options) == 2
         told = capsys.readouterr().err.strip()
         assert '\n' not in told and told.startswith('vla_nav: ')
@@ -182,6 +185,7 @@ def compressed(path):
 
 
 def scripted(path):
+    warnings.simplefilter('ignore', DeprecationWarning)
     torch.jit.script(nn.Linear(2, 2)).save(str(path))
 
 
@@ -249,6 +253,22 @@ RECURRENT = st.dictionaries(st.sampled_from(
     VALUES | st.sampled_from(['LSTM', 'GRU', 'RNN']))
 
 
+@given(st.sampled_from(ENCODER), st.sampled_from(['stride', 'padding', 'bias', 'type', 'groups',
+                                                  'kernel_size', 'dilation', 'padding_mode']),
+       VALUES)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_any_argument_of_a_layer_fits_or_is_refused(tmp_path_factory, layer, name, value):
+    folder = tmp_path_factory.getbasetemp()
+    if not (folder / 'sound.pth').exists():
+        original.write_original(folder / 'sound.pth')
+    encoder = [{**one, name: value} if one == layer else one for one in ENCODER]
+    (folder / 'any.yaml').write_text(yaml.safe_dump({'encoder': encoder, 'head': HEAD}))
+    sound = read_checkpoint(folder / 'sound.pth')
+    with contextlib.suppress(VlaNavError):
+        architecture = complete(read_structure(str(folder / 'any.yaml')), sound)
+        check_walk(sound, architecture, InputSpec(48, 48))
+
+
 @given(st.text() | st.fixed_dictionaries({'encoder': LAYERS | VALUES}, optional={
     'recurrent': RECURRENT | VALUES, 'head': LAYERS | VALUES}))
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -258,5 +278,7 @@ def test_any_structure_fits_or_is_refused(tmp_path_factory, described):
         original.write_original(folder / 'sound.pth')
     text = described if isinstance(described, str) else yaml.safe_dump(described)
     (folder / 'any.yaml').write_text(text, encoding='utf-8', errors='replace')
+    sound = read_checkpoint(folder / 'sound.pth')
     with contextlib.suppress(VlaNavError):
-        complete(read_structure(str(folder / 'any.yaml')), read_checkpoint(folder / 'sound.pth'))
+        architecture = complete(read_structure(str(folder / 'any.yaml')), sound)
+        check_walk(sound, architecture, InputSpec(48, 48))

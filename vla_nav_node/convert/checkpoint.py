@@ -8,6 +8,7 @@ from pickle import UnpicklingError
 import re
 import struct
 from typing import Any, ContextManager, Dict, List, Mapping, Optional, Union
+import warnings
 from zipfile import BadZipFile, ZIP_STORED, ZipFile
 
 import torch
@@ -96,7 +97,8 @@ def _check_archive(path: Path) -> None:
 
 
 def _load(path: Path, mmap: bool = False) -> Dict[Any, Any]:
-    with _numpy_numbers():
+    with _numpy_numbers(), warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # what is wrong is told once, by us
         found = torch.load(path, map_location='cpu', weights_only=True, mmap=mmap)
     if not isinstance(found, dict):
         raise CheckpointError(f'{path.name} holds a {type(found).__name__}', 'a dict of tensors',
