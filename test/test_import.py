@@ -9,43 +9,16 @@ torch = pytest.importorskip('torch', reason='PyTorch is not installed')
 pytest.importorskip('onnxruntime', reason='ONNX Runtime is not installed')
 pytest.importorskip('onnx', reason='onnx is not installed')
 
-import original  # noqa: E402, I100
+from importer import importing, SIZE, structure  # noqa: E402, I100
+import original  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 from torch import nn  # noqa: E402
-from vla_nav_node import cli  # noqa: E402
 from vla_nav_node.backends import open_backend  # noqa: E402
 from vla_nav_node.bundle import load_bundle, sha256_of  # noqa: E402
 from vla_nav_node.policy import Policy  # noqa: E402
 import yaml  # noqa: E402
 
-SIZE = 48
 CLOSE = 1e-5  # m/s
-ENCODER = [
-    {'type': 'Conv2d', 'stride': 2, 'padding': 3}, {'type': 'ReLU'},
-    {'type': 'MaxPool2d', 'kernel_size': 3, 'stride': 2, 'padding': 1},
-    {'type': 'Conv2d', 'stride': 2, 'padding': 1}, {'type': 'ReLU'},
-    {'type': 'Conv2d', 'stride': 2, 'padding': 1}, {'type': 'ReLU'},
-    {'type': 'AdaptiveAvgPool2d', 'output_size': 1}, {'type': 'Flatten'}, {'type': 'Linear'}]
-HEAD = [{'type': 'Linear'}, {'type': 'ReLU'}, {'type': 'Linear'}, {'type': 'ReLU'},
-        {'type': 'Linear'}]
-KNOWN = {'--size': f'{SIZE}x{SIZE}', '--fit': 'stretch', '--resize': 'linear',
-         '--channels': 'rgb', '--pixel-max': '1', '--mean': original.MEAN, '--std': original.STD,
-         '--limits': (0.5, 0.4)}
-
-
-def structure(path, **recurrent):
-    """Write what shapes do not tell of the original; give the path."""
-    path.write_text(yaml.safe_dump({'encoder': ENCODER, 'recurrent': recurrent, 'head': HEAD}))
-    return path
-
-
-def importing(checkpoint, out, *more, **changed):
-    """Run the verb; give its exit status. `changed` replaces options, None leaves one out."""
-    known = {**KNOWN, '--out': out,
-             **{f'--{name.replace("_", "-")}': value for name, value in changed.items()}}
-    options = [str(word) for name, value in known.items() if value is not None
-               for word in (name, *(value if isinstance(value, tuple) else (value,)))]
-    return cli.main(['import', str(checkpoint), *options, *map(str, more)])
 
 
 def pictures(count=6, size=SIZE):
@@ -75,7 +48,8 @@ def test_the_original_form_in_its_full_size(tmp_path, capsys):
     assert importing(path, tmp_path / 'b', structure='simple', size='224x224',
                      json=tmp_path / 'r.json') == 0
     told = capsys.readouterr().out
-    assert 'all 32 tensors' in told and 'val_mae 0.222, epoch 7' in told and 'RNN, 4 x 1024' in told
+    for part in ('all 32 tensors', 'val_mae 0.222, epoch 7', 'RNN, 4 x 1024'):
+        assert part in told
     bundle = load_bundle(tmp_path / 'b')
     assert bundle.manifest['training'] == {'trained': True, 'imported': {
         'file': path.name, 'sha256': sha256_of(path), 'val_mae': 0.222, 'epoch': 7}}
@@ -92,10 +66,6 @@ def test_the_original_form_in_its_full_size(tmp_path, capsys):
     assert report['parameters'] == sum(value.numel() for value in network.parameters())
 
 
-def half(document):
-    return {name: value.half() for name, value in document['model_state_dict'].items()}
-
-
 def prefixed(prefix, document):
     return {prefix + name: value for name, value in document['model_state_dict'].items()}
 
@@ -105,12 +75,13 @@ FORMS = {
     'a bare state dict': (lambda d: d['model_state_dict'], ()),
     'DataParallel': (lambda d: {**d, 'model_state_dict': prefixed('module.', d)}, ()),
     'compiled, then DataParallel': (lambda d: prefixed('module._orig_mod.', d), ()),
-    'Lightning': (lambda d: {'state_dict': prefixed('model.', d), 'epoch': 7}, ['--map', 'model=']),
+    'Lightning': (lambda d: {'state_dict': prefixed('model.', d), 'epoch': 7},
+                  ['--map', 'model=']),
     'other names': (lambda d: {
         name.replace('vision_encoder', 'backbone.cnn').replace('actions', 'head.mlp'): value
         for name, value in d['model_state_dict'].items()},
         ['--map', 'backbone.cnn=vision_encoder', 'head.mlp=actions']),
-    'with an optimizer': (lambda d: {**d, 'optimizer_state_dict': {'state': {}, 'lr': [1e-3]}}, ()),
+    'with an optimizer': (lambda d: {**d, 'optimizer_state_dict': {'lr': [1e-3]}}, ()),
     'NumPy figures': (lambda d: {**d, 'val_mae': np.float64(0.222), 'epoch': np.int64(7)}, ()),
     'tensor figures': (lambda d: {**d, 'val_mae': torch.tensor(0.222), 'epoch': 7}, ()),
     'float64': (lambda d: {name: value.double()

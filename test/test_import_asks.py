@@ -6,8 +6,8 @@ torch = pytest.importorskip('torch', reason='PyTorch is not installed')
 pytest.importorskip('onnxruntime', reason='ONNX Runtime is not installed')
 pytest.importorskip('onnx', reason='onnx is not installed')
 
-import original  # noqa: E402, I100
-from test_import import ENCODER, HEAD, importing, KNOWN  # noqa: E402
+from importer import ENCODER, HEAD, importing, KNOWN  # noqa: E402, I100
+import original  # noqa: E402
 from torch import nn  # noqa: E402
 from vla_nav_node import cli  # noqa: E402
 from vla_nav_node.bundle import load_bundle  # noqa: E402

@@ -1,10 +1,6 @@
 """What cannot come in whole stays out: one message, nothing written, nothing run."""
 
 import contextlib
-import os
-import pickle
-import warnings
-import zipfile
 
 from hypothesis import given, HealthCheck, settings, strategies as st
 import pytest
@@ -13,40 +9,16 @@ torch = pytest.importorskip('torch', reason='PyTorch is not installed')
 pytest.importorskip('onnxruntime', reason='ONNX Runtime is not installed')
 pytest.importorskip('onnx', reason='onnx is not installed')
 
-import original  # noqa: E402, I100
-from safetensors.torch import save_file  # noqa: E402
-from test_import import ENCODER, HEAD, importing, structure  # noqa: E402
+from importer import ENCODER, HEAD, saved, structure  # noqa: E402, I100
+from importer import fresh_weights, importer  # noqa: E402, F401
+import original  # noqa: E402
 from torch import nn  # noqa: E402
 from vla_nav_node.convert.checkpoint import read_checkpoint  # noqa: E402
 from vla_nav_node.convert.fit import check_walk  # noqa: E402
 from vla_nav_node.convert.structure import complete, read_structure  # noqa: E402
-from vla_nav_node.errors import CheckpointError, VlaNavError  # noqa: E402
+from vla_nav_node.errors import VlaNavError  # noqa: E402
 from vla_nav_node.preprocess import InputSpec  # noqa: E402
 import yaml  # noqa: E402
-
-
-@pytest.fixture(name='weights')
-def _weights():
-    return dict(original.original().state_dict())
-
-
-@pytest.fixture(name='refused')
-def _refused(tmp_path, capsys):
-    """Import what is given, see it refused in one line and nothing written; give the line."""
-    def check(path, **options):
-        out = tmp_path / 'never'
-        options.setdefault('structure', structure(tmp_path / 'usual.yaml'))
-        assert importing(path, out, **options) == 2
-        told = capsys.readouterr().err.strip()
-        assert '\n' not in told and told.startswith('vla_nav: ')
-        assert not out.exists() and not list(tmp_path.glob('.never*'))
-        return told
-    return check
-
-
-def saved(path, weights, **more):
-    torch.save({'model_state_dict': weights, **more}, path)
-    return path
 
 
 def test_missing_extra_and_misshapen_keys_are_told_together(tmp_path, weights, refused):
@@ -119,102 +91,6 @@ def test_other_names_lead_to_map(tmp_path, weights, refused):
     assert 'policy_head' in told and 'no actions' in told and '--map NAME=actions' in told
 
 
-class Spy:
-    """Pickled, it makes a file when it is loaded the usual way."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.path),)
-
-
-@pytest.mark.parametrize('zipped', [True, False], ids=['zip', 'legacy'])
-@pytest.mark.parametrize('place', ['val_mae', 'weight', 'whole'])
-def test_pickled_code_never_runs(tmp_path, weights, refused, zipped, place):
-    spy = Spy(tmp_path / 'ran')
-    document = original.document(original.original())
-    if place == 'weight':
-        document['model_state_dict']['extra'] = spy
-    document[place] = spy
-    torch.save(spy if place == 'whole' else document, tmp_path / 'c.pth',
-               _use_new_zipfile_serialization=zipped)
-    told = refused(tmp_path / 'c.pth')
-    assert 'mkdir' in told and 'would run code' in told
-    assert not (tmp_path / 'ran').exists()
-    with contextlib.suppress(Exception):  # it is a bomb: the usual way sets it off
-        torch.load(tmp_path / 'c.pth', weights_only=False)
-    assert (tmp_path / 'ran').exists()
-
-
-def test_a_plain_pickle_does_not_run_either(tmp_path, refused):
-    (tmp_path / 'c.pth').write_bytes(pickle.dumps(Spy(tmp_path / 'ran')))
-    refused(tmp_path / 'c.pth')
-    assert not (tmp_path / 'ran').exists()
-
-
-def test_a_whole_module_is_not_unpickled(tmp_path, refused):
-    torch.save(original.original(), tmp_path / 'c.pth')
-    told = refused(tmp_path / 'c.pth')
-    assert 'original.Original' in told and 'state_dict' in told
-
-
-@pytest.mark.parametrize('form', ['zip', 'legacy', 'safetensors'])
-@pytest.mark.parametrize('share', [0.001, 0.3, 0.999])
-def test_a_truncated_file(tmp_path, weights, refused, form, share):
-    path = tmp_path / 'c.pth'
-    if form == 'safetensors':
-        save_file(weights, path)
-    else:
-        torch.save(weights, path, _use_new_zipfile_serialization=form == 'zip')
-    path.write_bytes(path.read_bytes()[:max(12, int(path.stat().st_size * share))])
-    assert 'broken or cut off' in refused(path)
-
-
-def flipped(path):
-    """Change one bit of a weight, which torch itself does not notice."""
-    content = bytearray(path.read_bytes())
-    weight = original.original().state_dict()['rnn.weight_hh_l1'].numpy().tobytes()
-    content[content.index(weight) + 7] ^= 1
-    path.write_bytes(content)
-
-
-def compressed(path):
-    with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr('c/data.pkl', b'\0' * 10 ** 6)
-
-
-def scripted(path):
-    warnings.simplefilter('ignore', DeprecationWarning)
-    torch.jit.script(nn.Linear(2, 2)).save(str(path))
-
-
-@pytest.mark.parametrize('spoil, told', [
-    (lambda path: path.write_bytes(b''), 'is empty'),
-    (lambda path: path.write_text('these are no weights'), 'neither a torch file nor'),
-    (lambda path: path.unlink(), 'no checkpoint at'),
-    (lambda path: (path.unlink(), path.mkdir()), 'is no file'),
-    (lambda path: torch.save([1, 2], path), 'holds a list'),
-    (lambda path: torch.save({}, path), 'holds no weights'),
-    (lambda path: torch.save({'net': {'a': torch.zeros(1)}}, path), "'net': dict"),
-    (lambda path: torch.save({'state_dict': {1: torch.zeros(1)}}, path), 'in state_dict 1: Tensor'),
-    (flipped, 'the checksum of'), (compressed, 'compressed'), (scripted, 'TorchScript')])
-def test_what_is_no_checkpoint(tmp_path, weights, refused, spoil, told):
-    spoil(saved(tmp_path / 'c.pth', weights))
-    assert told in refused(tmp_path / 'c.pth')
-
-
-@pytest.mark.parametrize('tensor, told', [
-    (torch.tensor([1.0, float('nan')]), 'not finite'),
-    (torch.zeros(1).expand(10 ** 6), 'more than its file has'),
-    (torch.zeros(3, 3).to_sparse(), 'not a plain tensor'),
-    (torch.zeros(10, 12, dtype=torch.int8), 'actions.0.weight is torch.int8'),
-    (torch.full((10, 12), 1e300, dtype=torch.float64), 'too large for float32')])
-def test_tensors_that_are_no_weights(tmp_path, weights, refused, tensor, told):
-    weights['actions.0.weight'] = tensor
-    assert told in refused(saved(tmp_path / 'c.pth', weights))
-
-
 def test_a_picture_of_another_size(tmp_path, refused):
     """Where the encoder ends in a flattened map the size counts, and a wrong one is told."""
     network = original.original()
@@ -226,21 +102,6 @@ def test_a_picture_of_another_size(tmp_path, refused):
     told = refused(saved(tmp_path / 'c.pth', network.state_dict()), size='64x48',
                    structure=tmp_path / 's.yaml')
     assert 'vision_encoder.2 (Linear) does not take [1, 768]' in told
-
-
-@given(st.data())
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@pytest.mark.parametrize('zipped', [True, False], ids=['zip', 'legacy'])
-def test_any_damage_is_read_or_refused(tmp_path_factory, zipped, data):
-    path = tmp_path_factory.getbasetemp() / f'damaged{zipped}.pth'
-    torch.save({'model_state_dict': {'a.0.weight': torch.ones(2, 3)}, 'epoch': 3}, path,
-               _use_new_zipfile_serialization=zipped)
-    content = bytearray(path.read_bytes())
-    for _ in range(data.draw(st.integers(1, 3))):
-        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    path.write_bytes(content[:data.draw(st.integers(0, len(content)))])
-    with contextlib.suppress(CheckpointError):
-        read_checkpoint(path)
 
 
 VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6) | \

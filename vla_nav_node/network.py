@@ -1,7 +1,7 @@
 """The torch network: a convolutional encoder, a recurrent layer, an action head."""
 
 from pathlib import Path
-from typing import Any, Dict, List, Sequence, Tuple, Union
+from typing import Any, Dict, List, Sequence, Tuple
 
 import torch
 from torch import nn, Tensor
@@ -109,10 +109,11 @@ def _layer(description: Dict[str, Any]) -> nn.Module:
                           f"the arguments of torch.nn's {kind}") from None
 
 
-def _head(width: int, head: Sequence[Union[int, Dict[str, Any]]]) -> nn.Sequential:
+def _head(width: int, head: Sequence[Any]) -> nn.Sequential:
     """Build the head from its hidden sizes, with ReLU between, or from a full list of layers."""
-    if any(isinstance(layer, dict) for layer in head):
-        return nn.Sequential(*map(_layer, head))
+    described = [layer for layer in head if isinstance(layer, dict)]
+    if described:
+        return nn.Sequential(*map(_layer, described))
     layers: List[nn.Module] = []
     for size in head:
         layers += [nn.Linear(width, size), nn.ReLU()]

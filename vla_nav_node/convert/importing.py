@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='subtracted from each channel, in the order of --channels')
     parser.add_argument('--std', nargs=3, type=float, metavar='C', help='what it is divided by')
     parser.add_argument('--limits', nargs=2, type=float, metavar=('X', 'Y'),
-                        help='largest |linear_x| and |linear_y| in m/s; the actions are in m/s too')
+                        help='largest |linear_x| and |linear_y| in m/s, as the actions are too')
     parser.add_argument('--name', help="of the policy (the file's)")
     parser.add_argument('--out', type=Path, help='directory of the new bundle')
     parser.add_argument('--json', type=Path, help='write what was found and made there')

@@ -48,7 +48,7 @@ def _parsed(path: Path) -> Any:
 
 
 def _checked(name: str, found: Any) -> Structure:
-    structure = found.get('architecture', found) if isinstance(found, dict) else None
+    structure: Any = found.get('architecture', found) if isinstance(found, dict) else None
     sound = isinstance(structure, dict) and set(structure) <= {'encoder', 'recurrent', 'head'} \
         and isinstance(structure.get('recurrent', {}), dict) \
         and _are_layers(structure.get('encoder')) \
@@ -56,7 +56,8 @@ def _checked(name: str, found: Any) -> Structure:
     if not sound:
         raise SettingError(f'{name} is no structure', 'a mapping of encoder (a list of layers, '
                            'each a mapping with a type), recurrent (a mapping) and head (a list '
-                           'of hidden sizes or of layers)', '--template FILE writes one to fill in')
+                           'of hidden sizes or of layers)',
+                           '--template FILE writes one to fill in')
     left = list(_left_open(structure))
     if left:
         raise SettingError(f'{name} still has {FILL_IN} at {listed(left)}', 'values',
