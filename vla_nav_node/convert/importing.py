@@ -110,19 +110,23 @@ def _ask_for_missing(checkpoint: 'Checkpoint', args: argparse.Namespace) -> None
     missing = [name for name in ASKED if getattr(args, name) is None]
     if not missing:
         return
-    hint = ''
-    if 'structure' in missing:
-        from .presets import PRESETS
-        from .structure import fits
-        from .template import template_of
-        print(template_of(checkpoint), end='')
-        hint = ''.join(f'; its shapes are those of --structure {name}'
-                       for name, preset in PRESETS.items() if fits(preset, checkpoint))
     options = ', '.join('--' + name.replace('_', '-') for name in missing)
-    raise SettingError(f'{checkpoint.path.name} does not tell {options}', 'all of them, as they '
-                       'were in training', 'see --help; a structure that is not a preset is the '
-                       f'template above, filled in{hint}' if 'structure' in missing
-                       else 'see --help')
+    raise SettingError(f'{checkpoint.path.name} does not tell {options}',
+                       'all of them, as they were in training',
+                       (_offer_structures(checkpoint) if 'structure' in missing else '')
+                       + 'see --help')
+
+
+def _offer_structures(checkpoint: 'Checkpoint') -> str:
+    """Print the template, and give the words for a message."""
+    from .presets import PRESETS
+    from .structure import fits
+    from .template import template_of
+    print(template_of(checkpoint), end='')
+    alike = [f'--structure {name} has its shapes' for name, preset in PRESETS.items()
+             if fits(preset, checkpoint)]
+    return ', '.join([*alike, 'what was found is printed as a file to fill in (--template FILE '
+                      'writes it), '])
 
 
 def _write_template(checkpoint: 'Checkpoint', path: Path) -> None:

@@ -10,15 +10,15 @@ from .structure import FILL_IN
 from ..errors import CheckpointError
 
 HEADER = """\
-# The structure of {name}, as far as its weights tell it. Put values in the places that say
-# {fill}, in torch.nn's names and arguments; the code of the network that was trained has them.
-# Layers without weights leave only a gap in the numbering. Those that come after the last
-# one with weights leave nothing: add them at the end of their list.
+# The structure of {name},
+# as far as its weights tell it. Put values in the places that say {fill}, in torch.nn's names
+# and arguments; the code of the network that was trained has them. A layer without weights
+# leaves only a gap in the numbering: it is one of ReLU, Tanh, ..., Dropout, Flatten, MaxPool2d
+# (kernel_size, stride, padding), AdaptiveAvgPool2d (output_size). One that comes after the last
+# with weights leaves nothing: add it at the end of its list.
 """
 # What the shape of a convolution's weights does not tell.
 ASKED = {'Conv2d': ('stride', 'padding')}
-NO_WEIGHTS = ('no weights: ReLU, Tanh, MaxPool2d (kernel_size, stride, padding), '
-              'AdaptiveAvgPool2d (output_size), Flatten, Dropout, ...')
 
 
 def template_of(checkpoint: Checkpoint) -> str:
@@ -59,7 +59,7 @@ def _places(part: str, tensors: Tensors) -> Set[int]:
 def _layer(prefix: str, tensors: Tensors, channels: int, flat: bool) -> Tuple[Dict[str, Any], str]:
     shapes = shapes_under(prefix, tensors)
     if not shapes:
-        return {'type': FILL_IN}, f', {NO_WEIGHTS}'
+        return {'type': FILL_IN}, ', no weights'
     kind = _kind(shapes, flat)
     try:
         told = layer_of(kind, prefix, tensors, channels)
