@@ -117,7 +117,7 @@ RECURRENT = st.dictionaries(st.sampled_from(
 @given(st.sampled_from(ENCODER), st.sampled_from(['stride', 'padding', 'bias', 'type', 'groups',
                                                   'kernel_size', 'dilation', 'padding_mode']),
        VALUES)
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_argument_of_a_layer_fits_or_is_refused(tmp_path_factory, layer, name, value):
     folder = tmp_path_factory.getbasetemp()
     if not (folder / 'sound.pth').exists():
@@ -132,7 +132,7 @@ def test_any_argument_of_a_layer_fits_or_is_refused(tmp_path_factory, layer, nam
 
 @given(st.text() | st.fixed_dictionaries({'encoder': LAYERS | VALUES}, optional={
     'recurrent': RECURRENT | VALUES, 'head': LAYERS | VALUES}))
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_structure_fits_or_is_refused(tmp_path_factory, described):
     folder = tmp_path_factory.getbasetemp()
     if not (folder / 'sound.pth').exists():

@@ -1,6 +1,7 @@
 """Hold an architecture against a checkpoint and a picture's size, without any memory for it."""
 
 from typing import Any, List, Mapping
+import warnings
 
 import torch
 from torch import Tensor
@@ -17,7 +18,8 @@ NOT_FOR_TORCH = (ArithmeticError, AssertionError, AttributeError, LookupError, R
 def on_meta(architecture: Mapping[str, Any]) -> PolicyNetwork:
     """Build the network from shapes alone, or raise CheckpointError."""
     try:
-        with torch.device('meta'):
+        with torch.device('meta'), warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # of odd sizes, which are told when they do not fit
             return PolicyNetwork(dict(architecture), [0.0] * 3, [1.0] * 3).eval()
     except (BundleError, *NOT_FOR_TORCH) as error:
         raise CheckpointError(_short(error)) from None
