@@ -46,10 +46,15 @@ class Original(nn.Module):
 
 
 def original(seed: int = 0, **sizes: Any) -> Original:
-    """Give the network with the weights of `seed`, on which every one of them matters."""
+    """Give the network with the weights of `seed`, lively enough that each of them matters."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Original(**{**TINY, **sizes}).eval()
+        network = Original(**{**TINY, **sizes}).eval()
+        for name, weight in network.named_parameters():
+            if weight.dim() > 1:  # torch's own start would give nearly the same action for all
+                nn.init.normal_(weight, std=(1.0 if name.startswith('rnn') else 1.5)
+                                / weight[0].numel() ** 0.5)
+    return network
 
 
 def document(network: nn.Module) -> Dict[str, Any]:
