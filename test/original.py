@@ -55,9 +55,10 @@ def original(seed: int = 0, **sizes: Any) -> Original:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = Original(**{**TINY, **sizes}).eval()
+        recurrent = 0.8 if isinstance(network.rnn, nn.RNN) else 2.0  # gates damp
         for name, weight in network.named_parameters():
             if weight.dim() > 1:
-                gain = 0.8 if name.startswith('rnn') else 1.5 if len(weight) > 2 else 0.4
+                gain = recurrent if name.startswith('rnn') else 1.5 if len(weight) > 2 else 0.4
                 nn.init.normal_(weight, std=gain / weight[0].numel() ** 0.5)
     return network
 
