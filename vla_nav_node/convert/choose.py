@@ -6,12 +6,12 @@ from typing import Dict, List, Sequence
 
 import numpy as np
 
-from .layers import Layer
+from .layers import CONVOLUTION, Layer
 from .mixture import Choice, Mixtures
 from .trial import Drift, race, Reference, StepFile
 
 BUDGET = 0.005  # m/s, mean over a rollout: half of what verify lets int8 be off
-FEWEST = 4096  # weights; a smaller layer is done before int8 could save anything
+FEWEST = 4096  # weights; a smaller product is done before int8 could save anything
 LARGE = 1 << 20  # weights; recurrent matrices from here on wait for memory, and are tried in 4 bits
 SLOWER = 0.01  # share of a step by which float must be quicker to count as quicker
 FLOAT, INT8, INT4 = 'float', 'int8', 'int4'
@@ -70,7 +70,7 @@ class Search:
             path.unlink()
 
     def _is_worth_it(self, layer: Layer) -> bool:
-        if layer.weights >= FEWEST:
+        if layer.kind == CONVOLUTION or layer.weights >= FEWEST:
             return True
         self._why[layer.name] = f'only {layer.weights} weights, nothing to gain'
         return False
