@@ -1,6 +1,6 @@
 """Let the first convolution read the camera's bytes: they are int8 already, and without loss."""
 
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Dict, Optional, Tuple
 
 import numpy as np
 import onnx
@@ -28,9 +28,7 @@ def take_bytes(model: onnx.ModelProto) -> Optional[int]:
     if np.abs(mean - zero).max() > FURTHEST:
         return None
     weight, bias = _folded(graph, conv, mean - zero, std)
-    image = [one.dim_value for one in graph.input[0].type.tensor_type.shape.dim]
-    weight, shape = _in_groups(conv, weight, image)
-    _rewrite(graph, conv, zero, (weight, bias), shape)
+    _rewrite(graph, conv, zero, {f'{conv.name}.weight': weight, f'{conv.name}.bias': bias})
     return zero
 
 
@@ -69,61 +67,22 @@ def _folded(graph: onnx.GraphProto, conv: onnx.NodeProto, offset: np.ndarray,
     return weight, bias + (constants[conv.input[2]] if len(conv.input) > 2 else 0)
 
 
-def _in_groups(conv: onnx.NodeProto, weight: np.ndarray, image: List[int]
-               ) -> Tuple[np.ndarray, List[int]]:
-    """
-    Let a convolution of stride s see s neighbours as one pixel of 3 s channels, with stride 1.
-
-    The bytes lie like that already: [1, H, W, 3] is [1, H, W / s, 3 s]. The kernel, widened with
-    zeros to whole groups, then gathers fewer and longer pieces, which takes half of the time.
-    """
-    told = {one.name: helper.get_attribute_value(one) for one in conv.attribute}
-    _, height, width, channels = image
-    kernel, pads, step = weight.shape[3], told['pads'], told['strides'][1]
-    left, right = -(-pads[1] // step), (kernel - 1 - pads[1]) // step
-    across = (width + pads[1] + pads[3] - kernel) // step + 1
-    pad_right = across - width // step + right
-    if step == 1 or width % step or pad_right < 0 or told.get('group', 1) != 1 \
-            or set(told.get('dilations', [1])) != {1}:
-        return weight, image
-    wide = np.zeros((*weight.shape[:3], (left + right + 1) * step), weight.dtype)
-    start = left * step - pads[1]
-    wide[..., start:start + kernel] = weight
-    filters, _, rows, _ = weight.shape
-    parts = wide.reshape(filters, channels, rows, -1, step)  # [O, c, i, j, neighbour]
-    _set(conv, kernel_shape=[rows, left + right + 1], strides=[told['strides'][0], 1],
-         pads=[pads[0], left, pads[2], pad_right])
-    grouped = parts.transpose(0, 4, 1, 2, 3).reshape(filters, step * channels, rows, -1)
-    return grouped, [1, height, width // step, channels * step]
-
-
-def _set(node: onnx.NodeProto, **attributes: Any) -> None:
-    kept = [one for one in node.attribute if one.name not in attributes]
-    del node.attribute[:]
-    node.attribute.extend(kept)
-    node.attribute.extend(helper.make_attribute(*item) for item in attributes.items())
-
-
 def _rewrite(graph: onnx.GraphProto, conv: onnx.NodeProto, zero: int,
-             constants: Tuple[np.ndarray, np.ndarray], shape: List[int]) -> None:
+             constants: Dict[str, np.ndarray]) -> None:
     """Put image -> bytes -> pixels -> conv in the place of what was before conv."""
-    names = [f'{conv.name}.weight', f'{conv.name}.bias']
-    values: Dict[str, np.ndarray] = dict(zip(names, (one.astype(np.float32) for one in constants)))
-    values.update({'bytes.shape': np.array(shape, np.int64), 'bytes.zero': np.float32(zero)})
     before = [
-        helper.make_node('Reshape', ['image', 'bytes.shape'], ['bytes.rows'], 'bytes.rows'),
-        helper.make_node('Transpose', ['bytes.rows'], [BYTES], BYTES, perm=[0, 3, 1, 2]),
+        helper.make_node('Transpose', ['image'], [BYTES], BYTES, perm=[0, 3, 1, 2]),
         helper.make_node('Cast', [BYTES], ['bytes.float'], 'bytes.float',
                          to=onnx.TensorProto.FLOAT),
         helper.make_node('Sub', ['bytes.float', 'bytes.zero'], [PIXELS], PIXELS)]
-    conv.input[0] = PIXELS
-    del conv.input[1:]
-    conv.input.extend(names)
+    del conv.input[:]
+    conv.input.extend([PIXELS, *constants])
     nodes = before + list(graph.node)
     del graph.node[:]
     graph.node.extend(nodes)
     graph.initializer.extend(
-        numpy_helper.from_array(np.asarray(value), name) for name, value in values.items())
+        numpy_helper.from_array(np.asarray(value, np.float32), name)
+        for name, value in (*constants.items(), ('bytes.zero', zero)))
     _remove_unused(graph)
 
 
