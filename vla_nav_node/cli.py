@@ -54,7 +54,8 @@ def _explain_missing(error: ModuleNotFoundError) -> None:
     if error.name and error.name.startswith(__package__):
         raise error
     print(f'vla_nav: the Python package {error.name} is missing; to mend it: '
-          "pip install 'vla_nav_node[sim,onnx,torch,demo,convert]', or that package", file=sys.stderr)
+          "pip install 'vla_nav_node[sim,onnx,torch,demo,convert]', or that package",
+          file=sys.stderr)
 
 
 if __name__ == '__main__':

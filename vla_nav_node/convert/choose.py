@@ -12,7 +12,7 @@ from .trial import race, Reference, StepFile
 
 BUDGET = 0.005  # m/s, mean over a rollout: half of what verify lets int8 be off
 FEWEST = 4096  # weights; a smaller product is done before int8 could save anything
-LARGE = 1 << 20  # weights; recurrent matrices from here on wait for memory, and are tried in 4 bits
+LARGE = 1 << 20  # weights of a recurrent matrix that waits for memory: tried in 4 bits
 SLOWER = 0.01  # share of a step by which one graph must be quicker to count as quicker
 LEAST_US = 1.0  # of saved time, that a harm is divided by
 FLOAT, INT8, INT4 = 'float', 'int8', 'int4'
