@@ -17,7 +17,7 @@ CPU, CUDA = 'CPUExecutionProvider', 'CUDAExecutionProvider'
 TYPES = {'tensor(uint8)': 'uint8', 'tensor(float)': 'float32'}
 # A network of 3.3 MB on two busy cores, p50 / p99 / max in ms: one thread 0.29 / 4.4 / 4.6, two
 # 0.33 / 5.4 / 9.0, two spinning 0.30 / 8.6 / 20. More threads help only where there is more to do.
-LARGE_BYTES = 16 << 20
+LARGE_BYTES = 8 << 20
 MOST_THREADS = 4
 
 

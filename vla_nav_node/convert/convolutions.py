@@ -10,6 +10,8 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from .pixels import PIXELS, read_bytes, SCALE, take_bytes
+
 BETWEEN = ('Relu', 'MaxPool')  # taken along: they pass on int8 as it is
 Part = Tuple[List[onnx.NodeProto], List[onnx.TensorProto]]
 
@@ -41,16 +43,26 @@ class Convolutions:
     def _quantise(self, nodes: FrozenSet[str]) -> Part:
         """Write scales and zero points around them (QDQ), as runtimes read them."""
         from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+        model, options = onnx.ModelProto(), {}
+        model.CopyFrom(self._model)
+        first = next(node.name for node in model.graph.node if node.op_type == 'Conv')
+        zero = take_bytes(model) if first in nodes else None
+        if zero is not None:
+            options = {'TensorQuantOverrides': {PIXELS: [
+                {'scale': np.array(SCALE, np.float32), 'zero_point': np.array(zero, np.uint8)}]}}
         others = [node.name for node in self._model.graph.node
                   if node.op_type == 'Conv' and node.name not in nodes]
         with tempfile.TemporaryDirectory() as folder, _silent():
             before, after = Path(folder, 'float.onnx'), Path(folder, 'int8.onnx')
-            onnx.save(self._model, str(before))
+            onnx.save(model, str(before))
             quantize_static(
                 str(before), str(after), _Reader(self._frames), quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=['Conv', *BETWEEN], nodes_to_exclude=others,
-                per_channel=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8)
+                per_channel=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+                extra_options=options)
             graph = onnx.load(str(after)).graph
+        if zero is not None:
+            read_bytes(graph)
         return list(graph.node), list(graph.initializer)
 
 

@@ -65,7 +65,7 @@ class Mixtures:
     def _assembled(self, nodes: List[onnx.NodeProto],
                    constants: List[onnx.TensorProto]) -> onnx.ModelProto:
         """Put the parts together, with those of the old constants that are still in use."""
-        there = {one.name for one in constants}
+        there = {one.name for one in constants} | {name for node in nodes for name in node.output}
         used = {name for node in nodes for name in node.input} - there
         old = self._model.graph
         kept = [one for one in old.initializer if one.name in used]

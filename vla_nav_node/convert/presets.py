@@ -9,7 +9,7 @@ from ..errors import SettingError
 from ..preprocess import InputSpec
 
 # What the presets do not say, because no weights were trained for it: any values will do.
-INPUT = {'height': 224, 'width': 224, 'fit': 'stretch', 'resize': 'linear'}
+INPUT: Dict[str, Any] = {'height': 224, 'width': 224, 'fit': 'stretch', 'resize': 'linear'}
 MEAN, STD = [127.5] * 3, [127.5] * 3
 LIMIT = 0.5  # m/s
 

@@ -20,7 +20,6 @@ from ..errors import SettingError
 EXAMPLE = 'vla_nav quantize ~/policies/mine --frames ~/bags/corridor'
 FP32, INT8, WEIGHTS = 'policy.fp32.onnx', 'policy.int8.onnx', 'policy.safetensors'
 CALIBRATION = 200  # frames at most, spread over all; more hardly widen the ranges
-TRIAL = 300  # frames at most that each layer is tried on
 SEED = 1  # of the simulator's episodes; verify takes others
 
 
@@ -71,27 +70,28 @@ def quantise(bundle: Bundle, frames: np.ndarray, path: Path, bits: int = 8,
     fp32 = bundle.file(FP32)
     mixtures = Mixtures(fp32, _spread(frames, CALIBRATION))
     original = StepFile(fp32)
-    search = Search(mixtures, Reference(original, frames[:TRIAL]), frames[0], path.parent,
-                    by_time)
+    reference = Reference(original, frames)
+    search = Search(mixtures, reference, frames[0], path.parent, by_time)
     choice = search.run(try_4_bits=bits == 4)
     facts: Dict[str, Any] = {'of': sha256_of(fp32), 'notes': search.notes}
     if choice.int8 or choice.int4:
         mixtures.write(choice, path)
         mark(path, {'name': bundle.name, 'precision': 'int8',
                     'weights_sha256': sha256_of(bundle.file(WEIGHTS))})
-        facts.update(_figures(original, path, frames))
+        facts.update(_figures(original, reference, path, frames[0]))
     rows = search.rows(choice)
     facts['layers'] = [{'name': row.layer.name, 'weights': row.layer.weights, 'as': row.form,
                         'why': row.why} for row in rows]
     return rows, facts
 
 
-def _figures(original: StepFile, path: Path, frames: np.ndarray) -> Dict[str, Any]:
+def _figures(original: StepFile, reference: Reference, path: Path,
+             frame: np.ndarray) -> Dict[str, Any]:
     import onnxruntime
     quantised = StepFile(path)
-    drift = Reference(original, frames).drift(quantised)
-    int8, fp32, _ = race(quantised, original, frames[0])
-    return {'drift': drift.as_dict(), 'steps': len(frames),
+    drift = reference.drift(quantised)
+    int8, fp32, _ = race(quantised, original, frame)
+    return {'drift': drift.as_dict(), 'steps': len(reference.actions),
             'here': {'fp32_ms': round(fp32, 3), 'int8_ms': round(int8, 3)},
             'bytes': path.stat().st_size, 'onnxruntime': onnxruntime.__version__,
             'vla_nav_node': package_version()}
