@@ -49,6 +49,13 @@ def test_what_a_preset_says_must_be_so(tmp_path, weights, refused):
     assert 'vision_encoder.0.weight is [4, 3, 7, 7] instead of [64, 3, 7, 7]' in told
 
 
+def test_an_argument_that_a_layer_does_not_have(tmp_path, weights, refused):
+    (tmp_path / 's.yaml').write_text(yaml.safe_dump({
+        'encoder': [{**ENCODER[0], 'colour': 'red'}, *ENCODER[1:]], 'head': HEAD}))
+    told = refused(saved(tmp_path / 'c.pth', weights), structure=tmp_path / 's.yaml')
+    assert 'Conv2d' in told and 'colour' in told
+
+
 def test_another_cell_than_the_structure_says(tmp_path, refused):
     weights = original.original(cell=nn.LSTM).state_dict()
     told = refused(saved(tmp_path / 'c.pth', weights),

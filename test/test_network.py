@@ -159,12 +159,6 @@ def test_a_head_may_be_a_full_list_of_layers(tmp_path):
     assert _largest_difference(tmp_path / 'p.onnx', network) < 1e-5
 
 
-def test_a_layer_with_arguments_it_does_not_have_is_refused():
-    architecture = {**_architecture(), 'encoder': [{'type': 'ReLU', 'slope': 1}]}
-    with pytest.raises(BundleError, match='ReLU.*slope'):
-        PolicyNetwork(architecture, MEAN, STD)
-
-
 def test_an_unknown_layer_is_refused():
     """By its name, with what there is."""
     architecture = {**_architecture(), 'encoder': [{'type': 'Conv9d'}]}

@@ -101,12 +101,7 @@ def _layer(description: Dict[str, Any]) -> nn.Module:
     kind = arguments.pop('type')
     if kind not in LAYERS:
         raise BundleError(f'layer {kind!r}', 'one of ' + ', '.join(LAYERS))
-    try:
-        return LAYERS[kind](**arguments)
-    except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
-        reason = ' '.join(str(error).split())[:200]
-        raise BundleError(f'layer {kind} with {arguments}: {reason}',
-                          f"the arguments of torch.nn's {kind}") from None
+    return LAYERS[kind](**arguments)
 
 
 def _head(width: int, head: Sequence[Any]) -> nn.Sequential:
