@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, FrozenSet, List
+from typing import FrozenSet, List, Optional
 
 import numpy as np
 import onnx
@@ -10,7 +10,7 @@ from onnx import helper
 
 from .convolutions import Convolutions
 from .layers import CONVOLUTION, Layer, layers_of, PRODUCT, split
-from .products import CONTRIB, Product
+from .products import CONTRIB, Held, held_in_int8, Part, Product
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,11 @@ class Mixtures:
         """Read the fp32 step graph; `frames` (uint8 [N, H, W, 3]) calibrate the convolutions."""
         self._model = onnx.load(str(fp32))
         self.layers: List[Layer] = layers_of(self._model)
-        front, self._rest, border = split(self._model)
-        self._front = Convolutions(self._model, front, border, frames)
+        front, self._rest, self._border = split(self._model)
+        self._front = Convolutions(self._model, front, self._border, frames)
         graph = self._model.graph
         nodes = {node.name: node for node in graph.node}
+        self._names = {layer.node: layer.name for layer in self.layers}
         self._products = {layer.name: Product(graph, nodes[layer.node])
                           for layer in self.layers if layer.kind == PRODUCT}
 
@@ -43,24 +44,22 @@ class Mixtures:
         """Write the step graph of a choice."""
         convolutions = frozenset(layer.node for layer in self.layers
                                  if layer.kind == CONVOLUTION and layer.name in choice.int8)
-        nodes, constants = self._front.quantised(convolutions)
-        nodes, constants = list(nodes), list(constants)
-        replaced = self._bits(choice)
+        nodes, constants = map(list, self._front.quantised(convolutions))
+        reshaped, held = held_in_int8(nodes, self._border)
+        nodes += reshaped
         for node in self._rest:
-            if node.name in replaced:
-                more, weights = self._products[replaced[node.name][0]].quantised(
-                    replaced[node.name][1])
-                nodes += more
-                constants += weights
-            else:
-                nodes.append(node)
+            more, weights = self._replaced(node, choice, held)
+            nodes += more
+            constants += weights
         onnx.save(self._assembled(nodes, constants), str(path))
 
-    def _bits(self, choice: Choice) -> Dict[str, tuple]:
-        """Give (layer, bits) for each node that is replaced."""
-        return {layer.node: (layer.name, 4 if layer.name in choice.int4 else 8)
-                for layer in self.layers
-                if layer.kind == PRODUCT and layer.name in choice.int8 | choice.int4}
+    def _replaced(self, node: onnx.NodeProto, choice: Choice, held: Optional[Held]) -> Part:
+        """Give what takes a node's place: itself, unless it is a product of the choice."""
+        layer = self._names.get(node.name, '')
+        if layer not in choice.int8 | choice.int4:
+            return [node], []
+        return self._products[layer].quantised(
+            4 if layer in choice.int4 else 8, held if node.input[0] == self._border else None)
 
     def _assembled(self, nodes: List[onnx.NodeProto],
                    constants: List[onnx.TensorProto]) -> onnx.ModelProto:
