@@ -44,13 +44,13 @@ class Mixtures:
         """Write the step graph of a choice."""
         convolutions = frozenset(layer.node for layer in self.layers
                                  if layer.kind == CONVOLUTION and layer.name in choice.int8)
-        nodes, constants = map(list, self._front.quantised(convolutions))
-        reshaped, held = held_in_int8(nodes, self._border)
-        nodes += reshaped
+        front, weights = self._front.quantised(convolutions)
+        reshaped, held = held_in_int8(front, self._border)
+        nodes, constants = front + reshaped, list(weights)
         for node in self._rest:
-            more, weights = self._replaced(node, choice, held)
-            nodes += more
-            constants += weights
+            replacement, more = self._replaced(node, choice, held)
+            nodes += replacement
+            constants += more
         onnx.save(self._assembled(nodes, constants), str(path))
 
     def _replaced(self, node: onnx.NodeProto, choice: Choice, held: Optional[Held]) -> Part:
