@@ -9,7 +9,7 @@ import onnx
 from onnx import helper
 
 from .convolutions import Convolutions
-from .layers import CONVOLUTION, Layer, layers_of, PRODUCT, split
+from .layers import CONVOLUTION, Layer, layers_of, PRODUCT, remove_unused, split
 from .products import CONTRIB, Held, held_in_int8, Part, Product
 
 
@@ -69,6 +69,7 @@ class Mixtures:
         old = self._model.graph
         kept = [one for one in old.initializer if one.name in used]
         graph = helper.make_graph(nodes, old.name, old.input, old.output, constants + kept)
+        remove_unused(graph)
         opsets = [*self._model.opset_import]
         if any(node.domain == CONTRIB for node in nodes):
             opsets.append(helper.make_opsetid(CONTRIB, 1))
