@@ -48,9 +48,9 @@ def _architecture(kind):
         'head': [32]}
 
 
-def _bundle(directory, kind='LSTM', gain=1.0, mean=tiny.MEAN) -> Bundle:
+def _bundle(directory, kind='LSTM', gain=1.0, mean=tiny.MEAN, architecture=None) -> Bundle:
     """Write a policy whose layers are worth int8; `gain` scales its actions."""
-    described = {**tiny.manifest(kind), 'architecture': _architecture(kind)}
+    described = {**tiny.manifest(kind), 'architecture': architecture or _architecture(kind)}
     described['input'] = {**described['input'], 'mean': mean}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -214,6 +214,23 @@ def test_what_is_int8_already_is_not_rounded_again(tmp_path):
     assert 'DynamicQuantizeLinear' not in _operators(tmp_path / 'int8.onnx')
     assert 'MatMulInteger' in _operators(tmp_path / 'int8.onnx')
     assert drifts[1] < 1.5 * drifts[0]
+
+
+@pytest.mark.parametrize('int8', [(0, 5), (3,), (0, 3), (3, 5), (0, 3, 5), (5,)])
+def test_what_is_float_in_the_graph_is_float_when_it_runs(tmp_path, int8):
+    """Left to itself the runtime quantises a float convolution between two of int8."""
+    described = _architecture('RNN')
+    described['encoder'].insert(5, {'type': 'Conv2d', 'in_channels': 32, 'out_channels': 32,
+                                    'kernel_size': 3, 'padding': 1})
+    bundle = _bundle(tmp_path / 'p', 'RNN', architecture=described)
+    names = {f'vision_encoder.{index}' for index in int8}
+    Mixtures(bundle.file('policy.fp32.onnx'), _frames()).write(
+        Choice(frozenset(names)), tmp_path / 'int8.onnx')
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / 'run.onnx')
+    onnxruntime.InferenceSession(str(tmp_path / 'int8.onnx'), options)
+    operators = [node.op_type for node in onnx.load(str(tmp_path / 'run.onnx')).graph.node]
+    assert operators.count('QLinearConv') == len(int8)
 
 
 def test_means_that_are_apart_stay_outside_the_convolution(tmp_path):
