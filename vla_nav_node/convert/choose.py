@@ -75,18 +75,31 @@ class Search:
         return choice
 
     def _within_budget(self, choice: Choice) -> Choice:
-        """While the drift is too much, give up what causes most of it for the time it saves."""
-        drift = self._drift(choice)
-        alone: Dict[str, float] = {}
+        """Give up what causes most of the drift for the time it saves, until there is little."""
+        together = drift = self._drift(choice)
+        left: Dict[str, float] = {}
+        if not drift <= BUDGET:
+            left = {name: self._drift(Choice(frozenset({name}))) for name in sorted(choice.int8)}
+        alone = dict(left)
         while choice.int8 and not drift <= BUDGET:
-            alone = alone or {name: self._drift(Choice(frozenset({name})))
-                              for name in sorted(choice.int8)}
-            worst = max(sorted(choice.int8),
-                        key=lambda name: alone[name] / max(self._saves[name], LEAST_US))
-            self._why[worst] = (f'alone it is {alone[worst]:.4f} m/s off, all together '
-                                f'{drift:.4f}: over {BUDGET}')
+            worst = max(left, key=lambda name: self._price(name, left[name]))
+            self._why[worst] = (f'alone it is {left.pop(worst):.4f} m/s off, all together '
+                                f'{together:.4f}: over {BUDGET}')
             choice = choice.without(worst)
             drift = self._drift(choice)
+        return self._put_back(choice, [name for name in alone if name not in left])
+
+    def _price(self, name: str, alone: float) -> float:
+        """Give how much of the drift, for each us that it saves: errors add up in squares."""
+        return alone ** 2 / max(self._saves[name], LEAST_US)
+
+    def _put_back(self, choice: Choice, given_up: List[str]) -> Choice:
+        """Take layers back that need not have gone, the most useful ones first."""
+        for name in sorted(given_up, key=lambda name: -self._saves[name]):
+            more = Choice(choice.int8 | {name})
+            if self._drift(more) <= BUDGET:
+                self._why[name] = _gain(self._saves[name])
+                choice = more
         return choice
 
     def _with_4_bits(self, choice: Choice) -> Choice:
