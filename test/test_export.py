@@ -13,6 +13,7 @@ pytest.importorskip('onnxruntime', reason='ONNX Runtime is not installed')
 from vla_nav_node.backends import open_backend  # noqa: E402, I100
 from vla_nav_node.bundle import load_bundle, sha256_of  # noqa: E402
 from vla_nav_node.cli import main  # noqa: E402
+from vla_nav_node.convert import presets  # noqa: E402
 from vla_nav_node.convert.export_verb import export_bundle  # noqa: E402
 from vla_nav_node.convert.step_file import check_step_file, marks_of  # noqa: E402
 from vla_nav_node.errors import BundleError  # noqa: E402
@@ -60,7 +61,7 @@ def test_a_file_says_what_it_is(tmp_path, capsys):
         assert onnx.load(str(path)).producer_name == 'vla_nav_node'
         report = json.loads((tmp_path / 'r.json').read_text())
         assert report[path.name]['sha256'] == sha256_of(path)
-    assert 'vla_nav verify' in capsys.readouterr().out
+    assert 'not trained' in capsys.readouterr().out
 
 
 def test_a_file_of_other_weights_is_refused(tmp_path):
@@ -94,6 +95,19 @@ def test_a_broken_file_is_refused(tmp_path):
     onnx.save(model, str(tmp_path / 'x.onnx'))
     with pytest.raises(BundleError, match='no sound ONNX'):
         check_step_file(network, tmp_path / 'x.onnx', bundle.input, 'fp32')
+
+
+def test_a_preset_is_written_with_weights_that_nobody_trained(tmp_path, monkeypatch, capsys):
+    speck = tiny.architecture()
+    speck['encoder'][3:] = [{'type': 'AdaptiveAvgPool2d', 'output_size': 1}, {'type': 'Flatten'},
+                            {'type': 'Linear', 'in_features': 4, 'out_features': 16}]
+    monkeypatch.setitem(presets.PRESETS, 'speck', speck)
+    assert main(['export', 'speck', '--out', str(tmp_path / 'p')]) == 0
+    bundle = load_bundle(tmp_path / 'p')
+    assert bundle.precisions == ('fp32', 'fp16')
+    assert bundle.manifest['training'] == {'trained': False}
+    assert marks_of(bundle.file('policy.fp16.onnx'))['name'] == 'speck'
+    assert 'refused for driving' in capsys.readouterr().out
 
 
 def test_a_preset_needs_a_directory(capsys):
