@@ -120,6 +120,13 @@ def test_a_bundle_that_is_not_there_is_told(tmp_path, capsys):
     assert 'no bundle at' in capsys.readouterr().err
 
 
+def test_a_place_that_cannot_be_written_is_told(tmp_path, capsys):
+    tiny.write_tiny(tmp_path / 'p')
+    (tmp_path / 'file').write_text('')
+    assert main(['export', str(tmp_path / 'p'), '--out', str(tmp_path / 'file' / 'q')]) == 2
+    assert 'nothing can be written beside' in capsys.readouterr().err
+
+
 def test_the_state_is_carried(tmp_path):
     """Or a half graph that forgets would pass on its first steps."""
     bundle = export_bundle(tiny.write_tiny(tmp_path / 'p'), None, ['fp16'])

@@ -3,12 +3,11 @@
 import argparse
 import json
 from pathlib import Path
-import tempfile
 from typing import Dict, Optional, Sequence
 
 from .export import PRECISIONS
 from .presets import PRESETS, write_preset
-from .rewrite import rewrite_bundle
+from .rewrite import folder_beside, rewrite_bundle
 from .step_file import marks_of, write_step_file
 from ..bundle import Bundle, load_bundle, SHIPPED
 from ..errors import SettingError
@@ -60,11 +59,10 @@ def export_bundle(bundle: Bundle, out: Optional[Path], precisions: Sequence[str]
     weights = bundle.file(WEIGHTS)
     network = load_network(weights, bundle.architecture, bundle.mean, bundle.std)
     directory = (out or bundle.directory).expanduser().resolve()
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=directory.parent) as folder:
+    with folder_beside(directory) as folder:
         files: Dict[str, Path] = {}
         for precision in precisions:
             name = f'policy.{precision}.onnx'
-            files[name] = Path(folder, name)
+            files[name] = folder / name
             write_step_file(network, files[name], bundle.input, bundle.name, weights, precision)
         return rewrite_bundle(bundle, directory, files, {})
