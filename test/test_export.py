@@ -13,6 +13,7 @@ pytest.importorskip('onnxruntime', reason='ONNX Runtime is not installed')
 from vla_nav_node.backends import open_backend  # noqa: E402, I100
 from vla_nav_node.bundle import load_bundle, sha256_of  # noqa: E402
 from vla_nav_node.cli import main  # noqa: E402
+from vla_nav_node.convert import presets  # noqa: E402
 from vla_nav_node.convert.export_verb import export_bundle  # noqa: E402
 from vla_nav_node.convert.step_file import check_step_file, marks_of  # noqa: E402
 from vla_nav_node.errors import BundleError  # noqa: E402
@@ -60,7 +61,7 @@ def test_a_file_says_what_it_is(tmp_path, capsys):
         assert onnx.load(str(path)).producer_name == 'vla_nav_node'
         report = json.loads((tmp_path / 'r.json').read_text())
         assert report[path.name]['sha256'] == sha256_of(path)
-    assert 'vla_nav verify' in capsys.readouterr().out
+    assert 'not trained' in capsys.readouterr().out
 
 
 def test_a_file_of_other_weights_is_refused(tmp_path):
@@ -96,6 +97,19 @@ def test_a_broken_file_is_refused(tmp_path):
         check_step_file(network, tmp_path / 'x.onnx', bundle.input, 'fp32')
 
 
+def test_a_preset_is_written_with_weights_that_nobody_trained(tmp_path, monkeypatch, capsys):
+    speck = tiny.architecture()
+    speck['encoder'][3:] = [{'type': 'AdaptiveAvgPool2d', 'output_size': 1}, {'type': 'Flatten'},
+                            {'type': 'Linear', 'in_features': 4, 'out_features': 16}]
+    monkeypatch.setitem(presets.PRESETS, 'speck', speck)
+    assert main(['export', 'speck', '--out', str(tmp_path / 'p')]) == 0
+    bundle = load_bundle(tmp_path / 'p')
+    assert bundle.precisions == ('fp32', 'fp16')
+    assert bundle.manifest['training'] == {'trained': False}
+    assert marks_of(bundle.file('policy.fp16.onnx'))['name'] == 'speck'
+    assert 'refused for driving' in capsys.readouterr().out
+
+
 def test_a_preset_needs_a_directory(capsys):
     assert main(['export', 'simple']) == 2
     assert '--out DIR' in capsys.readouterr().err
@@ -104,6 +118,13 @@ def test_a_preset_needs_a_directory(capsys):
 def test_a_bundle_that_is_not_there_is_told(tmp_path, capsys):
     assert main(['export', str(tmp_path / 'nothing')]) == 2
     assert 'no bundle at' in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_written_is_told(tmp_path, capsys):
+    tiny.write_tiny(tmp_path / 'p')
+    (tmp_path / 'file').write_text('')
+    assert main(['export', str(tmp_path / 'p'), '--out', str(tmp_path / 'file' / 'q')]) == 2
+    assert 'nothing can be written beside' in capsys.readouterr().err
 
 
 def test_the_state_is_carried(tmp_path):

@@ -4,16 +4,16 @@ from contextlib import contextmanager
 import logging
 from pathlib import Path
 import tempfile
-from typing import Any, Dict, FrozenSet, Iterator, List, Optional, Tuple
+from typing import Any, Dict, FrozenSet, Iterator, List, Optional
 
 import numpy as np
 import onnx
-from onnx import helper
+from onnx import helper, numpy_helper
 
+from .layers import Part
 from .pixels import PIXELS, read_bytes, SCALE, take_bytes
 
 BETWEEN = ('Relu', 'MaxPool')  # taken along: they pass on int8 as it is
-Part = Tuple[List[onnx.NodeProto], List[onnx.TensorProto]]
 
 
 class Convolutions:
@@ -63,7 +63,27 @@ class Convolutions:
             graph = onnx.load(str(after)).graph
         if zero is not None:
             read_bytes(graph)
+        dequantised = {node.output[0] for node in graph.node if node.op_type == 'DequantizeLinear'}
+        _keep_float(graph, [node.name for node in graph.node if node.name in others
+                            and node.input[0] in dequantised])
         return list(graph.node), list(graph.initializer)
+
+
+def _keep_float(graph: onnx.GraphProto, names: List[str]) -> None:
+    """
+    Have the convolutions called `names` computed in float between int8 neighbours too.
+
+    Between two of these ONNX Runtime quantises a float convolution by itself, and worse: with one
+    scale for all filters. It does not look past a Max, not even one with the lowest number.
+    """
+    lowest = numpy_helper.from_array(np.finfo(np.float32).min, 'lowest')
+    floats = [node for node in graph.node if node.name in names]
+    for node in floats:
+        output, node.output[0] = node.output[0], f'{node.output[0]}.float'
+        graph.node.insert(list(graph.node).index(node) + 1, helper.make_node(
+            'Max', [node.output[0], lowest.name], [output], f'{node.name}.Max'))
+    if floats:
+        graph.initializer.append(lowest)
 
 
 class _Reader:

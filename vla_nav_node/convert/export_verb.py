@@ -3,18 +3,19 @@
 import argparse
 import json
 from pathlib import Path
-import tempfile
 from typing import Dict, Optional, Sequence
 
 from .export import PRECISIONS
 from .presets import PRESETS, write_preset
-from .rewrite import rewrite_bundle
+from .rewrite import folder_beside, rewrite_bundle
 from .step_file import marks_of, write_step_file
 from ..bundle import Bundle, load_bundle, SHIPPED
 from ..errors import SettingError
 
 EXAMPLE = 'vla_nav export ~/policies/mine --precision fp32 fp16'
 WEIGHTS = 'policy.safetensors'
+TRAINED = "to be driven it has to pass 'vla_nav verify'"
+UNTRAINED = 'its weights are not trained: good for measuring speed, refused for driving'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,16 +30,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export; print what there is now."""
-    bundle = export_bundle(_opened(args.model, args.out), args.out, args.precision)
+    bundle = _written(args.model, args.out, args.precision)
     report = {name: {**entry, **marks_of(bundle.file(name))}
               for name, entry in bundle.manifest['files'].items() if name.endswith('.onnx')}
     print(f'{bundle.name} in {bundle.directory}')
     for name, facts in report.items():
         print(f'  {name}  {facts["bytes"] / 1e6:.1f} MB  sha256 {facts["sha256"][:12]}...')
-    print("to be driven it has to pass 'vla_nav verify'")
+    print(TRAINED if bundle.manifest.get('training', {}).get('trained') else UNTRAINED)
     if args.json:
         args.json.write_text(json.dumps(report, indent=1))
     return 0
+
+
+def _written(model: str, out: Optional[Path], precisions: Sequence[str]) -> Bundle:
+    """Export a bundle, or a preset, which is one once it is written."""
+    if model not in PRESETS or Path(model).is_dir():
+        return export_bundle(load_bundle(model), out, precisions)
+    if out is None:
+        raise SettingError(f'the preset {model} has no directory yet', '--out DIR')
+    bundle = write_preset(model, out.expanduser())
+    further = [precision for precision in precisions if precision not in bundle.precisions]
+    return export_bundle(bundle, None, further) if further else bundle
 
 
 def export_bundle(bundle: Bundle, out: Optional[Path], precisions: Sequence[str]) -> Bundle:
@@ -47,20 +59,10 @@ def export_bundle(bundle: Bundle, out: Optional[Path], precisions: Sequence[str]
     weights = bundle.file(WEIGHTS)
     network = load_network(weights, bundle.architecture, bundle.mean, bundle.std)
     directory = (out or bundle.directory).expanduser().resolve()
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=directory.parent) as folder:
+    with folder_beside(directory) as folder:
         files: Dict[str, Path] = {}
         for precision in precisions:
             name = f'policy.{precision}.onnx'
-            files[name] = Path(folder, name)
+            files[name] = folder / name
             write_step_file(network, files[name], bundle.input, bundle.name, weights, precision)
         return rewrite_bundle(bundle, directory, files, {})
-
-
-def _opened(model: str, out: Optional[Path]) -> Bundle:
-    """Give the bundle; a preset is one once it is written, with weights that nobody trained."""
-    if model not in PRESETS or Path(model).is_dir():
-        return load_bundle(model)
-    if out is None:
-        raise SettingError(f'the preset {model} has no directory yet', '--out DIR')
-    return write_preset(model, out.expanduser())

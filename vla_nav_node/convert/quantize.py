@@ -3,7 +3,6 @@
 import argparse
 import json
 from pathlib import Path
-import tempfile
 from typing import Any, Dict, List, Tuple
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from .choose import BUDGET, Row, Search
 from .frames import load_frames
 from .mixture import Mixtures
-from .rewrite import rewrite_bundle
+from .rewrite import folder_beside, rewrite_bundle
 from .step_file import mark, package_version
 from .trial import race, Reference, StepFile
 from ..bundle import Bundle, load_bundle, sha256_of, SHIPPED
@@ -45,9 +44,8 @@ def run(args: argparse.Namespace) -> int:
     bundle = load_bundle(args.model)
     frames = load_frames(args.frames, bundle.input, args.count, SEED)
     directory = (args.out or bundle.directory).expanduser().resolve()
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=directory.parent) as folder:
-        graph = Path(folder, INT8)
+    with folder_beside(directory) as folder:
+        graph = folder / INT8
         rows, facts = quantise(bundle, frames, graph, args.bits, not args.any_speed)
         facts['frames'] = {'source': args.frames, 'count': len(frames)}
         print_report(bundle, rows, facts)
@@ -90,9 +88,9 @@ def _figures(original: StepFile, reference: Reference, path: Path,
     import onnxruntime
     quantised = StepFile(path)
     drift = reference.drift(quantised)
-    int8, fp32, _ = race(quantised, original, frame)
+    found = race(quantised, original, frame)
     return {'drift': drift.as_dict(), 'steps': len(reference.actions),
-            'here': {'fp32_ms': round(fp32, 3), 'int8_ms': round(int8, 3)},
+            'here': {'fp32_ms': round(found.other, 3), 'int8_ms': round(found.one, 3)},
             'bytes': path.stat().st_size, 'onnxruntime': onnxruntime.__version__,
             'vla_nav_node': package_version()}
 

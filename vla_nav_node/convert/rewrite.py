@@ -1,9 +1,12 @@
 """A bundle again with other files or facts in it: all of it at once, or nothing."""
 
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Mapping
+import tempfile
+from typing import Any, Iterator, Mapping
 
 from ..bundle import Bundle, write_bundle
+from ..errors import BundleError
 
 
 def rewrite_bundle(bundle: Bundle, directory: Path, files: Mapping[str, Path],
@@ -17,3 +20,16 @@ def rewrite_bundle(bundle: Bundle, directory: Path, files: Mapping[str, Path],
     kept = {key: value for key, value in bundle.manifest.items() if key != 'files'}
     sources = {name: bundle.file(name) for name in bundle.manifest['files']}
     return write_bundle(directory, {**kept, **facts}, {**sources, **files})
+
+
+@contextmanager
+def folder_beside(directory: Path) -> Iterator[Path]:
+    """Give a folder for new files on the disk of `directory`; it is gone afterwards."""
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(dir=directory.parent)
+    except OSError as error:
+        raise BundleError(f'nothing can be written beside {directory}: {error.strerror}',
+                          'a place that is yours', 'name one with --out') from None
+    with folder as name:
+        yield Path(name)
