@@ -13,6 +13,7 @@ VERBS = {
     'latency': ('tools.node_bench.verb', 'measure the node beside an idiomatic one and an echo'),
     'profile': ('tools.cycle_profile', 'tell where the time of one cycle goes'),
     'train': ('sim.train', 'train a policy in the simulated arena'),
+    'verify': ('convert.verify', 'hold a converted policy against the trained one'),
 }
 CANNOT_RUN = 2
 
