@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-pytest.importorskip('rosbags', reason='rosbags is not installed')
+rosbags = pytest.importorskip('rosbags', reason='rosbags is not installed')
 
 from rosbags.rosbag2 import StoragePlugin, Writer  # noqa: E402, I100
 from rosbags.typesys import get_typestore, Stores  # noqa: E402

@@ -154,7 +154,7 @@ def _tolerances(value: Any) -> str:
     return '' if good else 'a mapping of precisions to m/s above 0 (YAML reads 1e-4 as a text)'
 
 
-OPTIONAL = ('training', 'verification', 'architecture.head')
+OPTIONAL = ('training', 'quantization', 'verification', 'architecture.head')
 CHECKS: Dict[str, Check] = {
     'name': _text,
     'architecture.encoder': _layers,
@@ -177,6 +177,7 @@ CHECKS: Dict[str, Check] = {
     'action.limits.linear_y': _positive,
     'files': _files,
     'training': _mapping,
+    'quantization': _mapping,
     'verification': _mapping,
     'verification.tolerance': _tolerances,
 }
