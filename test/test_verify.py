@@ -12,6 +12,7 @@ from vla_nav_node.bundle import load_bundle, write_bundle
 from vla_nav_node.convert.open_loop import check_frames, compare, record
 from vla_nav_node.convert.verdict import (
     judge_closed_loop, judge_open_loop, NOT_DRIVEN, verify_open_loop)
+from vla_nav_node.convert.verify import FRAMES_SEED
 from vla_nav_node.errors import BundleError, SettingError
 from vla_nav_node.verification import problem, refuse, STEPS, verdict_of
 
@@ -26,7 +27,7 @@ def shipped():
     pytest.importorskip('mujoco', reason='MuJoCo, whose pictures are needed, is not installed')
     from vla_nav_node.convert.frames import load_frames
     bundle = load_bundle()
-    frames = load_frames('sim', bundle.input, FRAMES, seed=1)
+    frames = load_frames('sim', bundle.input, FRAMES, FRAMES_SEED)
     reference = open_backend('torch', bundle, 'fp32', 'cpu')
     return bundle, frames, record(reference, frames, bundle.zero_state(), STEPS)
 
@@ -188,6 +189,11 @@ def growing(first, last):
     once = np.full((999, 2), 0.001)
     rolled = once * np.repeat([first, (first + last) / 2, last], 333)[:, None]
     return figures(once, rolled, 0.0)
+
+
+def test_nothing_is_verified_on_what_it_was_calibrated_on():
+    from vla_nav_node.convert.quantize import SEED
+    assert SEED != FRAMES_SEED
 
 
 def test_drift_that_grows_does_not_pass():

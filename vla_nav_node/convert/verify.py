@@ -18,7 +18,7 @@ from ..errors import BackendError, SettingError
 from ..verification import is_trained, STEPS
 
 EXAMPLE = 'vla_nav verify out/bundle --frames recording/ --episodes 200 --seed 7000'
-FRAMES_SEED = 1  # of the simulator's pictures; quantize calibrates on those of 0
+FRAMES_SEED = 0  # of the simulator's pictures; quantize calibrates on those of another
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
