@@ -9,7 +9,7 @@ import tiny
 from vla_nav_node import cli
 from vla_nav_node.backends import open_backend
 from vla_nav_node.bundle import load_bundle, write_bundle
-from vla_nav_node.convert.open_loop import check_frames, compare, record
+from vla_nav_node.convert.open_loop import check_frames, compare, record, worst
 from vla_nav_node.convert.verdict import (
     judge_closed_loop, judge_open_loop, NOT_DRIVEN, verify_open_loop)
 from vla_nav_node.convert.verify import FRAMES_SEED
@@ -40,41 +40,53 @@ def quantised(shipped, tmp_path_factory):
     return path
 
 
-def problems_of(shipped, path, precision):
-    """List what is wrong with a graph of the trained policy, by the gates of a precision."""
+def figures_of(shipped, path):
+    """Compare a graph of the trained policy with torch, and print what comes of it."""
     bundle, frames, kept = shipped
-    name = f'policy.{precision}.onnx'
     manifest = {key: value for key, value in bundle.manifest.items() if key != 'files'}
     written = write_bundle(path.with_name(f'{path.stem}.bundle'), manifest, {
-        'policy.safetensors': bundle.file('policy.safetensors'), name: path})
-    backend = open_backend('onnx', written, precision, 'cpu')
+        'policy.safetensors': bundle.file('policy.safetensors'), 'policy.fp32.onnx': path})
+    backend = open_backend('onnx', written, 'fp32', 'cpu')
     figures = compare(backend, frames, kept)
     backend.close()
-    return judge_open_loop(precision, figures)
+    once, rolled = (' / '.join(str(worst(figures[part], kind)) for kind in ('mean', 'max'))
+                    for part in ('one_step', 'rollout'))
+    print(f'\n{path.name}: one step {once}, rollout {rolled} m/s, '
+          f'state {figures["one_step"]["state"]}')
+    return figures
 
 
 def test_a_sound_graph_passes(shipped, tmp_path):
     onnx.save(onnx.load(shipped[0].file('policy.fp32.onnx')), tmp_path / 'sound')
-    assert problems_of(shipped, tmp_path / 'sound', 'fp32') == []
+    assert judge_open_loop('fp32', figures_of(shipped, tmp_path / 'sound')) == []
 
 
-@pytest.mark.parametrize('precision', ['fp32', 'fp16'])
-@pytest.mark.parametrize('name', damage.DAMAGES)
-def test_planted_damage_is_caught(shipped, tmp_path, name, precision):
-    """By the gates of fp16 too, which are fifty times wider."""
-    model = onnx.load(shipped[0].file('policy.fp32.onnx'))
-    damage.DAMAGES[name](model, damage.weights_of(shipped[0]))
-    onnx.save(model, tmp_path / 'damaged')
-    assert any('rollout' in told or 'one step' in told
-               for told in problems_of(shipped, tmp_path / 'damaged', precision))
+SCALED = ('vision_encoder.0.weight', 'vision_encoder.6.weight', 'rnn.weight_hh_l0',
+          'actions.2.weight')
+
+
+@pytest.mark.parametrize('name', [*damage.DAMAGES, *SCALED])
+def test_planted_damage_is_caught(shipped, tmp_path, name):
+    """By the gates of fp32, and by those of fp16, which are fifty times wider."""
+    model, weights = onnx.load(shipped[0].file('policy.fp32.onnx')), damage.weights_of(shipped[0])
+    if name in SCALED:
+        damage.scale_a_matrix(model, weights, name)
+    else:
+        damage.DAMAGES[name](model, weights)
+    onnx.save(model, tmp_path / name)
+    figures = figures_of(shipped, tmp_path / name)
+    for precision in ('fp32', 'fp16'):
+        problems = judge_open_loop(precision, figures)
+        assert any('the rollout differs' in told for told in problems)
 
 
 def test_int8_passes_and_a_saturated_layer_does_not(shipped, quantised, tmp_path):
-    assert problems_of(shipped, quantised, 'int8') == []
+    assert judge_open_loop('int8', figures_of(shipped, quantised)) == []
     model = onnx.load(quantised)
     damage.saturate(model, damage.weights_of(shipped[0]))
     onnx.save(model, tmp_path / 'saturated')
-    assert any('rollout' in told for told in problems_of(shipped, tmp_path / 'saturated', 'int8'))
+    problems = judge_open_loop('int8', figures_of(shipped, tmp_path / 'saturated'))
+    assert any('the state differs' in told for told in problems)
 
 
 @pytest.fixture
@@ -181,6 +193,22 @@ def test_frames_that_prove_nothing_are_refused(frames, told):
     with pytest.raises(SettingError, match=told):
         check_frames(frames)
     check_frames(tiny.scenes())
+
+
+def test_a_state_that_is_off_does_not_pass_though_the_speeds_are_right():
+    from vla_nav_node.convert.open_loop import figures
+    right = np.zeros((999, 2))
+    assert judge_open_loop('fp32', figures(right, right, 1e-5)) == []
+    for state in (0.03, float('nan')):
+        told, = judge_open_loop('int8', figures(right, right, state))
+        assert 'the state differs' in told
+
+
+def test_states_are_compared_part_by_part_and_never_by_nothing():
+    from vla_nav_node.convert.open_loop import relative
+    one, ten = np.ones((1, 1, 4), np.float32), np.full((1, 1, 4), 10, np.float32)
+    assert relative((one * 1.5, ten), (one, ten)) == pytest.approx(0.5)
+    assert relative((one * 1e-9,), (one * 0,)) == pytest.approx(1e-6)
 
 
 def growing(first, last):

@@ -13,6 +13,7 @@ AXES = ('vx', 'vy')
 FEWEST_FRAMES = 30  # that differ from one another
 LEAST_CONTRAST = 4.0  # grey levels, standard deviation within a picture
 LEAST_SMOOTHNESS = 0.5  # correlation of neighbouring pixels: pictures have over 0.9, noise has 0
+LEAST_STATE = 1e-3  # a smaller state counts as one of this size: rounding is not measured by it
 # Drift grows when the last third of a rollout is this many times worse than the first third, each
 # as a multiple of what the same frames cost in one step, and is no mere rounding.
 GROWTH = 2.0
@@ -74,12 +75,12 @@ def compare(backend: Backend, frames: np.ndarray, kept: Record,
         frame = frames[index][np.newaxis]
         action, after = backend.infer(frame, kept.states[step])
         stepped.append(action[0])
-        state_errors.append(_relative(after, kept.states[step + 1]))
+        state_errors.append(relative(after, kept.states[step + 1]))
         action, state = backend.infer(frame, state)
         rolled.append(action[0])
     once, drifted = (np.abs(np.asarray(actions, float) - kept.actions)
                      for actions in (stepped, rolled))
-    return figures(once, drifted, float(np.max(state_errors)))
+    return figures(once, drifted, float(np.mean(state_errors)))
 
 
 def figures(once: np.ndarray, rolled: np.ndarray, state_error: float) -> Dict[str, Any]:
@@ -122,8 +123,11 @@ def _thirds(errors: np.ndarray) -> np.ndarray:
     return np.array([third.mean() for third in np.array_split(errors.max(axis=1), 3)])
 
 
-def _relative(found: State, wanted: State) -> float:
-    """Give the difference of two states relative to the size of the second."""
-    difference = sum(float(np.square(a - b).sum()) for a, b in zip(found, wanted))
-    size = sum(float(np.square(part).sum()) for part in wanted)
-    return float(np.sqrt(difference / max(size, 1e-12)))
+def relative(found: State, wanted: State) -> float:
+    """Give the difference of two states relative to the size of the second; of the worse part."""
+    return max(_rms(one - other) / max(_rms(other), LEAST_STATE)
+               for one, other in zip(found, wanted))
+
+
+def _rms(values: np.ndarray) -> float:
+    return float(np.sqrt(np.square(values, dtype=float).mean()))
