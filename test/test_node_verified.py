@@ -6,7 +6,8 @@ from onnx import load, save
 import pytest
 from rig import CameraThread, NodeProcess, Rig
 import tiny
-from vla_nav_node.bundle import amend, write_bundle
+from vla_nav_node.bundle import write_bundle
+from vla_nav_node.bundle_amend import amend
 from vla_nav_node.convert.verdict import verify_open_loop, write_verdicts
 from vla_nav_node.health import OK, WARN
 from vla_nav_node.verification import UNTRAINED

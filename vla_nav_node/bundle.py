@@ -1,17 +1,16 @@
 """The policy bundle on disk: a directory that is accepted whole or refused whole."""
 
-import copy
 from dataclasses import dataclass
 import hashlib
 from pathlib import Path
 import shutil
 import tempfile
-from typing import Any, Callable, Dict, List, Mapping, Tuple, Union
+from typing import Any, Dict, List, Mapping, Tuple, Union
 
 import numpy as np
 import yaml
 
-from .atomic import flush, replace_directory, write_file
+from .atomic import flush, replace_directory
 from .errors import BundleError
 from .interfaces import State
 from .manifest import is_plain_name, problems_of, RECURRENT_STATES
@@ -150,29 +149,6 @@ def write_bundle(directory: Union[str, Path], manifest: Mapping[str, Any],
     return load_bundle(target)
 
 
-def amend(bundle: Bundle, change: Callable[[Dict[str, Any]], None]) -> Bundle:
-    """
-    Have `change` alter the manifest on disk, all at once; the files stay as they are.
-
-    It is read anew for that, because others may have put their figures in meanwhile; raise
-    BundleError when the files are no longer those of `bundle`.
-    """
-    now = load_bundle(bundle.directory)
-    if now.manifest['files'] != bundle.manifest['files']:
-        raise BundleError(f'the files of {bundle.directory} were replaced meanwhile',
-                          'the ones that the figures are about', 'run the command again')
-    manifest = copy.deepcopy(now.manifest)
-    change(manifest)
-    text = _dump(manifest)
-    parse_manifest(text, str(bundle.directory / MANIFEST))
-    try:
-        write_file(bundle.directory / MANIFEST, text.encode())
-    except OSError as error:
-        raise BundleError(f'{bundle.directory / MANIFEST} cannot be written: {error.strerror}',
-                          'a directory that is ours, and space', 'copy the bundle first') from None
-    return load_bundle(bundle.directory)
-
-
 def _refuse_strangers(target: Path, source_files: Mapping[str, Path]) -> None:
     if target.exists() and not target.is_dir():
         raise BundleError(f'{target} is a file', 'a directory for the bundle', 'name another one')
@@ -237,13 +213,14 @@ def _fill(staging: Path, manifest: Dict[str, Any], source_files: Mapping[str, Pa
     manifest['files'] = {}
     for name, source in source_files.items():
         manifest['files'][name] = _copy(source, staging, name)
-    (staging / MANIFEST).write_text(_dump(manifest), encoding='utf-8')
+    (staging / MANIFEST).write_text(dump_manifest(manifest), encoding='utf-8')
     staging.chmod(0o755)  # mkdtemp makes it for us alone
     for path in (*staging.iterdir(), staging):
         flush(path)
 
 
-def _dump(manifest: Mapping[str, Any]) -> str:
+def dump_manifest(manifest: Mapping[str, Any]) -> str:
+    """Give a manifest as text."""
     try:
         return yaml.safe_dump(manifest, sort_keys=False, default_flow_style=None, width=99)
     except yaml.YAMLError as error:

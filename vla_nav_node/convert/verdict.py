@@ -9,7 +9,8 @@ import numpy as np
 
 from .open_loop import check_frames, compare, GROWTH, NOTEWORTHY, Record, record, worst
 from ..backends import BACKENDS, is_installed, open_backend, PRECISIONS
-from ..bundle import amend, Bundle
+from ..bundle import Bundle
+from ..bundle_amend import amend
 from ..errors import BackendError, BundleError, SettingError, VlaNavError
 from ..interfaces import BackendInfo
 from ..verification import decisive_hash, files_of, GATES, reads, REFERENCE, STEPS, WEIGHTS

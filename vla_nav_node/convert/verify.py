@@ -128,8 +128,7 @@ def _report(bundle: Bundle, rows: Sequence[Row]) -> None:
     from rich.console import Console
     from rich.table import Table
     table = Table(title=f'{bundle.name} against torch fp32, m/s')
-    for heading in ('', 'one step', 'at most', 'state', 'rollout', 'at most', 'growth',
-                    'verdict'):
+    for heading in ('', 'one step', 'state', 'rollout', 'at most', 'growth', 'verdict'):
         table.add_column(heading, justify='right' if heading else 'left')
     ran = [row for row in rows if not row.skipped]
     for row in ran:
@@ -145,11 +144,11 @@ def _report(bundle: Bundle, rows: Sequence[Row]) -> None:
 
 def _cells(row: Row) -> List[str]:
     if 'rollout' not in row.figures:
-        return ['-'] * 6
-    once, rolled = ([f'{worst(row.figures[part], kind):.2g}' for kind in ('mean', 'max')]
-                    for part in ('one_step', 'rollout'))
-    return [*once, str(row.figures['one_step']['state']), *rolled,
-            str(row.figures['rollout']['growth'])]
+        return ['-'] * 5
+    once, rollout = row.figures['one_step'], row.figures['rollout']
+    figures = (worst(once, 'mean'), once['state'], worst(rollout, 'mean'), worst(rollout, 'max'),
+               rollout['growth'])
+    return ['-' if figure is None else f'{figure:.2g}' for figure in figures]
 
 
 def _print_loops(rows: Sequence[Row]) -> None:

@@ -9,7 +9,8 @@ from typing import Any, Dict
 
 from .score import summarise, verdict
 from .trials import plan_trials, refuse_trained, Result, run_trials
-from ..bundle import amend, Bundle, load_bundle
+from ..bundle import Bundle, load_bundle
+from ..bundle_amend import amend
 from ..errors import SettingError
 
 EXAMPLE = 'vla_nav evaluate --episodes 200 --seed 5000 --backends onnx torch'
