@@ -1,6 +1,7 @@
 """The layers with weights in a step graph, under the names that they have in the network."""
 
 from dataclasses import dataclass
+import math
 import re
 from typing import Dict, List, Tuple
 
@@ -29,24 +30,19 @@ def layers_of(model: onnx.ModelProto) -> List[Layer]:
 
 
 def _layer(node: onnx.NodeProto, constants: Dict[str, onnx.TensorProto]) -> Layer:
-    weights = 1
-    for side in constants[node.input[1]].dims:
-        weights *= side
-    name = _name(node)
-    return Layer(name, node.name, KINDS[node.op_type], weights, name.startswith('rnn.'))
+    weights = math.prod(constants[node.input[1]].dims)
+    module = node.name.split('/')[-2]  # that of the step graph itself, the cell, has no name
+    return Layer(_name(node, module), node.name, KINDS[node.op_type], weights, not module)
 
 
-def _name(node: onnx.NodeProto) -> str:
+def _name(node: onnx.NodeProto, module: str) -> str:
     """
     Name a layer as its weights are named in the checkpoint, or as its module is.
 
     The exporter names a constant after its parameter unless it was folded with something else.
     """
     constant = re.fullmatch(r'network\.(.+?)(\.weight)?', node.input[1])
-    if constant:
-        return constant[1]
-    module = node.name.split('/')[-2]
-    return module or node.name.strip('/')
+    return constant[1] if constant else module or f'rnn{node.name}'
 
 
 def split(model: onnx.ModelProto) -> Tuple[List[onnx.NodeProto], List[onnx.NodeProto], str]:

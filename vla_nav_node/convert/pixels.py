@@ -55,7 +55,8 @@ def _normalisation(graph: onnx.GraphProto, conv: onnx.NodeProto
     if divide is None or subtract is None or subtract.op_type != 'Sub':
         return None
     mean, std = values[subtract.input[1]].ravel(), values[divide.input[1]].ravel()
-    return (mean, std) if len(mean) == len(std) == 3 else None
+    whole = values[conv.input[1]].shape[1] == len(mean) == len(std)  # not one in groups
+    return (mean, std) if whole else None
 
 
 def _folded(graph: onnx.GraphProto, conv: onnx.NodeProto, offset: np.ndarray,
