@@ -79,14 +79,14 @@ def quantise(source: Path, target: Path) -> None:
 
 
 def saturate(model: onnx.ModelProto, weights: dict, name: str = 'rnn.weight_ih_l0') -> None:
-    """Quantise one matrix to a quarter of its range: all beyond is clipped."""
+    """Quantise one matrix to a fifth of its range: all beyond is clipped."""
     found = {one.name: one for one in model.graph.initializer}
     for key, initializer in found.items():
         kept = numpy_helper.to_array(initializer)
         matrix = weights[name]
         if not key.endswith('_quantized') or kept.shape not in (matrix.shape, matrix.T.shape):
             continue
-        scale = np.abs(matrix).max() / 127 / 4
+        scale = np.abs(matrix).max() / 127 / 5
         clipped = np.clip(np.rint(matrix / scale), -127, 127).astype(np.int8)
         turned = clipped if kept.shape == matrix.shape else np.ascontiguousarray(clipped.T)
         initializer.CopyFrom(numpy_helper.from_array(turned, key))

@@ -14,15 +14,15 @@ STEPS = 1000  # of a rollout, at least: an error that adds up needs time to show
 
 # What a precision may differ by from the reference.
 # max, mean: of the speed, m/s, over all steps; the worse axis counts.
-# state: of the new state after one step, as a share of its size, mean over all steps. With the
-#   policy that ships int8 costs under 0.01, one saturated matrix over 0.025: it shows there before
-#   it shows in a speed.
+# state: of the new state after one step, as a share of its size, mean over all steps. Sound int8
+#   graphs were seen to cost 0.005 to 0.018, saturated ones 0.028 and more: it shows there before it
+#   shows in a speed.
 # lost: share of paired episodes that the reference reaches and this one does not, net, of at least
 #   so many episodes; asked for where the policy was trained in the simulator.
 GATES: Dict[str, Dict[str, float]] = {
     'fp32': {'max': 0.0001, 'state': 0.0001},
     'fp16': {'max': 0.005, 'state': 0.005},
-    'int8': {'mean': 0.01, 'state': 0.02, 'lost': 0.01, 'episodes': 200}}
+    'int8': {'mean': 0.01, 'state': 0.025, 'lost': 0.01, 'episodes': 200}}
 
 UNTRAINED = 'is not trained (training.trained in its policy.yaml is not true)'
 # What of the manifest decides which numbers come out of the same files.
