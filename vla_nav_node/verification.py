@@ -15,8 +15,8 @@ STEPS = 1000  # of a rollout, at least: an error that adds up needs time to show
 # What a precision may differ by from the reference.
 # max, mean: of the speed, m/s, over all steps; the worse axis counts.
 # state: of the new state after one step, as a share of its size, mean over all steps. Sound int8
-#   graphs were seen to cost 0.005 to 0.018, saturated ones 0.028 and more: it shows there before it
-#   shows in a speed.
+#   graphs were seen to cost 0.005 to 0.018, saturated ones 0.028 and more: it shows there before
+#   it shows in a speed.
 # lost: share of paired episodes that the reference reaches and this one does not, net, of at least
 #   so many episodes; asked for where the policy was trained in the simulator.
 GATES: Dict[str, Dict[str, float]] = {
