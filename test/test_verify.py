@@ -9,6 +9,7 @@ import tiny
 from vla_nav_node import cli
 from vla_nav_node.backends import open_backend
 from vla_nav_node.bundle import load_bundle, write_bundle
+from vla_nav_node.bundle_amend import amend
 from vla_nav_node.convert.open_loop import check_frames, compare, record, worst
 from vla_nav_node.convert.verdict import (
     judge_closed_loop, judge_open_loop, NOT_DRIVEN, verify_open_loop)
@@ -134,6 +135,19 @@ def test_the_verdict_of_a_sound_bundle_lets_it_drive(policy, tmp_path, capsys):
     document = json.loads((tmp_path / 'out.json').read_text())
     assert document['passed'] and len(document['rows']) == 1
     assert str(tmp_path) not in (policy.directory / 'policy.yaml').read_text()
+
+
+def test_a_policy_of_the_simulator_is_driven_there_too(policy, capsys):
+    """One that knows nothing wanders the same way on both runtimes, on seeds it never saw."""
+    pytest.importorskip('mujoco', reason='MuJoCo is not installed')
+    amend(policy, lambda manifest: manifest['training'].update(seeds={'first': 100, 'last': 199}))
+    assert verify(policy, '--seed', '95', '--episodes', '6') == 2
+    assert 'trained on' in capsys.readouterr().err
+    assert verify(policy, '--seed', '7001', '--episodes', '1', '--workers', '1') == 0
+    assert 'of 1 episodes reached the cup' in capsys.readouterr().out
+    driven = verdict_of(load_bundle(policy.directory), 'onnx', 'fp32')['closed_loop']
+    assert driven['seeds'] == [7001, 7001] and driven['lost'] == 0.0
+    assert driven['path_deviation_m']['max'] < 1e-3
 
 
 def test_a_damaged_bundle_is_told_and_refused(policy, capsys):
