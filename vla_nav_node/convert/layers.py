@@ -8,6 +8,7 @@ from typing import Dict, List, Tuple
 import onnx
 
 CONVOLUTION, PRODUCT = 'convolution', 'product'
+Part = Tuple[List[onnx.NodeProto], List[onnx.TensorProto]]  # nodes, and the constants they take
 KINDS = {'Conv': CONVOLUTION, 'Gemm': PRODUCT, 'MatMul': PRODUCT}
 
 

@@ -9,8 +9,8 @@ import onnx
 from onnx import helper
 
 from .convolutions import Convolutions
-from .layers import CONVOLUTION, Layer, layers_of, PRODUCT, remove_unused, split
-from .products import CONTRIB, Held, held_in_int8, Part, Product
+from .layers import CONVOLUTION, Layer, layers_of, Part, PRODUCT, remove_unused, split
+from .products import CONTRIB, Held, held_in_int8, Product
 
 
 @dataclass(frozen=True)

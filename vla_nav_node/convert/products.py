@@ -6,13 +6,14 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from .layers import Part
+
 MOST_INT8 = 127.0
 BLOCK = 32  # weights that share a scale in 4 bits: MatMulNBits' usual, and its quickest here
 MOST_INT4, ZERO_INT4 = 7.0, 8  # stored as 1 to 15 around 8
 INT8_ACTIVATIONS = 4  # MatMulNBits' accuracy_level: multiply in int8, as the 8-bit products do
 CONTRIB = 'com.microsoft'
 PASSING = ('Flatten', 'Reshape', 'Identity')  # what only moves numbers
-Part = Tuple[List[onnx.NodeProto], List[onnx.TensorProto]]
 Held = Tuple[str, str, str]  # tensor of int8, its scale, its zero point
 
 
