@@ -43,8 +43,9 @@ def test_every_row_is_measured_and_the_one_shot_export_is_not_ranked(bundle, tmp
     refused, = report['refused']
     assert refused.startswith('tiny, one-shot export: not ranked, it carries no state')
     assert {one['kind'] for one in report['advice']} == {kind.name for kind in KINDS}
-    assert report['untrained'] == ['tiny'] and report['bandwidth_gb_s'] > 0.1
-    assert 'tiny, one-shot export: not ranked' in said and 'its actions mean nothing' in said
+    assert report['untrained'] == [] and report['bandwidth_gb_s'] > 0.1
+    assert [row['may_not_drive'] for row in rows.values()] == ['', '', 'is no bundle']
+    assert 'tiny, one-shot export: not ranked' in said
     assert report == json.loads((tmp_path / 'also.json').read_text())
     page = (tmp_path / 'benchmark.md').read_text()
     assert 'Ranking' in page and 'Advice: tiny on cpu' in page and 'benchmark.png' in page
@@ -114,7 +115,7 @@ def made_row(label='onnx fp32', policy='p', device='cpu', p95=1.0, **other):
            'period_ms': 20.0, 'memory': {'own': 100.0, 'most': 200.0}, 'file_mb': 1.0,
            'start_s': 1.0, 'library': 'l', 'version': '1', 'provider': 'x', 'threads': 1,
            'alternatives': [{'threads': 1, 'p50': 1.0}],
-           'agreement': {'mean': 0.0, 'finite': True, 'with': 'torch fp32'},
+           'agreement': {'mean': 0.0, 'finite': True, 'with': 'torch fp32'}, 'may_not_drive': '',
            'work': {'policy': policy, 'weights_sha256': 'w', 'picture': [4, 4]}}
     row.update(other)
     return row
@@ -132,7 +133,7 @@ def test_two_devices_are_not_ranked_against_each_other():
 @pytest.mark.parametrize('change, reason', [
     ({'carries_state': False}, 'carries no state'),
     ({'agreement': {'mean': 0.3, 'finite': True, 'with': 'torch fp32'}}, 'does not compute'),
-    ({'agreement': {'mean': 0.0, 'finite': False, 'with': 'torch fp32'}}, 'not finite')])
+    ({'agreement': {'mean': None, 'finite': False, 'with': 'torch fp32'}}, 'not finite')])
 def test_a_row_that_did_other_work_is_not_ranked(change, reason):
     ranking = rank([made_row('torch fp32'), made_row('onnx fp32', **change)])
     group, = ranking.groups
@@ -183,12 +184,14 @@ def test_advice_is_of_rows_that_keep_the_time(made):
 
 def test_each_kind_of_robot_gets_what_it_needs():
     exact = made_row('torch fp32', p95=4.0)
-    quick = made_row('onnx int8', p95=1.0,
+    quick = made_row('onnx int8', p95=1.0, may_not_drive='has not been verified',
                      agreement={'mean': 5e-3, 'finite': True, 'with': 'torch fp32'})
     slow = made_row('onnx fp32', p95=15.0)
     slow['paced']['cpu_ms'] = 0.5
     found = {one.kind.split()[0]: one for one in advise(rank([exact, quick, slow]).groups)}
     assert found['fast'].row == 'onnx int8' and 'p99 1.00 ms' in found['fast'].because
+    assert found['fast'].because.endswith('refuses it as yet: it has not been verified')
+    assert 'refuses' not in found['precise'].because
     assert found['precise'].row == 'torch fp32' and 'next is onnx fp32' in found['precise'].because
     assert found['service'].row == 'onnx fp32'
     late, = [one for one in advise(rank([slow]).groups) if one.kind.startswith('fast')]

@@ -2,6 +2,12 @@
 
 import json
 import math
+import os
+from pathlib import Path
+import signal
+import subprocess
+import sys
+import time
 
 from hypothesis import given, strategies as st
 import numpy as np
@@ -109,6 +115,51 @@ def test_it_tells_why_it_cannot_run(arguments, reason, capsys):
     assert reason in capsys.readouterr().err
 
 
+def children_of(pid):
+    """Give the processes that a process has started."""
+    return Path(f'/proc/{pid}/task/{pid}/children').read_text().split()
+
+
+def runs(pid):
+    """Tell whether a process is there and not merely unburied."""
+    try:
+        return Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0] != 'Z'
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not Path(f'/proc/self/task/{os.getpid()}/children').is_file(),
+                    reason='this kernel does not list the children of a process')
+@pytest.mark.parametrize('number, after_s', [(signal.SIGTERM, 1.0), (signal.SIGINT, 0.1)])
+def test_no_side_is_left_when_it_is_ended(bundle, labelled, tmp_path, number, after_s):
+    root = Path(__file__).parents[1]
+    running = subprocess.Popen(
+        [sys.executable, '-m', 'vla_nav_node.cli', 'compare', bundle.directory, bundle.directory,
+         '--frames', labelled, '--runs', '10000000', '--out', tmp_path], cwd=root, text=True,
+        env={**os.environ, 'PYTHONPATH': str(root)}, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 60.0
+        while len(children_of(running.pid)) < 3:  # two sides, and Python's own tracker
+            assert time.monotonic() < deadline and running.poll() is None
+            time.sleep(0.05)
+        sides = children_of(running.pid)
+        time.sleep(after_s)  # it measures, or the second side is still being opened
+        if number == signal.SIGINT:  # Ctrl-C reaches all
+            os.killpg(running.pid, number)
+        else:
+            running.send_signal(number)
+        said = running.communicate(timeout=30.0)[0]
+    finally:
+        running.kill()
+    assert running.returncode == 2
+    assert 'interrupted' in said and 'Traceback' not in said
+    deadline = time.monotonic() + 10.0  # Python's own tracker ends after us
+    while any(map(runs, sides)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def made_side(p95=1.0, own=100.0, file_mb=10.0, mae=None, device='cpu', carries_state=True):
     """Make a side's figures up."""
     return {'latency': {'p50': p95, 'p95': p95}, 'memory': {'own': own}, 'file_mb': file_mb,
@@ -117,7 +168,7 @@ def made_side(p95=1.0, own=100.0, file_mb=10.0, mae=None, device='cpu', carries_
 
 def made_quality(mean=0.0, finite=True, alive=True):
     """Make an agreement up."""
-    return {'mean': mean, 'max': 2 * mean, 'finite': finite, 'alive': alive}
+    return {'mean': mean, 'max': mean and 2 * mean, 'finite': finite, 'alive': alive}
 
 
 costs = st.floats(0.01, 1e4)
@@ -167,7 +218,7 @@ def test_a_picture_of_two_devices_is_drawn_without_ratios_of_times():
 @pytest.mark.parametrize('quality, good, part', [
     (made_quality(0.009), True, 'keeps the quality'),
     (made_quality(0.011), False, 'differ by 0.0110 m/s'),
-    (made_quality(math.nan, finite=False), False, 'not finite'),
+    (made_quality(None, finite=False), False, 'not finite'),
     (made_quality(alive=False), True, 'keeps the quality')])
 def test_the_verdict_follows_from_the_agreement(quality, good, part):
     sides = {'A': made_side(), 'B': made_side()}

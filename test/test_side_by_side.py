@@ -1,5 +1,6 @@
 """What compare and benchmark share: every kind of model opens, or says why it does not."""
 
+import json
 import os
 import signal
 
@@ -371,7 +372,10 @@ def test_what_does_not_compare_is_said():
     assert agreement.action_mae(two, None) is None
     assert agreement.action_mae(two, two + 0.25) == 0.25
     assert not agreement.agreement(two, two)['alive']
-    assert not agreement.agreement(two, two + np.nan)['finite']
+    broken = agreement.agreement(two, two + np.nan)
+    assert not broken['finite'] and broken['mean'] is None
+    json.dumps(broken, allow_nan=False)
+    assert agreement.action_mae(two + np.inf, two) is None
 
 
 @pytest.mark.parametrize('cell, text', [

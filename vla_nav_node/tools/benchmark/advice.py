@@ -68,4 +68,6 @@ def _advise(group: Group, kind: Kind) -> Advice:
     because = (f'none of {runs} paced steps over {kind.budget} ms, and {kind.told(fit[0])}')
     if len(fit) > 1:
         because += f'; next is {fit[1]["label"]}: {kind.told(fit[1])}'
+    if fit[0]['may_not_drive']:
+        because += f'. The node refuses it as yet: it {fit[0]["may_not_drive"]}'
     return Advice(group.policy, group.device, kind.name, fit[0]['label'], because)

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
-from ..side_by_side.contestant import Contestant, recipe_of
+from ..side_by_side.contestant import Contestant, recipe_of, WEIGHTS
 from ...backends import BACKENDS, is_installed
 from ...bundle import Bundle
 from ...errors import VlaNavError
@@ -44,7 +44,9 @@ def plan_rows(policy: str, bundle: Bundle, precisions: Sequence[str], device: st
                 absent[label] = reason
             else:
                 entries.append(_entry(label, bundle, backend, precision, device))
-    if one_shot:
+    if one_shot and WEIGHTS not in bundle.manifest['files']:
+        absent[ONE_SHOT] = f'the bundle has no {WEIGHTS}'
+    elif one_shot:
         path = _write_one_shot(policy, bundle, folder)
         contestant = Contestant(ONE_SHOT, 'onnx', path, device=device, recipe=recipe_of(bundle))
         entries.append(Entry(ONE_SHOT, _with_threads(contestant, (0, 1))))
@@ -54,7 +56,7 @@ def plan_rows(policy: str, bundle: Bundle, precisions: Sequence[str], device: st
 def _absence(bundle: Bundle, backend: str, precision: str) -> str:
     if not is_installed(backend):
         return f'the Python package {BACKENDS[backend][2]} is not installed'
-    name = 'policy.safetensors' if backend == 'torch' else f'policy.{precision}.onnx'
+    name = WEIGHTS if backend == 'torch' else f'policy.{precision}.onnx'
     try:
         bundle.file(name)
     except VlaNavError:
@@ -86,7 +88,7 @@ def _write_one_shot(policy: str, bundle: Bundle, folder: Path) -> Path:
     from ...convert.one_shot import export_one_shot
     from ...network import load_network
     path = folder / f'{Path(policy).name}.one_shot.onnx'
-    network = load_network(bundle.file('policy.safetensors'), bundle.architecture, bundle.mean,
+    network = load_network(bundle.file(WEIGHTS), bundle.architecture, bundle.mean,
                            bundle.std)
     export_one_shot(network, path, bundle.input)
     return path

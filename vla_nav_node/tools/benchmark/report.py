@@ -33,10 +33,11 @@ def tables(report: Report) -> List[Table]:
 
 def _runtimes(policy: str, rows: List[Row]) -> Table:
     table = Table(f'{policy}: what really runs',
-                  ['', 'library', 'provider', 'device', 'precision', 'threads'])
+                  ['', 'library', 'provider', 'device', 'precision', 'threads', 'may drive'])
     for row in rows:
         table.add(row['label'], f'{row["library"]} {row["version"]}', row['provider'],
-                  row['device'], row['precision'], _threads(row))
+                  row['device'], row['precision'], _threads(row),
+                  'no' if row['may_not_drive'] else 'yes')
     return table
 
 
@@ -118,9 +119,13 @@ def lines(report: Report) -> List[str]:
     plan = report['plan']
     return [RULE, *(f'{sentence}.' for sentence in report['refused']),
             *(f'Advice: {line}.' for line in advice(report)),
+            *(f'{row["policy"]}, {row["label"]}: the node refuses it, it {row["may_not_drive"]}.'
+              for row in report['rows'] if row['may_not_drive'] and row['kind'] == 'bundle'
+              and row['policy'] not in report['untrained']),
             *(f'No row {policy}, {label}: {reason}.' for policy, absent in report['absent'].items()
               for label, reason in absent.items()),
-            *(f'{name} has random weights: its times are real, its actions mean nothing.'
+            *(f'{name} has random weights: its times are real, its actions mean nothing, and '
+              'the node refuses it.'
               for name in report['untrained']),
             f'{plan["runs"]} steps of each row and pace after {plan["warm_up"]} that do not '
             f'count, the rows in turns; frames: {plan["frames"]}; memory is read at '

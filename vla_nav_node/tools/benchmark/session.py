@@ -10,11 +10,13 @@ from ..progress import Bar
 from ..side_by_side import figures
 from ..side_by_side.agreement import agreement
 from ..side_by_side.contender import Contender
+from ..side_by_side.contestant import WEIGHTS
 from ..side_by_side.pictures import Pictures
 from ..side_by_side.rounds import take_turns
 from ..side_by_side.worker import Span
-from ...bundle import sha256_of
+from ...bundle import Bundle
 from ...errors import VlaNavError
+from ...verification import problem
 
 Row = Dict[str, Any]
 
@@ -94,14 +96,12 @@ def _rows(plan: Plan, pace: Pace, found: List[Measured]) -> List[Row]:
                 or np.median(one.back_to_back.ms) < np.median(best[one.label].back_to_back.ms)):
             best[one.label] = one
     reference = best.get('torch fp32') or best.get('onnx fp32') or found[0]
-    weights = sha256_of(plan.bundle.file('policy.safetensors'))
-    return [_row(plan, pace, one, reference, [other for other in found if other.label == label],
-                 weights)
+    return [_row(plan, pace, one, reference, [other for other in found if other.label == label])
             for label, one in best.items()]
 
 
-def _row(plan: Plan, pace: Pace, one: Measured, reference: Measured, alike: List[Measured],
-         weights: str) -> Row:
+def _row(plan: Plan, pace: Pace, one: Measured, reference: Measured,
+         alike: List[Measured]) -> Row:
     state = one.contender.opened.carries_state
     actions, wanted = ((one.actions, reference.actions) if state
                        else (one.first_actions, reference.first_actions))
@@ -109,8 +109,23 @@ def _row(plan: Plan, pace: Pace, one: Measured, reference: Measured, alike: List
         'policy': plan.policy, 'label': one.label, **figures.describe(one.contender),
         'back_to_back': figures.latency(one.back_to_back), 'paced': figures.latency(one.paced),
         'period_ms': pace.period_ms, 'late': int((one.paced.ms > pace.period_ms).sum()),
-        'work': {'policy': plan.policy, 'weights_sha256': weights,
+        'work': {'policy': plan.policy, 'weights_sha256': _weights(plan.bundle),
                  'picture': list(one.contender.opened.size), 'carries_state': state},
+        'may_not_drive': _problem(plan.bundle, one),
         'agreement': {**agreement(wanted, actions), 'with': reference.label},
         'alternatives': [{'threads': other.contender.contestant.threads,
                           'p50': float(np.median(other.back_to_back.ms))} for other in alike]}
+
+
+def _weights(bundle: Bundle) -> str:
+    """Give the hash of what a bundle's graphs were exported from."""
+    files = bundle.manifest['files']
+    return str(files[WEIGHTS if WEIGHTS in files else next(iter(files))]['sha256'])
+
+
+def _problem(bundle: Bundle, one: Measured) -> str:
+    """Say why the node would refuse this row; empty when it would drive it."""
+    contestant = one.contender.contestant
+    if contestant.kind != 'bundle':
+        return 'is no bundle'
+    return problem(bundle, contestant.backend, contestant.precision)

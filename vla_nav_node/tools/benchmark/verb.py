@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     (args.out / 'benchmark.md').write_text(told.markdown(report, 'benchmark.png'),
                                            encoding='utf-8')
     for path in filter(None, (args.out / 'benchmark.json', args.json)):
-        path.write_text(json.dumps(report, indent=1) + '\n', encoding='utf-8')
+        path.write_text(json.dumps(report, indent=1, allow_nan=False) + '\n', encoding='utf-8')
     print(f'report: {args.out}/benchmark.md, .json, .png')
     measured = {row['policy'] for row in report['rows']}
     return 0 if measured == set(report['absent']) else 1

@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _write(report: Dict[str, Any], result: Result, out: Path, also: Any) -> None:
-    text = json.dumps(report, indent=1) + '\n'
+    text = json.dumps(report, indent=1, allow_nan=False) + '\n'
     for path in filter(None, (out / 'compare.json', also)):
         path.write_text(text, encoding='utf-8')
     labels = {} if result.labels is None else {'labels': result.labels}

@@ -21,7 +21,8 @@ def agreement(ours: np.ndarray, theirs: np.ndarray) -> Dict[str, Any]:
     """
     Compare actions [N, actions] of two models on the same frames, m/s.
 
-    `mean` and `max` are of the worse axis, since a robot drives on both.
+    `mean` and `max` are of the worse axis, since a robot drives on both; None where an action is
+    not finite.
     """
     if ours.shape != theirs.shape:
         raise SettingError(f'A gives {ours.shape[1]} numbers and B {theirs.shape[1]}',
@@ -29,8 +30,7 @@ def agreement(ours: np.ndarray, theirs: np.ndarray) -> Dict[str, Any]:
     axes = {name: _axis(ours[:, number], theirs[:, number])
             for number, name in enumerate(axis_names(ours))}
     return {'axes': axes, 'frames': len(ours),
-            'mean': max(one['mean'] for one in axes.values()),
-            'max': max(one['max'] for one in axes.values()),
+            'mean': _worst(axes, 'mean'), 'max': _worst(axes, 'max'),
             'finite': bool(np.isfinite(ours).all() and np.isfinite(theirs).all()),
             'alive': bool(np.ptp(ours, axis=0).max() >= ALIVE)}
 
@@ -38,8 +38,16 @@ def agreement(ours: np.ndarray, theirs: np.ndarray) -> Dict[str, Any]:
 def _axis(ours: np.ndarray, theirs: np.ndarray) -> Dict[str, Any]:
     ours, theirs = ours.astype(float), theirs.astype(float)
     difference = np.abs(ours - theirs)
+    if not np.isfinite(difference).all():
+        return {'mean': None, 'max': None, 'correlation': None}
     return {'mean': float(difference.mean()), 'max': float(difference.max()),
             'correlation': _correlation(ours, theirs)}
+
+
+def _worst(axes: Dict[str, Dict[str, Any]], figure: str) -> Optional[float]:
+    """Give the largest of a figure; None when an axis has none."""
+    values = [axis[figure] for axis in axes.values()]
+    return None if None in values else max(values)
 
 
 def _correlation(ours: np.ndarray, theirs: np.ndarray) -> Optional[float]:
@@ -50,10 +58,11 @@ def _correlation(ours: np.ndarray, theirs: np.ndarray) -> Optional[float]:
 
 
 def action_mae(actions: np.ndarray, labels: Optional[np.ndarray]) -> Optional[float]:
-    """Give the mean absolute error to the labels, m/s; None where there are none."""
+    """Give the mean absolute error to the labels, m/s; None without labels or finite actions."""
     if labels is None:
         return None
     if labels.shape != actions.shape:
         raise SettingError(f'labels of {labels.shape[1]} numbers',
                            f'{actions.shape[1]}, as the models give')
-    return float(np.abs(actions - labels).mean())
+    error = float(np.abs(actions - labels).mean())
+    return error if np.isfinite(error) else None

@@ -2,6 +2,7 @@
 
 import multiprocessing
 from pathlib import Path
+import signal
 import tempfile
 import time
 from typing import Any, Sequence
@@ -22,13 +23,18 @@ class Contender:
     start_s: float
 
     def __init__(self, contestant: Contestant) -> None:
-        """Start the process and wait for its first action, or raise BackendError."""
+        """Start it (main thread only), and wait for its first action, or raise BackendError."""
         context = multiprocessing.get_context('spawn')  # nothing of this process's memory in it
         self.contestant = contestant
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=serve, args=(theirs,), daemon=True)
         begin_s = time.perf_counter()
-        self._process.start()
+        # The child inherits this: Ctrl-C is for us alone, and we end it.
+        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            self._process.start()
+        finally:
+            signal.signal(signal.SIGINT, previous)
         theirs.close()
         try:
             self.opened = self._ask('open', contestant)

@@ -6,7 +6,7 @@ import re
 from typing import List, Optional, Sequence, Tuple
 
 from ...backends import check_request
-from ...bundle import Bundle, load_bundle, sha256_of, SHIPPED
+from ...bundle import Bundle, load_bundle, SHIPPED
 from ...errors import SettingError
 
 HELP = ('a bundle as DIRECTORY[:PRECISION[@BACKEND]] (shipped: the one that comes with the '
@@ -56,12 +56,6 @@ class Contestant:
     def bytes(self) -> int:  # noqa: A003, RUF100
         """Give the size of that file."""
         return self.model_file.stat().st_size
-
-    @property
-    def weights_hash(self) -> str:
-        """Give the SHA-256 of the weights: those a bundle was exported from, else the file's."""
-        weights = self.path / WEIGHTS if self.kind == 'bundle' else self.path
-        return sha256_of(weights if weights.is_file() else self.model_file)
 
 
 def parse(text: str, device: str = 'auto') -> Contestant:

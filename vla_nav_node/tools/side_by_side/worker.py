@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 import gc
 from multiprocessing.connection import Connection
-import signal
 import time
 from typing import Any, Dict, NamedTuple, Sequence
 
@@ -107,14 +106,13 @@ class Worker:
 
 def serve(connection: Connection) -> None:
     """Answer (method, arguments) with (answer, None) or (None, error) until the parent leaves."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and ends us
     worker = Worker()
     while True:
         try:
             name, arguments = connection.recv()
-        except EOFError:
+            connection.send(_answer(worker, name, arguments))
+        except (EOFError, OSError):  # the parent has left, maybe in the middle of a step
             return
-        connection.send(_answer(worker, name, arguments))
 
 
 def _answer(worker: Worker, name: str, arguments: Sequence[Any]) -> Any:
