@@ -1,6 +1,7 @@
 """What compare and benchmark share: every kind of model opens, or says why it does not."""
 
 import json
+import multiprocessing
 import os
 import signal
 
@@ -276,8 +277,10 @@ def test_a_paced_step_begins_at_its_time(lstm):
 
 def test_what_cannot_be_opened_leaves_no_process(tmp_path):
     write_junk(tmp_path / 'a.onnx', None)
-    with pytest.raises(BackendError, match='cannot open'):
+    with pytest.raises(BackendError, match='cannot open') as told:
         Contender(of_file(tmp_path / 'a.onnx'))
+    assert str(told.value).count('a.onnx:') == 1
+    assert not multiprocessing.active_children()
 
 
 @given(st.lists(st.floats(0.001, 1e4), min_size=2, max_size=50), st.floats(0.0, 1e4))

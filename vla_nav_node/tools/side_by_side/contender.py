@@ -90,7 +90,8 @@ class Contender:
                 'look for what it printed; on -9 the machine was out of memory') from None
         if error:
             found, expected, fix = error
-            raise BackendError(f'{self.name}: {found}', expected, fix)
+            named = found if self.name in found else f'{self.name}: {found}'
+            raise BackendError(named, expected, fix)
         return answer
 
 
