@@ -26,7 +26,7 @@ TORCH = ['torch>=2.0', 'safetensors>=0.4']
 SIM = ['mujoco>=3.0', 'scipy>=1.8']
 DEMO = ['rich>=12', 'matplotlib>=3.5']
 BAGS = ['rosbags>=0.10']
-BENCH = ONNX + TORCH + ['rich>=12', 'pillow>=9.1']
+BENCH = ONNX + TORCH + DEMO + ['pillow>=9.1']
 CONVERT = TORCH + ONNX + ['torch>=2.1', 'onnx>=1.14', 'rich>=12']  # 2.1 maps checkpoints
 TRAIN = TORCH + ONNX + SIM + ['onnx>=1.14', 'rich>=12']
 TEST = BAGS + ['pytest>=6.2', 'pytest-timeout', 'hypothesis>=6']

@@ -27,7 +27,8 @@ from vla_nav_node.backends import open_backend  # noqa: E402
 from vla_nav_node.bundle import load_bundle  # noqa: E402
 from vla_nav_node.latency import FIELDS  # noqa: E402
 from vla_nav_node.preprocess import Preprocess  # noqa: E402
-from vla_nav_node.tools.node_bench import figures, machine, startup, tables  # noqa: E402
+from vla_nav_node.tools import machine  # noqa: E402
+from vla_nav_node.tools.node_bench import figures, startup, tables, verb  # noqa: E402
 from vla_nav_node.tools.node_bench.probe import Block, make_pictures, Probe  # noqa: E402
 from vla_nav_node.tools.node_bench.sides import ECHO, IDIOMATIC, OURS, Side  # noqa: E402
 
@@ -252,7 +253,7 @@ def test_summary_counts_every_image(waits, skipped, cycles):
 @pytest.fixture(scope='module')
 def this_machine():
     """Describe it, once."""
-    return machine.describe()
+    return verb.describe_machine()
 
 
 def made_report(this_machine, ours_ms, others_ms=6.0):

@@ -8,6 +8,8 @@ from typing import List, Optional
 from .errors import VlaNavError
 
 VERBS = {
+    'benchmark': ('tools.benchmark.verb', 'measure every backend and precision, here'),
+    'compare': ('tools.compare.verb', 'set two models side by side: quality and cost'),
     'demo': ('tools.demo', 'drive the simulated robot before your eyes, over ROS 2'),
     'evaluate': ('sim.evaluate', 'count how often a policy reaches the cup'),
     'export': ('convert.export_verb', 'write the step graphs of a policy, in fp32 and fp16'),

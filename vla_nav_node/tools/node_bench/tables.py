@@ -1,10 +1,8 @@
 """The benchmark as people read it."""
 
-from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from .conditions import CONDITIONS
@@ -16,25 +14,6 @@ COUNTS = {'sent': 'sent', 'answered': 'answered', 'no answer': 'unanswered',
           'cycles': 'cycles'}
 TEXTS = ('node', 'what', 'backend')
 VERDICT = {True: '[green]met[/]', False: '[bold red]MISSED[/]', None: '[dim]not measured[/]'}
-
-
-@contextmanager
-def progress() -> Iterator[Callable[[str, int], Callable[[int], None]]]:
-    """
-    Give a function that makes a bar, and gives the function that moves it on.
-
-    It draws only when it is moved on, which is when nothing is measured.
-    """
-    with Progress(auto_refresh=False, transient=True) as shown:
-        def bar(title: str, total: int) -> Callable[[int], None]:
-            task = shown.add_task(title, total=total)
-            shown.refresh()
-
-            def advance(count: int) -> None:
-                shown.advance(task, count)
-                shown.refresh()
-            return advance
-        yield bar
 
 
 def print_report(report: Dict[str, Any], targets: List[Target]) -> None:

@@ -14,6 +14,7 @@ from ...bundle import load_bundle
 from ...errors import SettingError, VlaNavError
 
 EXAMPLE = 'vla_nav latency --frames 10000 --only vga busy'
+MODULES = ('rclpy', 'onnxruntime', 'torch', 'numpy', 'cv2', 'PIL')
 PARTS = ('vga', 'back', 'hd', 'busy', 'start')
 NEEDED = {'rclpy': '', 'onnxruntime': 'onnx', 'torch': 'torch', 'safetensors': 'torch',
           'rich': 'bench', 'PIL': 'bench'}
@@ -71,14 +72,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _measure(args: argparse.Namespace) -> Dict[str, Any]:
-    from . import machine
     from .session import side_by_side
     from .startup import BACKENDS, measure_starts
-    from .tables import progress
+    from .. import machine
+    from ..progress import progress
     parameters, environment = _parameters(args), dict(os.environ)
     report: Dict[str, Any] = {
         'policy': load_bundle(args.model).name, 'frames': args.frames, 'warm_up': args.warm_up,
-        'parameters': parameters, 'machine': machine.describe(), 'conditions': {}, 'start': {}}
+        'parameters': parameters, 'machine': describe_machine(), 'conditions': {}, 'start': {}}
     before = machine.now()
     with tempfile.TemporaryDirectory() as folder, progress() as bar:
         logs = Path(folder)
@@ -91,6 +92,15 @@ def _measure(args: argparse.Namespace) -> Dict[str, Any]:
     report['machine']['during'] = machine.now().since(before)
     report['machine']['disturbance'] = machine.disturbance(report['machine'])
     return report
+
+
+def describe_machine() -> Dict[str, Any]:
+    """Tell what the nodes run on, their middleware included."""
+    import rclpy
+
+    from .. import machine
+    return {**machine.describe(MODULES), 'ros': os.environ.get('ROS_DISTRO', ''),
+            'rmw': rclpy.get_rmw_implementation_identifier()}
 
 
 def _parameters(args: argparse.Namespace) -> Dict[str, Dict[str, object]]:

@@ -5,11 +5,8 @@ import os
 from pathlib import Path
 import platform
 import time
-from typing import Any, Dict, NamedTuple
+from typing import Any, Dict, NamedTuple, Sequence
 
-import rclpy
-
-MODULES = ('rclpy', 'onnxruntime', 'torch', 'numpy', 'cv2', 'PIL')
 SAMPLE_S = 1.0
 IDLE_CORES = 0.15  # in use by others: more than that, and the machine is not otherwise idle
 IDLE_STEAL = 0.01  # of its time, taken by the host of a virtual machine
@@ -46,15 +43,13 @@ def now() -> CpuTimes:
     return parse_times(Path('/proc/stat').read_text(), time.monotonic(), os.sysconf('SC_CLK_TCK'))
 
 
-def describe() -> Dict[str, Any]:
-    """Tell what this machine is, and how much of it others use; takes SAMPLE_S."""
+def describe(modules: Sequence[str]) -> Dict[str, Any]:
+    """Tell what this machine is, with which modules, and how much others use; takes SAMPLE_S."""
     before = now()
     time.sleep(SAMPLE_S)
     return {
         'cpu': _cpu_model(), 'cores': cores(), 'platform': platform.platform(),
-        'python': platform.python_version(), 'versions': _versions(),
-        'ros': os.environ.get('ROS_DISTRO', ''),
-        'rmw': rclpy.get_rmw_implementation_identifier(),
+        'python': platform.python_version(), 'versions': _versions(modules),
         'load_average': list(os.getloadavg()), 'before': now().since(before)}
 
 
@@ -78,7 +73,7 @@ def _cpu_model() -> str:
     return platform.machine()
 
 
-def _versions() -> Dict[str, str]:
+def _versions(modules: Sequence[str]) -> Dict[str, str]:
     packages = metadata.packages_distributions()
     return {module: metadata.version(packages[module][0]) if module in packages else 'not found'
-            for module in MODULES}
+            for module in modules}

@@ -1,0 +1,1 @@
+"""`vla_nav benchmark`: what each policy costs on each backend and precision, here."""

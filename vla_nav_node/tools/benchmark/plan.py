@@ -1,0 +1,94 @@
+"""Which rows there are for a policy: every backend and precision, and what people had before."""
+
+from dataclasses import dataclass
+import os
+from pathlib import Path
+from typing import Dict, List, Sequence, Tuple
+
+from ..side_by_side.contestant import Contestant, recipe_of, WEIGHTS
+from ...backends import BACKENDS, is_installed
+from ...bundle import Bundle
+from ...errors import VlaNavError
+
+ONE_SHOT = 'one-shot export'
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row to be: one contestant, or several of which the quickest stands for all."""
+
+    label: str
+    alternatives: Tuple[Contestant, ...]  # the same but for the number of threads
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The rows of one policy, and those it cannot have with the reason."""
+
+    policy: str
+    bundle: Bundle
+    entries: List[Entry]
+    absent: Dict[str, str]
+
+
+def plan_rows(policy: str, bundle: Bundle, precisions: Sequence[str], device: str,
+              one_shot: bool, folder: Path) -> Plan:
+    """List every backend and precision; `folder` is where a one-shot export may be written."""
+    entries: List[Entry] = []
+    absent: Dict[str, str] = {}
+    for backend in BACKENDS:
+        for precision in precisions:
+            label = f'{backend} {precision}'
+            reason = _absence(bundle, backend, precision)
+            if reason:
+                absent[label] = reason
+            else:
+                entries.append(_entry(label, bundle, backend, precision, device))
+    if one_shot and WEIGHTS not in bundle.manifest['files']:
+        absent[ONE_SHOT] = f'the bundle has no {WEIGHTS}'
+    elif one_shot:
+        path = _write_one_shot(policy, bundle, folder)
+        contestant = Contestant(ONE_SHOT, 'onnx', path, device=device, recipe=recipe_of(bundle))
+        entries.append(Entry(ONE_SHOT, _with_threads(contestant, (0, 1))))
+    return Plan(policy, bundle, entries, absent)
+
+
+def _absence(bundle: Bundle, backend: str, precision: str) -> str:
+    if not is_installed(backend):
+        return f'the Python package {BACKENDS[backend][2]} is not installed'
+    name = WEIGHTS if backend == 'torch' else f'policy.{precision}.onnx'
+    try:
+        bundle.file(name)
+    except VlaNavError:
+        return f'the bundle has no {name}'
+    return 'torch has no int8 here' if (backend, precision) == ('torch', 'int8') else ''
+
+
+def _entry(label: str, bundle: Bundle, backend: str, precision: str, device: str) -> Entry:
+    contestant = Contestant(label, 'bundle', bundle.directory, precision, backend, device)
+    # torch at its best, since it is what the others are held against; a backend of ours has
+    # chosen its threads already.
+    choices = _thread_choices() if backend == 'torch' else (0,)
+    return Entry(label, _with_threads(contestant, choices))
+
+
+def _with_threads(contestant: Contestant, choices: Sequence[int]) -> Tuple[Contestant, ...]:
+    return tuple(Contestant(**{**vars(contestant), 'threads': threads}) for threads in choices)
+
+
+def _thread_choices() -> Tuple[int, ...]:
+    """Give 1, 2, 4 and so on, and all cores that we may use."""
+    cores = len(os.sched_getaffinity(0))
+    powers = (1 << power for power in range(cores.bit_length()))
+    return tuple(sorted({*(threads for threads in powers if threads <= cores), cores}))
+
+
+def _write_one_shot(policy: str, bundle: Bundle, folder: Path) -> Path:
+    """Export it anew from the bundle's own weights, so that it cannot be of others."""
+    from ...convert.one_shot import export_one_shot
+    from ...network import load_network
+    path = folder / f'{Path(policy).name}.one_shot.onnx'
+    network = load_network(bundle.file(WEIGHTS), bundle.architecture, bundle.mean,
+                           bundle.std)
+    export_one_shot(network, path, bundle.input)
+    return path

@@ -1,0 +1,114 @@
+"""`vla_nav benchmark`: every backend and precision of each policy, in turns, on this machine."""
+
+import argparse
+import json
+from pathlib import Path
+import tempfile
+from typing import Any, Dict, List
+
+from .models import open_model, PRESETS
+from ..side_by_side import conditions, options
+from ..side_by_side.contestant import SHIPPED_NAME
+from ...backends import PRECISIONS
+from ...errors import SettingError, VlaNavError
+
+EXAMPLE = 'vla_nav benchmark shipped simple --one-shot --device cpu --out out/benchmark'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of this verb."""
+    everything = [SHIPPED_NAME, *PRESETS]
+    parser.add_argument('models', nargs='*', default=everything, metavar='MODEL',
+                        help='shipped, a preset (' + ', '.join(PRESETS) + '; written to --bundles '
+                        'the first time, accurate takes 2 GB there), or a bundle directory '
+                        '(default: ' + ' '.join(everything) + ')')
+    # What a network costs does not depend on what it sees.
+    options.add_shared(parser, 'noise', 50, 'out/benchmark')
+    parser.add_argument('--period', type=float, default=20.0, metavar='MS',
+                        help='a paced step begins every so often (default: %(default)s)')
+    parser.add_argument('--precisions', nargs='+', default=list(PRECISIONS), choices=PRECISIONS)
+    parser.add_argument('--one-shot', action='store_true',
+                        help='also the export that people usually make: one picture in, no state, '
+                        "ONNX's own RNN or LSTM operator")
+    parser.add_argument('--bundles', type=Path, default=Path('out/presets'), metavar='DIR',
+                        help='where presets are kept (default: %(default)s)')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print and write the report: 0, or 1 when no row of some model came about."""
+    options.check(args)
+    if not args.period > 0.0:
+        raise SettingError(f'--period {args.period}', 'ms above 0')
+    # Here, so that `vla_nav benchmark --help` needs neither rich nor matplotlib.
+    from . import plot, report as told
+    from ..demo_processes import sigterm_as_interrupt
+    with sigterm_as_interrupt():
+        report = _measure(args)
+    args.out.mkdir(parents=True, exist_ok=True)
+    for table in told.tables(report):
+        table.print()
+    print('\n'.join(told.lines(report)))
+    plot.draw(report['rows'], args.out / 'benchmark.png')
+    (args.out / 'benchmark.md').write_text(told.markdown(report, 'benchmark.png'),
+                                           encoding='utf-8')
+    for path in filter(None, (args.out / 'benchmark.json', args.json)):
+        path.write_text(json.dumps(report, indent=1, allow_nan=False) + '\n', encoding='utf-8')
+    print(f'report: {args.out}/benchmark.md, .json, .png')
+    measured = {row['policy'] for row in report['rows']}
+    return 0 if measured == set(report['absent']) else 1
+
+
+def _measure(args: argparse.Namespace) -> Dict[str, Any]:
+    from .advice import advise
+    from .ranking import rank
+    from .session import Pace
+    pace = Pace(args.warm_up, args.runs, args.period)
+    bundles = {short: open_model(name, args.bundles, args.precisions, args.frames)
+               for name, short in _short_names(args.models).items()}
+    with conditions.on_this_machine() as machine:
+        rows, absent, bandwidth = _rows(args, bundles, pace)
+    if not rows:
+        raise VlaNavError('no row could be measured: ' + '; '.join(
+            f'{policy}, {label}: {reason}' for policy, reasons in absent.items()
+            for label, reason in reasons.items()))
+    ranking = rank(rows)
+    return {
+        'plan': {**pace._asdict(), 'frames': args.frames}, 'machine': machine,
+        'bandwidth_gb_s': bandwidth, 'rows': rows, 'absent': absent,
+        'untrained': [name for name, bundle in bundles.items()
+                      if not bundle.manifest.get('training', {}).get('trained')],
+        'ranking': [{'policy': group.policy, 'device': group.device, 'rows': [
+            {'label': row['label'], 'late': row['late'], 'p95': row['paced']['p95']}
+            for row in group.rows]} for group in ranking.groups],
+        'refused': ranking.refused,
+        'advice': [one._asdict() for one in advise(ranking.groups)]}
+
+
+def _short_names(models: List[str]) -> Dict[str, str]:
+    """Give each model the last part of its path as its name, where no other has the same."""
+    last = {name: Path(name).name or name for name in models}
+    return {name: short if list(last.values()).count(short) == 1 else name
+            for name, short in last.items()}
+
+
+def _rows(args: argparse.Namespace, bundles: Dict[str, Any], pace: Any) -> Any:
+    """Give the rows of all policies, what there is not, and the bandwidth of the memory."""
+    from .plan import plan_rows
+    from .session import measure
+    from ..progress import progress
+    from ..side_by_side.bandwidth import read_bandwidth
+    from ..side_by_side.pictures import load_pictures
+    # Beforehand, since a source may show a bar of its own.
+    pictures = {policy: load_pictures(args.frames, bundle.input, args.count, args.seed)
+                for policy, bundle in bundles.items()}
+    rows: List[Dict[str, Any]] = []
+    absent: Dict[str, Dict[str, str]] = {}
+    speeds: List[float] = []
+    with tempfile.TemporaryDirectory() as folder, progress() as bar:
+        for policy, bundle in bundles.items():
+            plan = plan_rows(policy, bundle, args.precisions, args.device, args.one_shot,
+                             Path(folder))
+            speeds.append(read_bandwidth())
+            measured, absent[policy] = measure(plan, pace, pictures[policy], bar)
+            rows += measured
+    return rows, absent, max(speeds)

@@ -1,0 +1,1 @@
+"""`vla_nav compare`: two models side by side."""

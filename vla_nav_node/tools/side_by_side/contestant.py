@@ -1,0 +1,110 @@
+"""What can be set beside something else, as the user names it."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+import re
+from typing import List, Optional, Sequence, Tuple
+
+from ...backends import check_request
+from ...bundle import Bundle, load_bundle, SHIPPED
+from ...errors import SettingError
+
+HELP = ('a bundle as DIRECTORY[:PRECISION[@BACKEND]] (shipped: the one that comes with the '
+        'package), an .onnx file (step graph or one-shot export), or a TorchScript file')
+SHIPPED_NAME = 'shipped'
+SUFFIX = re.compile(r'(?P<path>.+):(?P<precision>[a-z0-9]+)(@(?P<backend>[a-z]+))?')
+FILES = {'.onnx': 'onnx', '.pt': 'torchscript', '.pth': 'torchscript', '.ts': 'torchscript',
+         '.torchscript': 'torchscript'}
+WEIGHTS = 'policy.safetensors'
+Size = Tuple[int, int]  # height, width
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a model file does not say of its input; None or empty where nobody has said it."""
+
+    size: Optional[Size] = None
+    fit: str = 'stretch'
+    resize: str = 'linear'
+    mean: Tuple[float, ...] = ()  # of each channel, R G B, 0..255
+    std: Tuple[float, ...] = ()
+    states: Tuple[Tuple[int, ...], ...] = ()  # shape of each part of the recurrent state
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One model on one runtime; nothing is opened yet."""
+
+    name: str
+    kind: str  # bundle, onnx, torchscript
+    path: Path
+    precision: str = ''  # of a bundle
+    backend: str = ''  # of a bundle
+    device: str = 'auto'
+    threads: int = 0  # 0: as the backend or the runtime has it
+    recipe: Recipe = Recipe()
+
+    @property
+    def model_file(self) -> Path:
+        """Give the file that holds the weights which run."""
+        if self.kind != 'bundle':
+            return self.path
+        return self.path / (WEIGHTS if self.backend == 'torch'
+                            else f'policy.{self.precision}.onnx')
+
+    @property
+    def bytes(self) -> int:  # noqa: A003, RUF100
+        """Give the size of that file."""
+        return self.model_file.stat().st_size
+
+
+def parse(text: str, device: str = 'auto') -> Contestant:
+    """Turn what the user typed into a contestant, or raise SettingError; opens no model."""
+    path = _path(text)
+    if path.is_file():
+        if path.suffix not in FILES:
+            raise SettingError(f'{text} is a file', 'a file that ends in ' + ', '.join(FILES),
+                               'give a bundle, or import the checkpoint into one')
+        return Contestant(text, FILES[path.suffix], path, device=device)
+    precision, backend = 'fp32', 'onnx'
+    found = SUFFIX.fullmatch(text)
+    if found and not path.is_dir():
+        path, precision = _path(found['path']), found['precision']
+        backend = found['backend'] or backend
+    check_request(backend, precision, device)
+    if not path.is_dir():
+        raise SettingError(f'{text} is not there', HELP)
+    contestant = Contestant(text, 'bundle', path, precision, backend, device)
+    load_bundle(path).file(contestant.model_file.name)  # refuses what the bundle does not have
+    return contestant
+
+
+def _path(text: str) -> Path:
+    """Give the path that a text names; one that no file system could have is the user's slip."""
+    try:
+        path = SHIPPED if text == SHIPPED_NAME else Path(text).expanduser()
+        path.is_file()
+    except (OSError, RuntimeError, ValueError) as error:  # too long, no such user, a null byte
+        raise SettingError(f'no path: {text[:100]!r} ({error})', HELP) from None
+    return path
+
+
+def recipe_of(bundle: Bundle) -> Recipe:
+    """Give how a bundle's pictures are made."""
+    spec = bundle.input
+    return Recipe((spec.height, spec.width), spec.fit, spec.resize, bundle.mean, bundle.std,
+                  tuple(bundle.state_shapes.values()))
+
+
+def complete(contestants: Sequence[Contestant], given: Recipe) -> List[Contestant]:
+    """
+    Tell the files among contestants what they do not say: as given, else as the first bundle.
+
+    A one-shot export takes normalised floats; beside the bundle it was made of, that bundle knows
+    how they are made.
+    """
+    bundles = [one for one in contestants if one.kind == 'bundle']
+    known = recipe_of(load_bundle(bundles[0].path)) if bundles else Recipe()
+    recipe = replace(known, size=given.size or known.size, mean=given.mean or known.mean,
+                     std=given.std or known.std)
+    return [one if one.kind == 'bundle' else replace(one, recipe=recipe) for one in contestants]

@@ -1,0 +1,143 @@
+"""An ONNX file as it is: a step graph, or a one-shot export without a state."""
+
+from typing import Any, Dict, List, Tuple
+
+import numpy as np
+
+from .contestant import Contestant, Recipe
+from .runners import ImageInput
+from ...errors import BackendError
+
+CPU, CUDA = 'CPUExecutionProvider', 'CUDAExecutionProvider'
+DTYPES = {'tensor(uint8)': 'uint8', 'tensor(float)': 'float32', 'tensor(float16)': 'float16'}
+
+
+class OnnxFileRunner:
+    """
+    ONNX Runtime with its own defaults, as whoever made the file would run it.
+
+    The bundle's backend has other options; they are for bundles, and the others' best is theirs.
+    """
+
+    def __init__(self, contestant: Contestant) -> None:
+        """Open the file and find out which of its inputs is what."""
+        self._session, version = _open(contestant)
+        described = _describe(self._session.get_inputs(), contestant.recipe)
+        image, states = _split(described, contestant.name)
+        self._image_name, self._state_names = image, list(states)
+        self._image = ImageInput(*described[image], contestant.recipe, contestant.name)
+        self._outputs = _outputs(self._session.get_outputs(), list(states.values()),
+                                 contestant.name)
+        self._zeros = [np.zeros(shape, dtype) for shape, dtype in states.values()]
+        self._state = self._zeros
+        self.size, self.carries_state = self._image.size, bool(states)
+        provider = self._session.get_providers()[0]
+        self.info = {'library': 'onnxruntime', 'version': version, 'provider': provider,
+                     'device': 'cuda' if provider == CUDA else 'cpu', 'precision': 'as the file'}
+
+    def prepare(self, image: np.ndarray) -> np.ndarray:
+        """Make the image input."""
+        return self._image(image)
+
+    def step(self, prepared: np.ndarray) -> np.ndarray:
+        """Run the graph; its state goes on where it has one."""
+        action, *self._state = self._session.run(
+            self._outputs, {self._image_name: prepared,
+                            **dict(zip(self._state_names, self._state))})
+        return last_action(action)
+
+    def reset(self) -> None:
+        """Start from the zero state."""
+        self._state = self._zeros
+        self._image.forget()
+
+
+def last_action(action: np.ndarray) -> np.ndarray:
+    """Give [actions] of [1, actions], or of the last time step of [1, T, actions]."""
+    return np.asarray(action, np.float32).reshape(-1, action.shape[-1])[-1]
+
+
+def _open(contestant: Contestant) -> Tuple[Any, str]:
+    import onnxruntime as ort
+    options = ort.SessionOptions()
+    options.log_severity_level = 3  # errors
+    if contestant.threads:
+        options.intra_op_num_threads = contestant.threads
+    provider = _provider(ort, contestant.device)
+    try:
+        session = ort.InferenceSession(str(contestant.path), options, providers=[provider])
+    except Exception as error:  # the runtime's own classes share no base
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise BackendError(f'ONNX Runtime cannot open {contestant.name}: {reason}',
+                           'a graph that this version reads') from error
+    session.disable_fallback()
+    if session.get_providers()[0] != provider:
+        raise BackendError(f'{contestant.name} would run on {session.get_providers()[0]}',
+                           provider, 'mend CUDA (the log says what is missing), or --device cpu')
+    return session, ort.__version__
+
+
+def _provider(ort: Any, device: str) -> str:
+    has_cuda = CUDA in ort.get_available_providers()
+    if device == 'cpu' or (device == 'auto' and not has_cuda):
+        return CPU
+    if not has_cuda:
+        raise BackendError('this onnxruntime is built without CUDA', CUDA,
+                           'install onnxruntime-gpu, or --device cpu')
+    if hasattr(ort, 'preload_dlls'):
+        ort.preload_dlls()
+    return CUDA
+
+
+Described = Dict[str, Tuple[Tuple[int, ...], str]]  # name -> shape, NumPy dtype
+
+
+def _describe(nodes: List[Any], recipe: Recipe) -> Described:
+    return {node.name: (_shape(node, recipe), DTYPES.get(node.type, node.type))
+            for node in nodes}
+
+
+def _shape(node: Any, recipe: Recipe) -> Tuple[int, ...]:
+    """Fill in what a file leaves open: batch and time are one, the picture is as the recipe."""
+    sizes = list(node.shape)
+    as_bytes = node.type == 'tensor(uint8)'
+    if len(sizes) >= 4 and recipe.size:
+        for axis, size in zip((1, 2) if as_bytes else (-2, -1), recipe.size):
+            sizes[axis] = sizes[axis] if isinstance(sizes[axis], int) else size
+    if len(sizes) >= 4 and not all(isinstance(size, int) for size in sizes[-3:]):
+        raise BackendError(f'input {node.name} of {list(node.shape)} leaves its size open',
+                           'a height and a width', 'give --size WxH')
+    return tuple(size if isinstance(size, int) and size > 0 else 1 for size in sizes)
+
+
+def _split(inputs: Described, name: str) -> Tuple[str, Described]:
+    """Give the image input's name, and the state inputs; refuse what nobody can fill."""
+    images = [one for one, (shape, _) in inputs.items() if len(shape) >= 4]
+    states = {one: found for one, found in inputs.items() if len(found[0]) == 3}
+    others = [f'{one} {found[1]} {list(found[0])}' for one, found in inputs.items()
+              if one not in images and one not in states]
+    types = {dtype for _, dtype in inputs.values()} - set(DTYPES.values())
+    if len(images) != 1 or others or types:
+        found = ', '.join(f'{one} {dtype} {list(shape)}'
+                          for one, (shape, dtype) in inputs.items())
+        raise BackendError(f'{name} has the inputs {found}',
+                           'one picture, and recurrent states [layers, 1, hidden] or none',
+                           'export it with these inputs only')
+    return images[0], states
+
+
+def _outputs(nodes: List[Any], states: List[Tuple[Tuple[int, ...], str]], name: str) -> List[str]:
+    """Give the outputs to ask for: the action, and the new states in order."""
+    names = [node.name for node in nodes]
+    action = 'action' if 'action' in names else names[0]
+    after = [node for node in nodes if node.name != action]
+    if not states:
+        return [action]
+    shapes = [tuple(node.shape) for node in after]
+    fits = [len(shape) == 3 and all(mine == his or not isinstance(his, int)
+                                    for mine, his in zip(state, shape))
+            for (state, _), shape in zip(states, shapes)]
+    if len(after) != len(states) or not all(fits):
+        raise BackendError(f'{name} gives {names} with the shapes {shapes}',
+                           'an action, then each state as it goes in', 'export it like that')
+    return [action, *(node.name for node in after)]

@@ -1,0 +1,64 @@
+"""Arguments that compare and benchmark share."""
+
+import argparse
+from pathlib import Path
+
+from .contestant import Recipe, Size
+from .pictures import HELP
+from ...backends import DEVICES
+from ...errors import SettingError
+
+LEAST_RUNS = 2  # or there is no deviation
+
+
+def add_shared(parser: argparse.ArgumentParser, frames: str, count: int, out: str) -> None:
+    """Declare what is measured on what, and where the report goes."""
+    parser.add_argument('--frames', default=frames, metavar='SOURCE',
+                        help=f'{HELP} (default: %(default)s)')
+    parser.add_argument('--count', type=int, default=count, metavar='N',
+                        help='frames at most (default: %(default)s)')
+    parser.add_argument('--seed', type=int, default=0, metavar='S',
+                        help='of the frames (default: %(default)s)')
+    parser.add_argument('--warm-up', type=int, default=50, metavar='N',
+                        help='steps before any that counts (default: %(default)s)')
+    parser.add_argument('--runs', type=int, default=100, metavar='N',
+                        help='steps that count, of each model and pace (default: %(default)s)')
+    parser.add_argument('--device', default='auto', choices=DEVICES,
+                        help='where all of them run (default: %(default)s)')
+    parser.add_argument('--out', type=Path, default=Path(out), metavar='DIR',
+                        help='where the report goes, as .md, .json and .png (default: '
+                        '%(default)s)')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures there too')
+
+
+def add_recipe(parser: argparse.ArgumentParser) -> None:
+    """Declare what model files do not say of their input."""
+    unsaid = ', for model files (default: as the bundle on the other side)'
+    parser.add_argument('--size', type=_size, metavar='WxH', help='of the picture' + unsaid)
+    for name in ('mean', 'std'):
+        parser.add_argument(f'--{name}', type=float, nargs=3, default=(), metavar=('R', 'G', 'B'),
+                            help=f'{name} of each channel, 0..255' + unsaid)
+
+
+def recipe(args: argparse.Namespace) -> Recipe:
+    """Give the recipe as far as the user has said it."""
+    if any(value <= 0.0 for value in args.std):
+        raise SettingError(f'--std {args.std}', 'three numbers above 0')
+    return Recipe(size=args.size, mean=tuple(args.mean), std=tuple(args.std))
+
+
+def check(args: argparse.Namespace) -> None:
+    """Refuse numbers that measure nothing."""
+    if args.count < 1 or args.runs < LEAST_RUNS or args.warm_up < 0:
+        raise SettingError('nothing to measure', f'--count of at least 1, --runs of at least '
+                           f'{LEAST_RUNS}, --warm-up of at least 0')
+
+
+def _size(text: str) -> Size:
+    try:
+        width, height = map(int, text.split('x'))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f'found {text!r}, expected WxH such as 224x224') from None
+    if min(width, height) < 1:
+        raise argparse.ArgumentTypeError(f'found {text!r}, expected sizes above 0')
+    return height, width
