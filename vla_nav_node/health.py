@@ -89,7 +89,8 @@ def policy_status(policy: str, info: BackendInfo, changed: str = '') -> Status:
         message += f'; {changed}: the next start would not drive by the same'
     return Status('policy', WARN if changed else OK, message, {
         'policy': policy, 'backend': info.name, 'library': f'{info.library} {info.version}',
-        'provider': info.provider, 'device': info.device, 'precision': info.precision})
+        'provider': info.provider, 'device': info.device, 'precision': info.precision,
+        **({'layers': info.layers} if info.layers else {})})
 
 
 def latency_status(summary: Summary, period_ms: float, replaced: int) -> Status:

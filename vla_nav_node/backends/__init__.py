@@ -11,8 +11,8 @@ from ..interfaces import Backend
 BACKENDS: Dict[str, Tuple[str, str, str]] = {
     'torch': ('torch_backend', 'TorchBackend', 'torch'),
     'onnx': ('onnx_backend', 'OnnxBackend', 'onnxruntime'),
+    'tensorrt': ('tensorrt_backend', 'TensorrtBackend', 'tensorrt'),
 }
-PLANNED = ('tensorrt',)
 DEVICES = ('auto', 'cpu', 'cuda')
 PRECISIONS = ('fp32', 'fp16', 'int8')
 
@@ -37,9 +37,6 @@ def open_backend(name: str, bundle: Bundle, precision: str = 'fp32', device: str
 
 def check_request(name: str, precision: str, device: str) -> None:
     """Raise BackendError for a name that no backend, precision or device has."""
-    if name in PLANNED:
-        raise BackendError(f'this version does not have the backend {name} yet',
-                           'one of: ' + ', '.join(BACKENDS), 'set backend to one of these')
     for what, value, known in (('backend', name, tuple(BACKENDS)),
                                ('precision', precision, PRECISIONS),
                                ('device', device, DEVICES)):
