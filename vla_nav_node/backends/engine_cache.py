@@ -89,13 +89,12 @@ class EngineCache:
         """Read the engine for `key`, or raise NoEngine with why there is none to be used."""
         path = self.directory / key.file_name
         try:
-            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            with open(path, 'rb', opener=_open_nothing_else) as file:
+                return _read(file, key)
         except FileNotFoundError:
             raise NoEngine('it has not been built yet') from None
         except OSError as error:
             raise NoEngine(f'{path.name} cannot be read ({error.strerror})') from None
-        with open(handle, 'rb') as file:
-            return _read(file, key)
 
     def load_or_build(self, key: EngineKey, build: Callable[[], Engine]) -> None:
         """
@@ -126,7 +125,10 @@ class EngineCache:
 
     def forget(self, key: EngineKey) -> None:
         """Remove the engine for `key`, if there is one."""
-        (self.directory / key.file_name).unlink(missing_ok=True)
+        try:
+            (self.directory / key.file_name).unlink(missing_ok=True)
+        except OSError as error:
+            raise _cannot_write(self.directory, error) from None
 
     @contextmanager
     def _lock(self, key: EngineKey) -> Iterator[None]:
@@ -143,6 +145,11 @@ class EngineCache:
                 LOG.info('another process is building the same engine; waiting for it')
                 fcntl.flock(handle, fcntl.LOCK_EX)
             yield
+
+
+def _open_nothing_else(path: str, flags: int) -> int:
+    """Open a file, but follow no link and wait for no pipe."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def _read(file: Any, key: EngineKey) -> Engine:

@@ -16,8 +16,8 @@ TYPES = {
 WORD = re.compile('[A-Za-z][A-Za-z0-9]*')
 # Layers that multiply by weights. TensorRT names them by their kernels, of which there are many;
 # a generated kernel (kgen) bears the names of what was fused into it.
-KIND = re.compile('conv(?!ert)|gemm|matrixmultiply|matmul|fullyconnected', re.IGNORECASE)
-TACTIC = re.compile('gemm|fprop|xmma_|cutlass|implicit_conv', re.IGNORECASE)
+KIND = re.compile('conv(?!ert)|gem[mv]|matrixmultiply|matmul|fullyconnected', re.IGNORECASE)
+TACTIC = re.compile('gem[mv]|fprop|xmma_|cutlass|implicit_conv', re.IGNORECASE)
 FUSED = re.compile('__myl_(?:[A-Z][a-z]*)*?(?:Fc|Gemm|Conv|MatMul)(?![a-z])')
 # What a kernel's name tells of the operands, such as sm80_xmma_gemm_f16f16_f16f32_f32_tn_n.
 OPERANDS = re.compile('_(f16f16|bf16bf16|i8i8|e4m3e4m3|f32f32)')

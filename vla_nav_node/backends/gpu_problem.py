@@ -10,7 +10,7 @@ from ..errors import BackendError
 KERNEL_MODULE = Path('/proc/driver/nvidia/version')
 VERSION = re.compile(r'Kernel Module.*?\s(\d+\.\d+(?:\.\d+)?)')
 # Initialising CUDA, as TensorRT and others write it into their logs.
-CODE = re.compile(r'(?:failure with error|cuda ?error|cuda failure)\D{0,3}(\d+)', re.IGNORECASE)
+CODE = re.compile(r'(?:failure with error|\bcuda ?error|\bcuda failure):? (\d+)', re.IGNORECASE)
 OLDEST_DRIVER = {11: '450', 12: '525', 13: '580'}  # for each CUDA, by NVIDIA's release notes
 OUT_OF_MEMORY, STUB, INSUFFICIENT, UNAVAILABLE, NO_DEVICE = 2, 34, 35, 46, 100
 NOT_READY, MISMATCH, FORWARD, UNKNOWN = 802, 803, 804, 999

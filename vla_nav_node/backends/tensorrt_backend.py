@@ -1,5 +1,6 @@
 """TensorRT: runs policy.<precision>.onnx as an engine that was built for this very GPU."""
 
+import ctypes
 import logging
 from pathlib import Path
 from typing import Any, Callable, Dict, Optional, Tuple
@@ -15,7 +16,7 @@ from .engine_layers import precision_of, problem_of, read_layers
 from .engine_process import build_engine
 from .gpu_problem import CODE, gpu_problem, INSUFFICIENT
 from .steps import StepShapes
-from .tensorrt_library import built_for, errors_since, failure, library, log_of
+from .tensorrt_library import built_for, failure, library, log_of, trouble_since
 from ..bundle import Bundle
 from ..errors import BackendError
 from ..interfaces import BackendInfo, State
@@ -36,6 +37,8 @@ class TensorrtBackend:
             raise BackendError('backend tensorrt on device cpu', 'a GPU: device auto or cuda',
                                'set device to auto, or backend to onnx')
         trt = library(quiet)
+        # Before TensorRT itself looks for a GPU: where CUDA does not start, the runtime of 8.6
+        # ends the whole process with a segmentation fault.
         driver = CudaDriver()
         _check_version(driver)
         self._shapes = StepShapes(bundle)
@@ -94,13 +97,13 @@ class TensorrtBackend:
         """Load the engine from the cache; build it if there is none that works."""
         cache, log = EngineCache(cache_directory()), log_of(trt)
         self._runtime = open_runtime(trt, driver.version)
-        since = len(log.errors)
+        since = len(log.said)
         try:
             engine = cache.load(key)
             self._engine = self._runtime.deserialize_cuda_engine(engine.plan)
             if self._engine is not None:
                 return engine
-            if any(map(CODE.search, errors_since(log, since))):  # of the GPU, not of the engine
+            if any(map(CODE.search, trouble_since(log, since))):  # it is the GPU, not the engine
                 raise failure(log, since, 'TensorRT cannot load the engine', driver.version)
             reason = 'TensorRT does not load it'
         except NoEngine as error:
@@ -135,13 +138,15 @@ def graph_of(bundle: Bundle, precision: str) -> Path:
 def open_runtime(trt: Any, driver_cuda: int = 0) -> Any:
     """Start TensorRT's runtime, or raise BackendError with the true reason."""
     log = log_of(trt)
-    since = len(log.errors)
+    since = len(log.said)
     try:
         runtime = trt.Runtime(log)
     except TypeError:  # pybind11's word for a null pointer; the log has the reason
         runtime = None
-    # TensorRT 11 gives one all the same, which then fails at whatever is done with it.
-    if runtime is None or errors_since(log, since):
+    if runtime is None or trouble_since(log, since):
+        # TensorRT 11 gives one even where CUDA does not start, and crashes when that is deleted,
+        # be it at the end of the process.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(runtime))
         raise failure(log, since, 'TensorRT cannot start', driver_cuda)
     return runtime
 

@@ -11,9 +11,10 @@ from .gpu_problem import CODE, gpu_problem, INSUFFICIENT, module_version, no_dri
 from ..errors import BackendError
 
 PACKAGE = 'tensorrt'
-# tensorrt-cu12, tensorrt-lean-cu13: the wheels are named by the CUDA that they were built for.
-WHEEL = re.compile(r'tensorrt[a-z_-]*[_-]cu(\d+)', re.IGNORECASE)
-MOST_ERRORS = 1000
+# In names and requirements of its wheels: tensorrt-cu12, nvidia-cuda-runtime-cu12.
+CUDA_OF_WHEEL = re.compile(r'[_-]cu(\d\d)\b')
+ERROR, WARNING = 1, 2  # ILogger.Severity
+MOST_MESSAGES = 10_000
 _logs: Dict[str, Any] = {}
 _lock = Lock()
 
@@ -23,20 +24,28 @@ def library(quiet: Optional[Callable[[], None]] = None, name: str = PACKAGE) -> 
     try:
         return import_gently(name, quiet)
     except (ImportError, OSError, RuntimeError) as error:
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        if isinstance(error, ModuleNotFoundError) and error.name == name:
-            found = f'the Python package {name} is not installed'
-        else:
-            found = f'the Python package {name} is there, but not the library of TensorRT: {said}'
-        raise BackendError(
-            found, 'TensorRT 8.6 or newer', 'a Jetson has it from JetPack (sudo apt install '
-            'python3-libnvinfer); elsewhere pip install tensorrt, which fetches the library from '
-            "NVIDIA's own index, or put libnvinfer on the loader's path") from error
+        raise _missing(error, name) from error
+
+
+def _missing(error: Exception, name: str) -> BackendError:
+    said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    if isinstance(error, ModuleNotFoundError) and error.name == name:
+        return BackendError(f'the Python package {name} is not installed',
+                            fix=f"pip install 'vla_nav_node[{name}]'; on a Jetson: sudo apt "
+                            'install python3-libnvinfer')
+    if 'libcudnn' in said:
+        return BackendError(f'TensorRT needs cuDNN, which is not here: {said}',
+                            'the cuDNN that the message names',
+                            "for libcudnn.so.8: pip install 'nvidia-cudnn-cu12<9'")
+    return BackendError(
+        f'the Python package {name} is there, but not the library of TensorRT: {said}',
+        'libnvinfer on the path of the loader', f'pip install {name} fetches it from '
+        "NVIDIA's own index; a Jetson has it from JetPack (sudo apt install tensorrt)")
 
 
 def log_of(trt: Any) -> Any:
     """
-    Give the log that TensorRT writes to; `errors` are its error messages since the start.
+    Give the log that TensorRT writes to; `said` is (severity, message) since the start.
 
     One for all: TensorRT keeps the first that it is given, and ignores the others.
     """
@@ -46,40 +55,44 @@ def log_of(trt: Any) -> Any:
 
                 def __init__(self) -> None:
                     trt.ILogger.__init__(self)
-                    self.errors: List[str] = []
+                    self.said: List[Tuple[int, str]] = []
 
                 def log(self, severity: Any, message: str) -> None:
-                    if int(severity) <= 1 and len(self.errors) < MOST_ERRORS:  # ERROR or worse
-                        self.errors.append(message)
+                    if int(severity) <= WARNING and len(self.said) < MOST_MESSAGES:
+                        self.said.append((int(severity), message))
 
             _logs[trt.__name__] = Log()
         return _logs[trt.__name__]
 
 
-def errors_since(log: Any, count: int) -> List[str]:
-    """Give the error messages after the first `count`."""
-    return list(log.errors[count:])
+def trouble_since(log: Any, since: int) -> List[str]:
+    """Give the errors after the first `since` messages, and what concerns CUDA first of all."""
+    # TensorRT 8 gives no more than a warning of a CUDA that does not start.
+    told = list(log.said[since:])
+    return ([message for _, message in told if CODE.search(message)]
+            + [message for severity, message in told
+               if severity <= ERROR and not CODE.search(message)])
 
 
 def failure(log: Any, since: int, what: str, driver_cuda: int = 0) -> BackendError:
     """Give the error for what failed, with the true reason where the log has a code of CUDA."""
-    said = errors_since(log, since)
-    for message in said:
-        found = CODE.search(message)
-        if found:
-            code = int(found.group(1))
-            text = f'TensorRT: {" ".join(found.group(0).split())}'
-            if code == INSUFFICIENT and not driver_cuda and not module_version():
-                return no_driver(text)  # TensorRT says the same of a driver that is not there
-            return gpu_problem(code, text, driver_cuda, built_for())
-    reason = ' '.join(said[0].split())[:300] if said else 'no reason given'
-    return BackendError(f'{what}: {reason}')
+    trouble = trouble_since(log, since)
+    found = CODE.search(trouble[0]) if trouble else None
+    if not found:
+        reason = ' '.join(trouble[0].split())[:300] if trouble else 'no reason given'
+        return BackendError(f'{what}: {reason}')
+    code, text = int(found.group(1)), f'TensorRT: {found.group(0)}'
+    if code == INSUFFICIENT and not driver_cuda and not module_version():
+        return no_driver(text)  # which is how a driver looks that is not there at all
+    return gpu_problem(code, text, driver_cuda, built_for())
 
 
 def built_for() -> int:
     """Give the major version of CUDA that the installed TensorRT is for, 0 if it does not tell."""
-    names = [one.metadata['Name'] or '' for one in metadata.distributions()]
-    found = [WHEEL.fullmatch(re.sub('[_-](libs|bindings)$', '', name)) for name in names]
+    told = [text for one in metadata.distributions()
+            if (one.metadata['Name'] or '').lower().startswith('tensorrt')
+            for text in (one.metadata['Name'], *(one.requires or ()))]
+    found = [CUDA_OF_WHEEL.search(text) for text in told]
     return max((int(one.group(1)) for one in found if one), default=0)
 
 
