@@ -1,4 +1,4 @@
-"""The step graph as TensorRT gets it: the same numbers, and nothing that TensorRT does not have."""
+"""The step graph as TensorRT gets it: the same numbers, and only what TensorRT has."""
 
 import numpy as np
 import onnx
@@ -41,9 +41,9 @@ def test_it_computes_what_the_graph_of_the_bundle_computes(bundle):
 
 
 def test_the_image_goes_into_nothing_but_casts(bundle):
-    """TensorRT has uint8 for inputs, and a cast is the one layer that takes it."""
+    """No other layer of TensorRT takes uint8."""
     exported = onnx.load(str(bundle.file('policy.fp32.onnx')))
-    assert 'Cast' != next(node for node in exported.graph.node if 'image' in node.input).op_type
+    assert next(node for node in exported.graph.node if 'image' in node.input).op_type != 'Cast'
     model = read_for_tensorrt(bundle.file('policy.fp32.onnx'))
     assert {node.op_type for node in model.graph.node if 'image' in node.input} == {'Cast'}
     once = model.SerializeToString()

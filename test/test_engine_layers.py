@@ -76,7 +76,7 @@ def found(*layers, **more):
     (gemm('Float', XMMA.format('f32f32_f32f32_f32')), 'fp32'),
     # A kernel's name counts for more than what a fused residual brings in.
     (gemm('Half', XMMA.format('f32f32_f32f32_f32')), 'fp32'),
-    (gemm('Half', make=lambda kind, dims: tensor_11(kind, dims)), 'fp16'),
+    (gemm('Half', make=tensor_11), 'fp16'),
     (gemm('N/A due to dynamic shapes'), 'fp32'),  # only its factors tell
     (FUSED, 'fp16')])
 def test_a_product_is_counted_by_what_it_multiplies(layer, runs_in):
@@ -94,7 +94,8 @@ def test_a_part_that_does_not_tell_is_counted_as_that():
 
 
 def test_it_is_told_in_words():
-    told = str(found(REFORMAT, convolution(FP16_8, 'Half'), gemm('Half'), gemm('Float'), POINTWISE))
+    told = str(found(REFORMAT, convolution(FP16_8, 'Half'), gemm('Half'), gemm('Float'),
+                     POINTWISE))
     assert told == '2 of 3 products in fp16, 1 of 3 products in fp32; 2 other layers'
 
 
@@ -159,8 +160,8 @@ def test_any_text_is_read_or_refused(text):
         assert 'layers' in str(error)
 
 
-@given(kind=st.sampled_from(['CaskConvolution', 'gemm', 'MatrixMultiply', 'FusedConvActConvolution',
-                             'CaskDeconvolutionV2', 'CaskGemmMatrixMultiply']),
+@given(kind=st.sampled_from(['CaskConvolution', 'gemm', 'MatrixMultiply', 'CaskConvActPool',
+                             'FusedConvActConvolution', 'CaskGemmMatrixMultiply']),
        types=st.lists(st.sampled_from(['Float', 'Half', 'Int8', 'Row major linear FP32', FP16_8,
                                        INT8_32]), min_size=1, max_size=3))
 def test_a_product_runs_in_the_narrowest_of_what_goes_in(kind, types):

@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 MODULES = {
     'NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.183.01  Sun May 12 19:39:15 UTC 2024\n'
     'GCC version:  gcc version 12.2.0 (Debian 12.2.0-14)\n': '535.183.01',
-    'NVRM version: NVIDIA UNIX Open Kernel Module for aarch64  540.4.0  Release Build\n': '540.4.0',
+    'NVRM version: NVIDIA UNIX Open Kernel Module for aarch64  540.4.0  Release\n': '540.4.0',
     'something else\n': 'of unknown version'}
 # What TensorRT 8.6.0, 10 and 11.4 write into their logs.
 LOGGED = {
@@ -113,7 +113,8 @@ def run(code):
     """Run Python code in a process of its own, which may crash; give what it printed."""
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True,
                           timeout=120, check=False,
-                          env={**os.environ, 'PYTHONPATH': str(REPOSITORY)})
+                          env={**os.environ, 'PYTHONPATH': os.pathsep.join(
+                              [str(REPOSITORY), os.environ.get('PYTHONPATH', '')])})
     assert done.returncode == 0, done.stderr
     return done.stdout
 

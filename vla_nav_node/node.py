@@ -33,6 +33,7 @@ from .parameters import answer, declare
 from .policy import Policy
 from .preprocess import Preprocess
 from .realtime import Realtime
+from .ros_log import log_to_ros
 from .safety import ABSURD, Gate
 from .settings import changed, MODEL, parameters, Settings, settings_of
 from .swap import Swapper
@@ -55,6 +56,7 @@ class VlaNavNode(Node):
         """Load and open everything; nothing runs before `run`."""
         super().__init__(NAME, context=context)
         self._ros = context
+        log_to_ros(self.get_logger())
         bundle = load_bundle(declare(self, [MODEL])['model'])
         self._table = parameters(bundle.limits, tuple(BACKENDS))
         self._settings = settings_of(self._table, {

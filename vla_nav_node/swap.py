@@ -5,6 +5,7 @@ from typing import Callable, Sequence
 
 import numpy as np
 
+from .backends import check_machine
 from .bundle import Bundle
 from .bundle_watch import BundleWatch
 from .cycle import Step
@@ -41,6 +42,7 @@ class Swapper:
         """Drive by another backend; give what it is, or raise while the old one drives on."""
         with self._one_at_a_time:
             self._watch.check()  # its hashes were those of the start
+            check_machine(backend)
             new = self._open(backend, self._bundle, precision, device, self._after_a_cycle)
             try:
                 self._warm_up(new)

@@ -13,6 +13,8 @@ BACKENDS: Dict[str, Tuple[str, str, str]] = {
     'onnx': ('onnx_backend', 'OnnxBackend', 'onnxruntime'),
     'tensorrt': ('tensorrt_backend', 'TensorrtBackend', 'tensorrt'),
 }
+# Where a package comes from elsewhere than from a package index.
+ELSEWHERE = {'tensorrt': '; on a Jetson: sudo apt install python3-libnvinfer'}
 DEVICES = ('auto', 'cpu', 'cuda')
 PRECISIONS = ('fp32', 'fp16', 'int8')
 
@@ -25,10 +27,8 @@ def open_backend(name: str, bundle: Bundle, precision: str = 'fp32', device: str
     `quiet` is for opening beside a backend that drives: see gentle_import.import_gently.
     """
     check_request(name, precision, device)
-    module, kind, package = BACKENDS[name]
-    if not is_installed(name):
-        raise BackendError(f'backend {name} needs the Python package {package}, which is not '
-                           'installed here', fix=f"pip install 'vla_nav_node[{name}]'")
+    check_machine(name)
+    module, kind, _ = BACKENDS[name]
     # The class imports its framework at opening, not at import.
     opened: Backend = getattr(import_module(f'.{module}', __name__), kind)(
         bundle, precision, device, quiet)
@@ -42,6 +42,16 @@ def check_request(name: str, precision: str, device: str) -> None:
                                ('device', device, DEVICES)):
         if value not in known:
             raise BackendError(f'{what} {value!r}', 'one of: ' + ', '.join(known))
+
+
+def check_machine(name: str) -> None:
+    """Raise BackendError with the reason if this machine cannot run a backend at all; quick."""
+    if not is_installed(name):
+        raise BackendError(
+            f'backend {name} needs the Python package {BACKENDS[name][2]}, which is not '
+            'installed here', fix=f"pip install 'vla_nav_node[{name}]'{ELSEWHERE.get(name, '')}")
+    if name == 'tensorrt':
+        import_module('.cuda_driver', __name__).CudaDriver()
 
 
 def is_installed(name: str) -> bool:
