@@ -59,7 +59,7 @@ def build(path: Path, key: EngineKey, progress: 'Progress') -> Engine:
     return Engine(plan, {'seconds': round(progress.seconds, 1), **facts._asdict()})
 
 
-def _build(trt: Any, graph: bytes, precision: str, progress: 'Progress') -> memoryview:
+def _build(trt: Any, graph: bytes, precision: str, progress: 'Progress') -> bytes:
     log = log_of(trt)
     since = len(log.said)
     try:
@@ -86,7 +86,7 @@ def _build(trt: Any, graph: bytes, precision: str, progress: 'Progress') -> memo
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise failure(log, since, 'TensorRT cannot build the engine')
-    return memoryview(plan).cast('B')
+    return bytes(plan)  # its buffer claims to be of floats
 
 
 def _allow(trt: Any, config: Any, network: Any, precision: str) -> None:
