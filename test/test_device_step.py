@@ -97,6 +97,19 @@ def test_states_outlive_the_step_that_made_them(bundle, reference):
                           reference.infer(image, tuple(state))[0])
 
 
+def test_what_nobody_closed_is_released_once_no_state_is_left(bundle, reference):
+    step, memory = open_step(bundle)
+    image, = tiny.images(1)
+    _, state = step.infer(image, bundle.zero_state())
+    del step
+    gc.collect()
+    assert not memory.closed
+    assert same(state, reference.infer(image, bundle.zero_state())[1])
+    del state
+    gc.collect()
+    assert memory.closed
+
+
 def test_its_arrays_are_read_only_and_others_can_be_handed_in(bundle, reference):
     step, _ = open_step(bundle)
     first, second = tiny.images(2)
@@ -176,7 +189,6 @@ def test_whatever_is_handed_in_and_kept_it_is_the_right_state(lstm_step, moves):
         state, expected = kept[at]
         if move == 'forget':
             del kept[1:at]
-            gc.collect()
         elif move == 'look':
             assert same(state, expected)
         else:

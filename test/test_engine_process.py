@@ -13,12 +13,12 @@ import sys
 import time
 
 import pytest
-import tiny
 from vla_nav_node.backends import is_installed
 from vla_nav_node.backends.engine_builder import LEFT_ALONE, Progress
 from vla_nav_node.backends.engine_cache import Engine, EngineCache, EngineKey
 from vla_nav_node.backends.engine_process import build_engine, BUILDER
-from vla_nav_node.bundle import sha256_of
+from vla_nav_node.backends.gpu_problem import KERNEL_MODULE
+from vla_nav_node.bundle import sha256_of, SHIPPED
 from vla_nav_node.errors import BackendError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -27,7 +27,7 @@ WITHOUT = pytest.mark.skipif(is_installed('tensorrt'), reason='TensorRT is insta
 
 @pytest.fixture(name='graph')
 def _graph(tmp_path):
-    return tiny.write_tiny(tmp_path / 'policy').file('policy.fp32.onnx')
+    return Path(shutil.copy(SHIPPED / 'policy.fp32.onnx', tmp_path))
 
 
 @pytest.fixture(name='cache')
@@ -47,6 +47,16 @@ def test_the_reason_of_a_refusal_comes_from_the_other_process(graph, cache, capl
             pytest.raises(BackendError, match='tensorrt is not installed.*pip install'):
         build_engine(graph, key_of(graph), cache, 'tiny')
     assert 'building the TensorRT engine of tiny (fp32) for a GPU' in caplog.text
+    assert [path.suffix for path in cache.directory.iterdir()] == ['.lock']
+
+
+@pytest.mark.skipif(KERNEL_MODULE.exists(), reason='there is a driver here')
+def test_the_real_builder_without_a_driver_is_told_as_that(graph, cache):
+    """It has read the graph by then, and asked TensorRT for its builder."""
+    pytest.importorskip('tensorrt', reason='TensorRT is not installed here')
+    pytest.importorskip('onnx', reason='onnx is not installed here')
+    with pytest.raises(BackendError, match=r'no NVIDIA driver .*failure with error: 35'):
+        build_engine(graph, key_of(graph), cache, 'tiny')
     assert [path.suffix for path in cache.directory.iterdir()] == ['.lock']
 
 

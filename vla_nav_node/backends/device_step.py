@@ -47,7 +47,7 @@ class DeviceMemory(Protocol):
         """Wait until all that was queued is done."""
 
     def close(self) -> None:
-        """Release everything."""
+        """Release everything; called once."""
 
 
 class DeviceState(Sequence[np.ndarray]):
@@ -88,7 +88,7 @@ class DeviceStep:
     def __init__(self, memory: DeviceMemory, image: Shape, states: Mapping[str, Shape],
                  bind: Callable[[Dict[str, int]], Callable[[], None]]) -> None:
         """
-        Allocate everything and record the step.
+        Allocate everything and record the step; the memory is ours to close if that works.
 
         `states` are the parts of the state ('h', 'c') in order, `bind` ties the graph's tensors
         to addresses, by name, and gives what queues one run.
@@ -122,6 +122,9 @@ class DeviceStep:
         self._load([np.zeros(shape, np.float32) for shape in self.state_shapes])
         self._replay: Callable[[], None] = memory.record(work)
         memory.wait()
+        # For who forgets to close; the states hold on to us, and so to the memory they are in.
+        self._release = weakref.finalize(self, _release, memory)
+        self._release.atexit = False
 
     @property
     def mode(self) -> str:
@@ -180,8 +183,7 @@ class DeviceStep:
                         continue  # the device has failed; whoever looks at the state is told so
             self._closed, self._newest = True, None
             self._replay = _nothing  # and with it the graph, though states may live on
-            self._memory.enter()
-            self._memory.close()
+            self._release()
 
     def _load(self, state: State) -> None:
         """Queue a state into the graph's input."""
@@ -215,6 +217,11 @@ class DeviceStep:
 
 def _nothing() -> None:
     """Do nothing."""
+
+
+def _release(memory: DeviceMemory) -> None:
+    memory.enter()
+    memory.close()
 
 
 def _places(shapes: Sequence[Shape]) -> Tuple[List[int], int]:

@@ -52,7 +52,7 @@ class TensorrtBackend:
             self._open(trt, driver, bundle, graph, precision)
         except BaseException:
             self._context = self._engine = self._runtime = None
-            self._memory.close()
+            (self._step or self._memory).close()
             raise
 
     def infer(self, image: np.ndarray, state: State) -> Tuple[np.ndarray, State]:
