@@ -1,9 +1,12 @@
 """What we call of TensorRT is there, in whichever version is installed here; no GPU is needed."""
 
 import importlib
+import importlib.util
 
 import pytest
+from vla_nav_node.backends import check_machine
 from vla_nav_node.backends.tensorrt_library import built_for, network_flags
+from vla_nav_node.errors import BackendError
 
 RUNTIME = {
     'Runtime': ['deserialize_cuda_engine'],
@@ -19,6 +22,19 @@ BUILDER = {
     'INetworkDefinition': ['num_layers', 'get_layer'],
     'ILayer': ['type', 'get_input', 'precision'], 'LayerType': ['CONVOLUTION', 'MATRIX_MULTIPLY'],
     'EngineInspector': ['get_engine_information']}
+
+
+@pytest.mark.skipif(bool(importlib.util.find_spec('tensorrt')), reason='TensorRT is installed')
+def test_the_stub_of_the_package_index_is_told_as_that(tmp_path, monkeypatch):
+    """What `pip install --no-deps tensorrt` leaves: a name in pip's list."""
+    with pytest.raises(BackendError, match='tensorrt: it is not installed here'):
+        check_machine('tensorrt')
+    (tmp_path / 'tensorrt-11.4.0.106.dist-info').mkdir()
+    (tmp_path / 'tensorrt-11.4.0.106.dist-info' / 'METADATA').write_text(
+        'Metadata-Version: 2.1\nName: tensorrt\nVersion: 11.4.0.106\n')
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(BackendError, match=r'pip lists tensorrt 11\.4.*nothing in it.*stub'):
+        check_machine('tensorrt')
 
 
 def missing(trt, wanted):

@@ -1,6 +1,6 @@
 """The runtimes that run a policy, each imported only when it is asked for."""
 
-from importlib import import_module, util
+from importlib import import_module, metadata, util
 from typing import Callable, Dict, Optional, Tuple
 
 from ..bundle import Bundle
@@ -47,11 +47,20 @@ def check_request(name: str, precision: str, device: str) -> None:
 def check_machine(name: str) -> None:
     """Raise BackendError with the reason if this machine cannot run a backend at all; quick."""
     if not is_installed(name):
-        raise BackendError(
-            f'backend {name} needs the Python package {BACKENDS[name][2]}, which is not '
-            'installed here', fix=f"pip install 'vla_nav_node[{name}]'{ELSEWHERE.get(name, '')}")
+        raise _missing(name)
     if name == 'tensorrt':
         import_module('.cuda_driver', __name__).CudaDriver()
+
+
+def _missing(name: str) -> BackendError:
+    package, fix = BACKENDS[name][2], f"pip install 'vla_nav_node[{name}]'"
+    try:
+        found = f'pip lists {package} {metadata.version(package)}, but there is nothing in it'
+        fix += '; it is a stub that fetches the rest from its maker, and that did not come'
+    except metadata.PackageNotFoundError:
+        found = 'it is not installed here'
+    return BackendError(f'backend {name} needs the Python package {package}: {found}',
+                        fix=fix + ELSEWHERE.get(name, ''))
 
 
 def is_installed(name: str) -> bool:
