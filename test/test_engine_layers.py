@@ -104,6 +104,7 @@ def test_it_is_told_in_words():
     ([gemm('Float'), POINTWISE], 'fp16', {'fp16': 1}, False),  # the silent fp32
     ([gemm('Half'), gemm('Float')], 'fp16', {'fp16': 2}, False),
     ([gemm('Half'), gemm('Float')], 'fp16', {'fp16': 1, 'fp32': 1}, True),  # it is fp32 there
+    ([gemm('Half'), *[gemm('Float')] * 3], 'fp16', {'fp16': 1, 'fp32': 3}, False),  # mostly not
     ([gemm('Half'), gemm('Float', XMMA.format('f32f32_tf32f32_f32'))], 'fp16', {}, False),
     ([POINTWISE], 'fp16', {}, False),
     ([MYELIN], 'fp16', {'fp16': 4}, True),  # TensorRT 8 does not tell: reported, not refused

@@ -126,3 +126,66 @@ def test_two_can_be_open_and_be_closed_in_any_order(bundle):
     second.close()
     with pytest.raises(BackendError, match='closed'):
         second.infer(image, state)
+
+
+@pytest.fixture(name='precise', scope='module')
+def _precise(bundle, tmp_path_factory):
+    """Write the policy in fp16 and int8 too, and a second one whose fp16 is none."""
+    import onnx
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+    from vla_nav_node.convert.fixed_scales import write_fixed_scales
+    root = tmp_path_factory.mktemp('precise')
+    names = ['policy.safetensors', 'policy.fp32.onnx']
+    sources = {name: bundle.file(name) for name in names}
+    half = convert_float_to_float16(onnx.load(str(sources['policy.fp32.onnx'])),
+                                    keep_io_types=True, op_block_list=['Sub', 'Div'])
+    onnx.save(half, str(root / 'half'))
+    write_fixed_scales(bundle, tiny.images(40)[:, 0], root / 'scales')
+    described = {key: value for key, value in bundle.manifest.items() if key != 'files'}
+    good = write_bundle(root / 'good', described, {
+        **sources, 'policy.fp16.onnx': root / 'half', 'policy.int8.onnx': root / 'scales',
+        'policy.int8.qdq.onnx': root / 'scales'})
+    lie = write_bundle(root / 'lie', described, {
+        **sources, 'policy.fp16.onnx': sources['policy.fp32.onnx'],
+        'policy.int8.onnx': sources['policy.fp32.onnx']})
+    return good, lie
+
+
+LARGEST = {'fp16': 5e-3, 'int8': 5e-2}  # m/s
+
+
+def largest_difference(backend, reference, bundle):
+    """Give by how much 40 steps with their own states differ at most."""
+    state, expected, worst = bundle.zero_state(), bundle.zero_state(), 0.0
+    for image in tiny.images(40, seed=3):
+        action, state = backend.infer(image, state)
+        wanted, expected = reference.infer(image, expected)
+        worst = max(worst, float(np.abs(action - wanted).max()))
+    return worst
+
+
+@pytest.mark.parametrize('precision', LARGEST)
+def test_the_graphs_of_these_tests_are_the_policy(precise, precision):
+    good, _ = precise
+    assert largest_difference(open_backend('onnx', good, precision, 'cpu'),
+                              open_backend('onnx', good, 'fp32', 'cpu'), good) < LARGEST[precision]
+
+
+@pytest.mark.gpu
+@needs_gpu
+@pytest.mark.parametrize('precision', LARGEST)
+def test_a_precision_is_what_it_says(precise, precision):
+    good, _ = precise
+    backend = open_backend('tensorrt', good, precision)
+    assert f'products in {precision}' in backend.info.layers
+    assert largest_difference(backend, open_backend('onnx', good, 'fp32', 'cpu'),
+                              good) < LARGEST[precision]
+
+
+@pytest.mark.gpu
+@needs_gpu
+@pytest.mark.parametrize('precision', LARGEST)
+def test_a_precision_that_is_fp32_inside_is_refused(precise, precision):
+    _, lie = precise
+    with pytest.raises(BackendError, match=f'asked for {precision}, but'):
+        open_backend('tensorrt', lie, precision)

@@ -91,8 +91,8 @@ def problem_of(found: Precision, asked: str, graph: Mapping[str, int]) -> str:
     """
     Give why an engine is not of the precision that was asked for, '' if it is.
 
-    `graph` counts the products of the graph by type: those that are fp32 there may be fp32 here.
-    What does not tell (opaque parts) is not held against the engine; `str(found)` says so.
+    `graph` counts the products of the graph by type: those that are fp32 there may be fp32 here,
+    though not most of them; an int8 is a mixture, of which one product is enough. What does not tell (opaque parts) is not held against the engine; `str(found)` says so.
     """
     count = found.products
     narrow = {kind: number for kind, number in count.items() if kind and kind not in WIDE}
@@ -101,7 +101,8 @@ def problem_of(found: Precision, asked: str, graph: Mapping[str, int]) -> str:
         return f'asked for fp32, but {found}'
     if asked == 'fp16' and wide > graph.get('fp32', 0):
         return f'asked for fp16, but {found} (by the graph, {graph.get("fp32", 0)} are wide)'
-    if asked != 'fp32' and not found.opaque and not count.get(asked):
+    least = (sum(count.values()) + 1) // 2 if asked == 'fp16' else 1
+    if asked != 'fp32' and not found.opaque and count.get(asked, 0) < max(least, 1):
         return f'asked for {asked}, but {found}'
     return ''
 
