@@ -92,7 +92,8 @@ def problem_of(found: Precision, asked: str, graph: Mapping[str, int]) -> str:
     Give why an engine is not of the precision that was asked for, '' if it is.
 
     `graph` counts the products of the graph by type: those that are fp32 there may be fp32 here,
-    though not most of them; an int8 is a mixture, of which one product is enough. What does not tell (opaque parts) is not held against the engine; `str(found)` says so.
+    though not most of them; an int8 is a mixture, of which one product is enough. What does not
+    tell (opaque parts) is not held against the engine; `str(found)` says so.
     """
     count = found.products
     narrow = {kind: number for kind, number in count.items() if kind and kind not in WIDE}

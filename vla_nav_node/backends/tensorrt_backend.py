@@ -85,9 +85,11 @@ class TensorrtBackend:
         if problem:
             raise BackendError(f'the engine is not what its precision says: {problem}',
                                f'products in {precision}', 'use another precision')
+        log = log_of(trt)
+        since = len(log.said)
         self._context = self._engine.create_execution_context()
         if self._context is None:
-            raise failure(log_of(trt), 0, 'TensorRT cannot set up the engine', driver.version)
+            raise failure(log, since, 'TensorRT cannot set up the engine', driver.version)
         self._step = DeviceStep(self._memory, bundle.input.shape, bundle.state_shapes, self._bind)
         self.info = BackendInfo('tensorrt', 'tensorrt', trt.__version__, f'cuda ({gpu.name})',
                                 self._step.mode, precision, str(layers))
@@ -105,11 +107,11 @@ class TensorrtBackend:
                 return engine
             if any(map(CODE.search, trouble_since(log, since))):  # it is the GPU, not the engine
                 raise failure(log, since, 'TensorRT cannot load the engine', driver.version)
+            cache.forget(key)
             reason = 'TensorRT does not load it'
         except NoEngine as error:
             reason = error.found
         LOG.info('no TensorRT engine of %s can be used: %s', name, reason)
-        cache.forget(key)
         build_engine(graph, key, cache, name)
         engine = cache.load(key)
         self._engine = self._runtime.deserialize_cuda_engine(engine.plan)
