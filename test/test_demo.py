@@ -1,5 +1,6 @@
 """The demo: its record, its pictures, and the whole of it on a real ROS graph."""
 
+import contextlib
 import io
 import json
 import os
@@ -126,6 +127,17 @@ def test_no_process_is_left_even_if_it_will_not_listen(tmp_path, monkeypatch):
     assert not running_with(str(tmp_path))
 
 
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_that_a_library_swallowed_is_raised_again(number):
+    with pytest.raises(KeyboardInterrupt), Processes(dict(os.environ)) as processes:
+        processes.check()
+        with contextlib.suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), number)
+            time.sleep(1.0)
+        processes.check()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 @pytest.fixture(scope='module')
 def model(tmp_path_factory):
     """Write a tiny bundle; its weights are random, so it will not reach the cup."""
@@ -190,7 +202,7 @@ def test_demo_takes_its_processes_along_when_it_is_ended(tmp_path, model, number
         said = demo.communicate(timeout=30.0)[0]
     finally:
         demo.kill()
-    assert demo.returncode == 2
+    assert demo.returncode == 2, said
     assert 'interrupted' in said and 'Traceback' not in said
     assert not running_with(f'seed:={seed}')
     assert not running_with(f'model:={model}')

@@ -81,6 +81,19 @@ def ros2(*arguments: str, seconds: float = 30.0) -> str:
     return done.stdout + done.stderr
 
 
+def ros2_shows(pattern: str, *arguments: str, seconds: float = START_S) -> str:
+    """Give what the command prints once it has `pattern`: a new node is not known at once."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            said = ros2(*arguments)
+        except subprocess.TimeoutExpired as error:  # it may have looked for the node too early
+            said = str(error)
+        if re.search(pattern, said):
+            return said
+        assert time.monotonic() < until, f'no {pattern!r} within {seconds} s in:\n{said}'
+
+
 @pytest.fixture(scope='module')
 def model(tmp_path_factory):
     """Write a tiny bundle."""
@@ -108,13 +121,12 @@ def test_robot_and_node_drive_and_obey_the_command_line(tmp_path, model):
                   'seed:=7', 'frame_rate:=20') as launched:
         launched.wait_for('driving by onnx')
         launched.wait_for('640x480 at 20 Hz; seed 7')
-        said = ros2('topic', 'echo', '--once', '/vla_nav_node/latency')
-        assert 'label: cycle' in said
-        assert 'linear' in ros2('topic', 'echo', '--once', '/cmd_vel')
-        period = ros2('param', 'get', '/vla_nav_node', 'control_period_ms')
-        assert 'Double value is: 10.0' in period
-        described = ros2('param', 'describe', '/vla_nav_node', 'backend')
-        assert 'onnx' in described and 'Runtime that runs the policy' in described
+        ros2_shows('label: cycle', 'topic', 'echo', '--once', '/vla_nav_node/latency')
+        ros2_shows('linear', 'topic', 'echo', '--once', '/cmd_vel')
+        ros2_shows('Double value is: 10.0', 'param', 'get', '/vla_nav_node', 'control_period_ms')
+        described = ros2_shows('Runtime that runs', 'param', 'describe', '/vla_nav_node',
+                               'backend')
+        assert 'onnx' in described
         assert 'Set parameter successful' in ros2('param', 'set', '/vla_nav_node', 'backend',
                                                   'torch')
         assert 'torch' in ros2('param', 'get', '/vla_nav_node', 'backend')
@@ -142,9 +154,8 @@ def test_names_for_a_real_robot(tmp_path, model):
                   'backend:=onnx') as launched:
         text = launched.wait_for('driving by')
         assert 'driving by onnx' in text and '/front/image_raw' in text
-        assert '0.5' in ros2('param', 'get', '/robot1/vla_nav_node', 'image_timeout')
-        info = ros2('node', 'info', '/robot1/vla_nav_node')
-        assert '/robot1/base/cmd_vel' in info
+        ros2_shows('0.5', 'param', 'get', '/robot1/vla_nav_node', 'image_timeout')
+        info = ros2_shows('/robot1/base/cmd_vel', 'node', 'info', '/robot1/vla_nav_node')
         assert '/robot1/vla_nav_node/latency' in info
 
 

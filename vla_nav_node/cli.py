@@ -11,8 +11,11 @@ from .errors import VlaNavError
 VERBS = {
     'demo': ('tools.demo', 'drive the simulated robot before your eyes, over ROS 2'),
     'evaluate': ('sim.evaluate', 'count how often a policy reaches the cup'),
+    'export': ('convert.export_verb', 'write the step graphs of a policy, in fp32 and fp16'),
+    'import': ('convert.importing', 'make a bundle of a trained checkpoint'),
     'latency': ('tools.node_bench.verb', 'measure the node beside an idiomatic one and an echo'),
     'profile': ('tools.cycle_profile', 'tell where the time of one cycle goes'),
+    'quantize': ('convert.quantize', 'write the int8 step graph of a policy'),
     'train': ('sim.train', 'train a policy in the simulated arena'),
 }
 CANNOT_RUN = 2
@@ -61,7 +64,8 @@ def _explain_missing(error: ModuleNotFoundError) -> None:
     if error.name and error.name.startswith(__package__):
         raise error
     print(f'vla_nav: the Python package {error.name} is missing; to mend it: '
-          "pip install 'vla_nav_node[sim,onnx,torch,demo]', or that package", file=sys.stderr)
+          "pip install 'vla_nav_node[sim,onnx,torch,demo,convert]', or that package",
+          file=sys.stderr)
 
 
 if __name__ == '__main__':

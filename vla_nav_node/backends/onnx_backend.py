@@ -17,7 +17,7 @@ CPU, CUDA = 'CPUExecutionProvider', 'CUDAExecutionProvider'
 TYPES = {'tensor(uint8)': 'uint8', 'tensor(float)': 'float32'}
 # A network of 3.3 MB on two busy cores, p50 / p99 / max in ms: one thread 0.29 / 4.4 / 4.6, two
 # 0.33 / 5.4 / 9.0, two spinning 0.30 / 8.6 / 20. More threads help only where there is more to do.
-LARGE_BYTES = 16 << 20
+LARGE_BYTES = 8 << 20
 MOST_THREADS = 4
 
 
@@ -62,13 +62,13 @@ class OnnxBackend:
 def _open(ort: ModuleType, path: Path, device: str) -> Any:
     """Open on what was asked; `auto` is CUDA where it really opens, else the CPU."""
     if device == 'cpu' or (device == 'auto' and CUDA not in ort.get_available_providers()):
-        return _session(ort, path, CPU)
+        return open_session(ort, path, CPU)
     try:
         return _open_cuda(ort, path)
     except BackendError:
         if device == 'cuda':
             raise
-        return _session(ort, path, CPU)  # and `info` tells so
+        return open_session(ort, path, CPU)  # and `info` tells so
 
 
 def _open_cuda(ort: ModuleType, path: Path) -> Any:
@@ -79,7 +79,7 @@ def _open_cuda(ort: ModuleType, path: Path) -> Any:
             'pip uninstall onnxruntime, then pip install onnxruntime-gpu; or set device to cpu')
     if hasattr(ort, 'preload_dlls'):
         ort.preload_dlls()  # finds the CUDA and cuDNN that came as Python packages
-    session = _session(ort, path, CUDA)
+    session = open_session(ort, path, CUDA)
     if session.get_providers()[0] != CUDA:
         raise BackendError(
             'onnxruntime has CUDA built in but could not start it (its log says why), '
@@ -89,7 +89,8 @@ def _open_cuda(ort: ModuleType, path: Path) -> Any:
     return session
 
 
-def _session(ort: ModuleType, path: Path, provider: str) -> Any:
+def open_session(ort: ModuleType, path: Path, provider: str) -> Any:
+    """Open a graph with the settings that drive, or raise BackendError."""
     try:
         session = ort.InferenceSession(str(path), _options(ort, path), providers=[provider])
     except Exception as error:

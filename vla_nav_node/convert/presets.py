@@ -9,7 +9,7 @@ from ..errors import SettingError
 from ..preprocess import InputSpec
 
 # What the presets do not say, because no weights were trained for it: any values will do.
-INPUT = {'height': 224, 'width': 224, 'fit': 'stretch', 'resize': 'linear'}
+INPUT: Dict[str, Any] = {'height': 224, 'width': 224, 'fit': 'stretch', 'resize': 'linear'}
 MEAN, STD = [127.5] * 3, [127.5] * 3
 LIMIT = 0.5  # m/s
 
@@ -29,7 +29,7 @@ def _cnn_rnn(widths: List[int], hidden: int) -> Dict[str, Any]:
                 {'type': 'Linear', 'in_features': widths[-1], 'out_features': 2048}]
     return {'encoder': encoder,
             'recurrent': {'type': 'RNN', 'input_size': 2048, 'hidden_size': hidden,
-                          'num_layers': 4},
+                          'num_layers': 4, 'nonlinearity': 'tanh'},
             'head': [1024, 512, 256]}
 
 
@@ -45,7 +45,7 @@ def write_preset(name: str, directory: Path, seed: int = 0) -> Bundle:
     from safetensors.torch import save_file
     import torch
 
-    from .export import export_onnx
+    from .step_file import write_step_file
     from ..network import PolicyNetwork
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -54,7 +54,7 @@ def write_preset(name: str, directory: Path, seed: int = 0) -> Bundle:
     with tempfile.TemporaryDirectory(dir=directory.parent) as folder:
         weights, graph = Path(folder, 'policy.safetensors'), Path(folder, 'policy.fp32.onnx')
         save_file(network.state_dict(), weights)
-        export_onnx(network, graph, InputSpec(**INPUT))
+        write_step_file(network, graph, InputSpec(**INPUT), name, weights)
         return write_bundle(directory, untrained(name),
                             {path.name: path for path in (weights, graph)})
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import time
 from typing import Callable, Dict, List
 
-from .demo_processes import Processes, sigterm_as_interrupt
+from .demo_processes import Processes
 from .demo_record import Record
 from .. import transport
 from ..errors import VlaNavError
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     os.environ.update(_environment())
     record = Record(args.episodes)
-    with sigterm_as_interrupt(), Processes(dict(os.environ)) as processes:
+    with Processes(dict(os.environ)) as processes:
         _start(processes, args)
         with make_view(record, os.environ['ROS_DOMAIN_ID']) as show:
             _drive(record, processes, show)

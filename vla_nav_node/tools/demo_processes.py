@@ -6,12 +6,13 @@ from pathlib import Path
 import signal
 import subprocess
 import sys
-from typing import Dict, Iterator, List, Sequence
+from typing import Any, Dict, Iterator, List, Sequence
 
 from ..errors import VlaNavError
 
 PATIENCE_S = 5.0  # from SIGINT, which lets a process stop the robot, to SIGKILL
 LAST_LINES = 12
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Process:
@@ -59,12 +60,19 @@ class Process:
 
 
 class Processes:
-    """All processes of a demo, as a context: none is left when it is left."""
+    """
+    All processes of a demo, as a context: none is left when it is left.
+
+    Ctrl-C and SIGTERM leave it by KeyboardInterrupt. Where that is raised inside of a library it
+    may get lost (Python ignores what is raised in a finaliser), so `check` raises it again.
+    """
 
     def __init__(self, environment: Dict[str, str]) -> None:
         """Take the environment that each of them gets."""
         self._environment = environment
         self._running: List[Process] = []
+        self._previous: Dict[int, Any] = {}
+        self._interrupted = False
 
     def start(self, module: str, arguments: Sequence[str], log: Path) -> Process:
         """Start one more."""
@@ -72,7 +80,9 @@ class Processes:
         return self._running[-1]
 
     def check(self) -> None:
-        """Raise VlaNavError if one has ended."""
+        """Raise VlaNavError if one has ended, KeyboardInterrupt if a signal has come."""
+        if self._interrupted:
+            raise KeyboardInterrupt
         for process in self._running:
             process.check()
 
@@ -81,19 +91,26 @@ class Processes:
         return '\n'.join(process.last_words() for process in self._running)
 
     def __enter__(self) -> 'Processes':
-        """Give itself."""
+        """Take the signals over."""
+        self._previous = {number: signal.signal(number, self._interrupt) for number in SIGNALS}
         return self
 
     def __exit__(self, *_: object) -> None:
         """End all, all at once; a second Ctrl-C must not leave one behind."""
-        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
         try:
             for process in self._running:
                 process.interrupt()
             for process in self._running:
                 process.end()
         finally:
-            signal.signal(signal.SIGINT, previous)
+            for taken, previous in self._previous.items():
+                signal.signal(taken, previous)
+
+    def _interrupt(self, *_: object) -> None:
+        self._interrupted = True
+        raise KeyboardInterrupt
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import gc
 from pathlib import Path
 from typing import Callable, Dict, Iterator, Sequence
 
-from .probe import Block, make_pictures, Probe
+from .probe import Block, make_pictures, PERIOD_S, Probe
 from ..demo_processes import Processes
 
 BLOCK = 100  # images to one side before it is the next one's turn
@@ -14,23 +14,26 @@ BLOCK = 100  # images to one side before it is the next one's turn
 
 @dataclass(frozen=True)
 class Condition:
-    """A size of images, and whether another process burns a core meanwhile."""
+    """A size of images, how they follow, and whether another process burns a core meanwhile."""
 
     name: str
     width: int
     height: int
     busy: bool = False
+    period_s: float = PERIOD_S  # 0: each image follows when the one before is answered
 
     def __str__(self) -> str:
         """Give one line."""
+        pace = '' if self.period_s else ', back to back'
         load = ', another process burning a core' if self.busy else ''
-        return f'{self.width}x{self.height} rgb8{load}'
+        return f'{self.width}x{self.height} rgb8{pace}{load}'
 
 
 VGA = Condition('vga', 640, 480)
 HD = Condition('hd', 1280, 720)
+BACK = Condition('back', 640, 480, period_s=0.0)
 BUSY = Condition('busy', 640, 480, busy=True)
-CONDITIONS = (VGA, HD, BUSY)
+CONDITIONS = (VGA, BACK, HD, BUSY)
 
 
 def measure(condition: Condition, probes: Sequence[Probe], frames: int, warm_up: int,
@@ -48,7 +51,8 @@ def measure(condition: Condition, probes: Sequence[Probe], frames: int, warm_up:
         count = min(BLOCK, frames - begin)
         for probe in order:
             with _no_collections():
-                total[probe.side.name].add(probe.film(pictures, count, warm_up))
+                total[probe.side.name].add(probe.film(
+                    pictures, count, warm_up, condition.period_s))
             on_block(count)
         order = order[1:] + order[:1]  # nobody always comes after the same one
     return total

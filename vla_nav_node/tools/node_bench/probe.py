@@ -80,15 +80,21 @@ class Probe:
             executor.shutdown(timeout_sec=1.0)
             node.destroy_node()
 
-    def film(self, pictures: Sequence[bytearray], frames: int, warm_up: int = 0) -> Block:
-        """Send `warm_up` images that do not count, then `frames` that do, at RATE_HZ."""
+    def film(self, pictures: Sequence[bytearray], frames: int, warm_up: int = 0,
+             period_s: float = PERIOD_S) -> Block:
+        """
+        Send `warm_up` images that do not count, then `frames` that do.
+
+        One follows the other after `period_s`, or when it has been answered if that is 0.
+        """
         self._read_cycles(math.inf, STALE_S)
         self._cycles.clear()
         block, slot, start_s = Block(), 0, time.perf_counter()
         for number in range(-warm_up, frames):
-            self._listen(start_s + slot * PERIOD_S)
+            self._listen(start_s + slot * period_s)
             wait_ms = self.ask(pictures[number % len(pictures)])
-            passed = math.ceil((time.perf_counter() - start_s) / PERIOD_S)
+            elapsed_s = time.perf_counter() - start_s
+            passed = math.ceil(elapsed_s / period_s) if period_s else slot + 1
             skipped, slot = max(passed - slot - 1, 0), max(passed, slot + 1)
             if number >= 0:
                 block.waits_ms.append(wait_ms)

@@ -14,7 +14,7 @@ from ...bundle import load_bundle
 from ...errors import SettingError, VlaNavError
 
 EXAMPLE = 'vla_nav latency --frames 10000 --only vga busy'
-PARTS = ('vga', 'hd', 'busy', 'start')
+PARTS = ('vga', 'back', 'hd', 'busy', 'start')
 NEEDED = {'rclpy': '', 'onnxruntime': 'onnx', 'torch': 'torch', 'safetensors': 'torch',
           'rich': 'bench', 'PIL': 'bench'}
 DOMAIN = '43'  # where the user has set none
@@ -32,7 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--starts', type=int, default=3, metavar='N',
                         help='starts of the node on each backend (default: %(default)s)')
     parser.add_argument('--only', nargs='+', choices=PARTS, default=list(PARTS), metavar='PART',
-                        help='vga: 640x480; hd: 1280x720; busy: 640x480 with another process '
+                        help='vga: 640x480; back: the same, each image as soon as the one before '
+                        'is answered; hd: 1280x720; busy: 640x480 with another process '
                         'burning a core; start: time to start, and memory (default: all)')
     parser.add_argument('--model', default='', metavar='DIR',
                         help='policy bundle (default: the one that ships)')

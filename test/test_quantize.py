@@ -1,0 +1,260 @@
+"""`vla_nav quantize`: int8 where it is no loss, float where it is, and a table that says why."""
+
+import json
+
+import cv2
+from hypothesis import given, settings, strategies as st
+from hypothesis.extra.numpy import arrays
+import numpy as np
+import pytest
+import tiny
+import yaml
+
+torch = pytest.importorskip('torch', reason='PyTorch is not installed')
+onnx = pytest.importorskip('onnx', reason='onnx is not installed')
+onnxruntime = pytest.importorskip('onnxruntime', reason='ONNX Runtime is not installed')
+
+from onnx import helper, numpy_helper, TensorProto  # noqa: E402, I100
+from safetensors.torch import save_file  # noqa: E402
+from vla_nav_node.backends import open_backend  # noqa: E402
+from vla_nav_node.bundle import Bundle, load_bundle, write_bundle  # noqa: E402
+from vla_nav_node.cli import main  # noqa: E402
+from vla_nav_node.convert import choose  # noqa: E402
+from vla_nav_node.convert.layers import layers_of  # noqa: E402
+from vla_nav_node.convert.mixture import Choice, Mixtures  # noqa: E402
+from vla_nav_node.convert.products import per_block, per_column, Product  # noqa: E402
+from vla_nav_node.convert.quantize import quantise  # noqa: E402
+from vla_nav_node.convert.step_file import write_step_file  # noqa: E402
+from vla_nav_node.convert.trial import Reference, StepFile  # noqa: E402
+from vla_nav_node.network import PolicyNetwork  # noqa: E402
+from vla_nav_node.preprocess import InputSpec  # noqa: E402
+
+HIDDEN = 64
+WEIGHTS = arrays(np.float32, st.tuples(st.integers(1, 70), st.integers(1, 9)),
+                 elements=st.floats(-1e3, 1e3, width=32))
+
+
+def _architecture(kind):
+    return {
+        'encoder': [
+            {'type': 'Conv2d', 'in_channels': 3, 'out_channels': 16, 'kernel_size': 5,
+             'stride': 2, 'padding': 2}, {'type': 'ReLU'},
+            {'type': 'MaxPool2d', 'kernel_size': 2},
+            {'type': 'Conv2d', 'in_channels': 16, 'out_channels': 32, 'kernel_size': 3,
+             'stride': 2, 'padding': 1}, {'type': 'ReLU'},
+            {'type': 'Flatten'},
+            {'type': 'Linear', 'in_features': 384, 'out_features': 64}, {'type': 'ReLU'}],
+        'recurrent': {'type': kind, 'input_size': 64, 'hidden_size': HIDDEN, 'num_layers': 1},
+        'head': [32]}
+
+
+def _bundle(directory, kind='LSTM', gain=1.0, mean=tiny.MEAN) -> Bundle:
+    """Write a policy whose layers are worth int8; `gain` scales its actions."""
+    described = {**tiny.manifest(kind), 'architecture': _architecture(kind)}
+    described['input'] = {**described['input'], 'mean': mean}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = PolicyNetwork(described['architecture'], mean, tiny.STD).eval()
+    with torch.no_grad():
+        network.actions[-1].weight.mul_(gain)
+    files = {name: directory.with_name(name) for name in
+             ('policy.safetensors', 'policy.fp32.onnx')}
+    save_file(network.state_dict(), files['policy.safetensors'])
+    write_step_file(network, files['policy.fp32.onnx'], InputSpec(tiny.HEIGHT, tiny.WIDTH), 'mid',
+                    files['policy.safetensors'])
+    return write_bundle(directory, described, files)
+
+
+def _frames(count=60):
+    """Give a bright disc that crosses a gradient: uint8 [count, H, W, 3]."""
+    frames = np.empty((count, tiny.HEIGHT, tiny.WIDTH, 3), np.uint8)
+    frames[:] = np.linspace(20, 180, tiny.WIDTH)[None, None, :, None]
+    for index, frame in enumerate(frames):
+        cv2.circle(frame, (index * tiny.WIDTH // count, 12), 5, (250, 60, index), -1)
+    return frames
+
+
+def _operators(path):
+    return {node.op_type for node in onnx.load(str(path)).graph.node}
+
+
+@pytest.mark.parametrize('kind', ['LSTM', 'GRU', 'RNN'])
+def test_every_layer_that_is_worth_it_becomes_int8(tmp_path, kind):
+    bundle = _bundle(tmp_path / 'p', kind)
+    rows, facts = quantise(bundle, _frames(), tmp_path / 'int8.onnx', by_time=False)
+    forms = {row.layer.name: row.form for row in rows}
+    assert forms == {
+        'vision_encoder.0': 'int8', 'vision_encoder.3': 'int8', 'vision_encoder.6': 'int8',
+        'rnn.weight_ih_l0': 'int8', 'rnn.weight_hh_l0': 'int8', 'actions.0': 'float',
+        'actions.2': 'float'}
+    assert 'only 64 weights' in rows[-1].why
+    assert {'QuantizeLinear', 'MatMulInteger', 'Conv', 'Gemm'} <= _operators(
+        tmp_path / 'int8.onnx')
+    assert facts['drift']['rollout_mean'] < choose.BUDGET
+    assert facts['bytes'] < bundle.file('policy.fp32.onnx').stat().st_size / 2
+    onnx.checker.check_model(str(tmp_path / 'int8.onnx'))
+
+
+def test_what_hurts_stays_float(tmp_path):
+    """Actions 200 times as large make the same rounding too much; what causes most goes first."""
+    bundle = _bundle(tmp_path / 'p', gain=200.0)
+    rows, facts = quantise(bundle, _frames(), tmp_path / 'int8.onnx', by_time=False)
+    left = [row for row in rows if 'alone it is' in row.why]
+    assert left and {row.form for row in left} == {'float'}
+    assert 'int8' in {row.form for row in rows}
+    assert facts['drift']['rollout_mean'] <= choose.BUDGET
+
+
+def test_a_policy_that_only_float_can_hold_is_left_alone(tmp_path):
+    bundle = _bundle(tmp_path / 'p', gain=1000.0)
+    rows, facts = quantise(bundle, _frames(), tmp_path / 'int8.onnx', by_time=False)
+    assert {row.form for row in rows} == {'float'}
+    assert 'drift' not in facts
+    assert not (tmp_path / 'int8.onnx').exists()
+
+
+def test_the_verb_writes_it_all_into_the_bundle(tmp_path, capsys):
+    _bundle(tmp_path / 'p')
+    np.save(tmp_path / 'f.npy', _frames())
+    assert main(['quantize', str(tmp_path / 'p'), '--frames', str(tmp_path / 'f.npy'),
+                 '--any-speed', '--json', str(tmp_path / 'r.json')]) == 0
+    bundle = load_bundle(tmp_path / 'p')
+    assert bundle.precisions == ('fp32', 'int8')
+    facts = yaml.safe_load((tmp_path / 'p' / 'policy.yaml').read_text())['quantization']['int8']
+    assert facts == json.loads((tmp_path / 'r.json').read_text())
+    assert facts['frames'] == {'source': str(tmp_path / 'f.npy'), 'count': 60}
+    assert facts['of'] == bundle.manifest['files']['policy.fp32.onnx']['sha256']
+    assert 'rnn.weight_hh_l0' in capsys.readouterr().out
+    backend = open_backend('onnx', bundle, 'int8', 'cpu')
+    reference = open_backend('onnx', bundle, 'fp32', 'cpu')
+    state = bundle.zero_state()
+    for frame in _frames():
+        wanted, after = reference.infer(frame[None], state)
+        assert backend.infer(frame[None], state)[0] == pytest.approx(wanted, abs=0.02)
+        state = after
+
+
+def test_nothing_is_written_where_nothing_is_worth_it(tmp_path, capsys):
+    tiny.write_tiny(tmp_path / 'p')
+    before = (tmp_path / 'p' / 'policy.yaml').read_bytes()
+    np.save(tmp_path / 'f.npy', _frames())
+    assert main(['quantize', str(tmp_path / 'p'), '--frames', str(tmp_path / 'f.npy')]) == 1
+    assert 'nothing is written' in capsys.readouterr().out
+    assert (tmp_path / 'p' / 'policy.yaml').read_bytes() == before
+
+
+def test_slow_layers_stay_float(tmp_path, monkeypatch):
+    """Whatever the clock says: a race that int8 always loses leaves no layer of it."""
+    monkeypatch.setattr(choose, 'race', lambda one, other, frame: (2.0, 1.0, 0.0))
+    rows, facts = quantise(_bundle(tmp_path / 'p'), _frames(), tmp_path / 'int8.onnx')
+    assert {row.form for row in rows} == {'float'}
+    assert 'quicker here' in rows[2].why
+    assert 'drift' not in facts
+
+
+@pytest.mark.parametrize('quicker, kept', [(True, 'int4'), (False, 'int8')])
+def test_4_bits_are_kept_where_they_are_no_slower(tmp_path, monkeypatch, quicker, kept):
+    monkeypatch.setattr(choose, 'LARGE', 4 * HIDDEN * HIDDEN)
+    monkeypatch.setattr(choose, 'BUDGET', 0.05)
+    monkeypatch.setattr(
+        choose, 'race', lambda one, other, frame: (1.0, 0.9, 0.0) if quicker else (1.0, 1.1, 1.0))
+    rows, facts = quantise(_bundle(tmp_path / 'p'), _frames(), tmp_path / 'int8.onnx', bits=4,
+                           by_time=False)
+    forms = {row.layer.name: row.form for row in rows}
+    assert forms['rnn.weight_hh_l0'] == kept
+    assert facts['notes'][0].endswith(': kept' if quicker else ': not kept')
+    assert ('MatMulNBits' in _operators(tmp_path / 'int8.onnx')) == quicker
+
+
+def test_4_bits_are_not_tried_on_small_matrices(tmp_path):
+    _, facts = quantise(_bundle(tmp_path / 'p'), _frames(), tmp_path / 'int8.onnx', bits=4,
+                        by_time=False)
+    assert 'none was tried' in facts['notes'][0]
+
+
+def test_a_saturated_layer_shows_as_drift(tmp_path):
+    """What the trial measures is the graph that was written, and not what it should have been."""
+    bundle = _bundle(tmp_path / 'p')
+    quantise(bundle, _frames(), tmp_path / 'int8.onnx', by_time=False)
+    reference = Reference(StepFile(bundle.file('policy.fp32.onnx')), _frames())
+    good = reference.drift(StepFile(tmp_path / 'int8.onnx'))
+    model = onnx.load(str(tmp_path / 'int8.onnx'))
+    for one in model.graph.initializer:
+        if one.name == '/Gemm.scale':
+            one.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(one) / 8, one.name))
+    onnx.save(model, str(tmp_path / 'bad.onnx'))
+    bad = reference.drift(StepFile(tmp_path / 'bad.onnx'))
+    assert bad.rollout_mean > 3 * good.rollout_mean
+    assert bad.step_max > good.step_max
+
+
+@pytest.mark.parametrize('mean', [[128.0] * 3, [127.5] * 3, [0.0] * 3])
+def test_the_first_convolution_takes_the_bytes_of_the_camera(tmp_path, mean):
+    """They are int8 already: what is off then comes from the rounded weights alone."""
+    bundle = _bundle(tmp_path / 'p', mean=mean)
+    mixtures = Mixtures(bundle.file('policy.fp32.onnx'), _frames())
+    mixtures.write(Choice(frozenset({'vision_encoder.0'})), tmp_path / 'int8.onnx')
+    model = onnx.load(str(tmp_path / 'int8.onnx'))
+    assert {node.name for node in model.graph.node}.isdisjoint({'/Cast', '/Sub', '/Div'})
+    takers = [node for node in model.graph.node if 'bytes' in node.input]
+    assert [node.op_type for node in takers] == ['DequantizeLinear']
+    reference = Reference(StepFile(bundle.file('policy.fp32.onnx')), _frames())
+    assert reference.drift(StepFile(tmp_path / 'int8.onnx')).rollout_mean < 5e-4
+
+
+def test_means_that_are_apart_stay_outside_the_convolution(tmp_path):
+    """Its padding has one value for all channels: the picture's border would not be the same."""
+    bundle = _bundle(tmp_path / 'p')
+    mixtures = Mixtures(bundle.file('policy.fp32.onnx'), _frames())
+    mixtures.write(Choice(frozenset({'vision_encoder.0'})), tmp_path / 'int8.onnx')
+    assert '/Div' in {node.name for node in onnx.load(str(tmp_path / 'int8.onnx')).graph.node}
+    reference = Reference(StepFile(bundle.file('policy.fp32.onnx')), _frames())
+    assert reference.drift(StepFile(tmp_path / 'int8.onnx')).rollout_mean < 5e-4
+
+
+@pytest.mark.parametrize('bits, off', [(8, 0.02), (4, 0.2)])
+@pytest.mark.parametrize('form', ['Gemm', 'MatMul'])
+def test_a_quantised_product_is_the_product(bits, off, form):
+    rng = np.random.default_rng(0)
+    x, weight = rng.standard_normal((1, 70), np.float32), rng.standard_normal((70, 9), np.float32)
+    bias = rng.standard_normal(9, np.float32)
+    if form == 'Gemm':
+        node = helper.make_node('Gemm', ['x', 'w', 'b'], ['y'], 'p', transB=1)
+        constants, wanted = {'w': weight.T.copy(), 'b': bias}, x @ weight + bias
+    else:
+        node = helper.make_node('MatMul', ['x', 'w'], ['y'], 'p')
+        constants, wanted = {'w': weight}, x @ weight
+    graph = helper.make_graph(
+        [node], 'g', [helper.make_tensor_value_info('x', TensorProto.FLOAT, [1, 70])],
+        [helper.make_tensor_value_info('y', TensorProto.FLOAT, [1, 9])],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()])
+    nodes, more = Product(graph, node).quantised(bits)
+    graph = helper.make_graph(nodes, 'g', graph.input, graph.output, [*graph.initializer, *more])
+    model = helper.make_model(graph, ir_version=8, opset_imports=[
+        helper.make_opsetid('', 17), helper.make_opsetid('com.microsoft', 1)])
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    found = session.run(None, {'x': x})[0]
+    assert np.abs(found - wanted).mean() < off * np.abs(wanted).mean()
+
+
+@settings(deadline=None, max_examples=50)
+@given(WEIGHTS)
+def test_rounding_is_off_by_half_a_step_at_most(weight):
+    q, scale = per_column(weight)
+    assert q.dtype == np.int8 and np.isfinite(scale).all()
+    assert (np.abs(q * scale - weight) <= 0.5001 * scale + 1e-30).all()
+    packed, scale = per_block(weight)
+    inner, outer = weight.shape
+    low, high = packed & 15, packed >> 4
+    back = np.stack([low, high], axis=-1).reshape(outer, -1, 32).astype(np.float32) - 8
+    steps = scale.reshape(outer, -1, 1)
+    back = (back * steps).reshape(outer, -1)[:, :inner].T
+    assert (np.abs(back - weight).T.reshape(-1) <= 0.5001 * np.repeat(
+        steps, 32, axis=2).reshape(outer, -1)[:, :inner].reshape(-1) + 1e-30).all()
+
+
+def test_layers_carry_the_networks_names(tmp_path):
+    names = [layer.name for layer in layers_of(onnx.load(str(
+        _bundle(tmp_path / 'p').file('policy.fp32.onnx'))))]
+    assert names == ['vision_encoder.0', 'vision_encoder.3', 'vision_encoder.6',
+                     'rnn.weight_ih_l0', 'rnn.weight_hh_l0', 'actions.0', 'actions.2']

@@ -1,0 +1,66 @@
+"""`vla_nav export`: the step graphs of a bundle or a preset, written and checked."""
+
+import argparse
+import json
+from pathlib import Path
+import tempfile
+from typing import Dict, Optional, Sequence
+
+from .export import PRECISIONS
+from .presets import PRESETS, write_preset
+from .rewrite import rewrite_bundle
+from .step_file import marks_of, write_step_file
+from ..bundle import Bundle, load_bundle, SHIPPED
+from ..errors import SettingError
+
+EXAMPLE = 'vla_nav export ~/policies/mine --precision fp32 fp16'
+WEIGHTS = 'policy.safetensors'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument('model', nargs='?', default=str(SHIPPED), metavar='BUNDLE_OR_PRESET',
+                        help='bundle directory (the one that ships), or a structure without '
+                        'trained weights: ' + ', '.join(PRESETS))
+    parser.add_argument('--out', type=Path, help='directory to write (the bundle itself)')
+    parser.add_argument('--precision', nargs='+', default=list(PRECISIONS), choices=PRECISIONS)
+    parser.add_argument('--json', type=Path, help='write what was written there')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Export; print what there is now."""
+    bundle = export_bundle(_opened(args.model, args.out), args.out, args.precision)
+    report = {name: {**entry, **marks_of(bundle.file(name))}
+              for name, entry in bundle.manifest['files'].items() if name.endswith('.onnx')}
+    print(f'{bundle.name} in {bundle.directory}')
+    for name, facts in report.items():
+        print(f'  {name}  {facts["bytes"] / 1e6:.1f} MB  sha256 {facts["sha256"][:12]}...')
+    print("to be driven it has to pass 'vla_nav verify'")
+    if args.json:
+        args.json.write_text(json.dumps(report, indent=1))
+    return 0
+
+
+def export_bundle(bundle: Bundle, out: Optional[Path], precisions: Sequence[str]) -> Bundle:
+    """Write the step graphs of `precisions` anew from the weights, and check each of them."""
+    from ..network import load_network
+    weights = bundle.file(WEIGHTS)
+    network = load_network(weights, bundle.architecture, bundle.mean, bundle.std)
+    directory = (out or bundle.directory).expanduser().resolve()
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=directory.parent) as folder:
+        files: Dict[str, Path] = {}
+        for precision in precisions:
+            name = f'policy.{precision}.onnx'
+            files[name] = Path(folder, name)
+            write_step_file(network, files[name], bundle.input, bundle.name, weights, precision)
+        return rewrite_bundle(bundle, directory, files, {})
+
+
+def _opened(model: str, out: Optional[Path]) -> Bundle:
+    """Give the bundle; a preset is one once it is written, with weights that nobody trained."""
+    if model not in PRESETS or Path(model).is_dir():
+        return load_bundle(model)
+    if out is None:
+        raise SettingError(f'the preset {model} has no directory yet', '--out DIR')
+    return write_preset(model, out.expanduser())

@@ -1,0 +1,64 @@
+"""The layers with weights in a step graph, under the names that they have in the network."""
+
+from dataclasses import dataclass
+import math
+import re
+from typing import Dict, List, Tuple
+
+import onnx
+
+CONVOLUTION, PRODUCT = 'convolution', 'product'
+KINDS = {'Conv': CONVOLUTION, 'Gemm': PRODUCT, 'MatMul': PRODUCT}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One convolution or matrix product."""
+
+    name: str  # vision_encoder.0, rnn.weight_hh_l0, actions.2
+    node: str  # the node's name in the graph
+    kind: str
+    weights: int  # how many
+    recurrent: bool
+
+
+def layers_of(model: onnx.ModelProto) -> List[Layer]:
+    """List them in the graph's order."""
+    constants = {one.name: one for one in model.graph.initializer}
+    return [_layer(node, constants) for node in model.graph.node
+            if node.op_type in KINDS and node.input[1] in constants]
+
+
+def _layer(node: onnx.NodeProto, constants: Dict[str, onnx.TensorProto]) -> Layer:
+    weights = math.prod(constants[node.input[1]].dims)
+    module = node.name.split('/')[-2]  # that of the step graph itself, the cell, has no name
+    return Layer(_name(node, module), node.name, KINDS[node.op_type], weights, not module)
+
+
+def _name(node: onnx.NodeProto, module: str) -> str:
+    """
+    Name a layer as its weights are named in the checkpoint, or as its module is.
+
+    The exporter names a constant after its parameter unless it was folded with something else.
+    """
+    constant = re.fullmatch(r'network\.(.+?)(\.weight)?', node.input[1])
+    return constant[1] if constant else module or f'rnn{node.name}'
+
+
+def split(model: onnx.ModelProto) -> Tuple[List[onnx.NodeProto], List[onnx.NodeProto], str]:
+    """
+    Part the nodes into the convolutions with what lies between them, and the rest.
+
+    Give both, and the tensor that leads from one to the other: what the first product takes.
+    """
+    products = {layer.node for layer in layers_of(model) if layer.kind == PRODUCT}
+    border = next(node.input[0] for node in model.graph.node if node.name in products)
+    makers = {name: node for node in model.graph.node for name in node.output}
+    wanted, front = [border], set()
+    while wanted:
+        name = wanted.pop()
+        if name in makers and name not in front:
+            front.update(makers[name].output)
+            wanted += makers[name].input
+    return ([node for node in model.graph.node if node.output[0] in front],
+            [node for node in model.graph.node if node.output[0] not in front], border)

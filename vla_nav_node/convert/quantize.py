@@ -1,0 +1,127 @@
+"""`vla_nav quantize`: the int8 step graph of a policy, layer by layer where that is no loss."""
+
+import argparse
+import json
+from pathlib import Path
+import tempfile
+from typing import Any, Dict, List, Tuple
+
+import numpy as np
+
+from .choose import BUDGET, Row, Search
+from .frames import load_frames
+from .mixture import Mixtures
+from .rewrite import rewrite_bundle
+from .step_file import mark, package_version
+from .trial import race, Reference, StepFile
+from ..bundle import Bundle, load_bundle, sha256_of, SHIPPED
+from ..errors import SettingError
+
+EXAMPLE = 'vla_nav quantize ~/policies/mine --frames ~/bags/corridor'
+FP32, INT8, WEIGHTS = 'policy.fp32.onnx', 'policy.int8.onnx', 'policy.safetensors'
+CALIBRATION = 200  # frames at most, spread over all; more hardly widen the ranges
+SEED = 1  # of the simulator's episodes; verify takes others
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument('model', nargs='?', default=str(SHIPPED), metavar='BUNDLE',
+                        help='bundle directory (the one that ships)')
+    parser.add_argument('--frames', default='sim', metavar='SOURCE',
+                        help='real pictures: sim, a folder, a rosbag2 (BAG:/topic), or .npy')
+    parser.add_argument('--count', type=int, default=600, help='frames to take from there')
+    parser.add_argument('--out', type=Path, help='directory to write (the bundle itself)')
+    parser.add_argument('--bits', type=int, default=8, choices=(8, 4),
+                        help='4: try that for the large recurrent matrices')
+    parser.add_argument('--any-speed', action='store_true',
+                        help='keep layers in int8 that are no quicker on this machine')
+    parser.add_argument('--json', type=Path, help='write the table and figures there')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Quantise, print the table, and write the graph (0), or say why there is none (1)."""
+    if args.count < 2:
+        raise SettingError(f'--count {args.count}', 'at least 2 frames')
+    bundle = load_bundle(args.model)
+    frames = load_frames(args.frames, bundle.input, args.count, SEED)
+    directory = (args.out or bundle.directory).expanduser().resolve()
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=directory.parent) as folder:
+        graph = Path(folder, INT8)
+        rows, facts = quantise(bundle, frames, graph, args.bits, not args.any_speed)
+        facts['frames'] = {'source': args.frames, 'count': len(frames)}
+        print_report(bundle, rows, facts)
+        if args.json:
+            args.json.write_text(json.dumps(facts, indent=1))
+        if not graph.exists():
+            return 1
+        rewrite_bundle(bundle, directory, {INT8: graph}, {'quantization': {'int8': facts}})
+    print(f"written to {directory / INT8}; to be driven it has to pass 'vla_nav verify'")
+    return 0
+
+
+def quantise(bundle: Bundle, frames: np.ndarray, path: Path, bits: int = 8,
+             by_time: bool = True) -> Tuple[List[Row], Dict[str, Any]]:
+    """
+    Write the int8 step graph to `path`, unless no layer is worth it; give the table and figures.
+
+    `frames` (uint8 [N, H, W, 3]) calibrate the convolutions, and each layer is tried on them.
+    """
+    fp32 = bundle.file(FP32)
+    mixtures = Mixtures(fp32, _spread(frames, CALIBRATION))
+    original = StepFile(fp32)
+    reference = Reference(original, frames)
+    search = Search(mixtures, reference, frames[0], path.parent, by_time)
+    choice = search.run(try_4_bits=bits == 4)
+    facts: Dict[str, Any] = {'of': sha256_of(fp32), 'notes': search.notes}
+    if choice.int8 or choice.int4:
+        mixtures.write(choice, path)
+        mark(path, {'name': bundle.name, 'precision': 'int8',
+                    'weights_sha256': sha256_of(bundle.file(WEIGHTS))})
+        facts.update(_figures(original, reference, path, frames[0]))
+    rows = search.rows(choice)
+    facts['layers'] = [{'name': row.layer.name, 'weights': row.layer.weights, 'as': row.form,
+                        'why': row.why} for row in rows]
+    return rows, facts
+
+
+def _figures(original: StepFile, reference: Reference, path: Path,
+             frame: np.ndarray) -> Dict[str, Any]:
+    import onnxruntime
+    quantised = StepFile(path)
+    drift = reference.drift(quantised)
+    int8, fp32, _ = race(quantised, original, frame)
+    return {'drift': drift.as_dict(), 'steps': len(reference.actions),
+            'here': {'fp32_ms': round(fp32, 3), 'int8_ms': round(int8, 3)},
+            'bytes': path.stat().st_size, 'onnxruntime': onnxruntime.__version__,
+            'vla_nav_node': package_version()}
+
+
+def _spread(frames: np.ndarray, most: int) -> np.ndarray:
+    """Take at most so many, evenly from the first to the last."""
+    index = np.linspace(0, len(frames) - 1, min(most, len(frames)))
+    return frames[np.rint(index).astype(int)]
+
+
+def print_report(bundle: Bundle, rows: List[Row], facts: Dict[str, Any]) -> None:
+    """Print the table as people read it."""
+    from rich.console import Console
+    from rich.table import Table
+    table = Table(title=f'{bundle.name} in int8')
+    for heading in ('layer', 'weights', 'as', 'why'):
+        table.add_column(heading, justify='right' if heading == 'weights' else 'left')
+    for row in rows:
+        table.add_row(row.layer.name, f'{row.layer.weights:,}', row.form, row.why)
+    Console().print(table)
+    print('\n'.join(facts['notes'] + _sentences(facts)))
+
+
+def _sentences(facts: Dict[str, Any]) -> List[str]:
+    if 'drift' not in facts:
+        return [f'no layer is worth int8 here (budget {BUDGET} m/s): nothing is written']
+    drift, here = facts['drift'], facts['here']
+    return [f'off fp32 over {facts["steps"]} steps, mean (max) m/s: one step '
+            f'{drift["step_mean"]:.5f} ({drift["step_max"]:.4f}), carried state '
+            f'{drift["rollout_mean"]:.5f} ({drift["rollout_max"]:.4f})',
+            f'a step takes {here["int8_ms"]:.3f} ms instead of {here["fp32_ms"]:.3f} here, '
+            f'the file {facts["bytes"] / 1e6:.1f} MB']

@@ -1,0 +1,99 @@
+"""How far a quantised step graph is off the fp32 one, and how much sooner it is done."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+import time
+from typing import Any, Dict, List, Tuple
+
+import numpy as np
+
+from ..backends.onnx_backend import CPU, open_session
+from ..interfaces import State
+
+WARM_UP, ROUNDS, RUNS = 5, 7, 20  # RUNS one after the other, each side in turn, ROUNDS times
+UNDISTURBED = 25  # percentile of the runs of a round: what else the machine does is above it
+
+
+@dataclass(frozen=True)
+class Drift:
+    """Differences of the action to fp32's, m/s, over all frames and both axes."""
+
+    step_mean: float  # from fp32's own state
+    step_max: float
+    rollout_mean: float  # from its own, carried from frame to frame
+    rollout_max: float
+
+    def as_dict(self) -> Dict[str, float]:
+        """Give them for the manifest."""
+        return {name: round(value, 6) for name, value in asdict(self).items()}
+
+
+class StepFile:
+    """A step graph opened as it drives, on the CPU."""
+
+    def __init__(self, path: Path) -> None:
+        """Open it."""
+        import onnxruntime
+        self._session: Any = open_session(onnxruntime, path, CPU)
+        inputs = self._session.get_inputs()
+        self._state = [entry.name for entry in inputs[1:]]
+        self.zero: State = tuple(np.zeros(entry.shape, np.float32) for entry in inputs[1:])
+
+    def __call__(self, frame: np.ndarray, state: State) -> Tuple[np.ndarray, State]:
+        """Run one step: frame uint8 [H, W, 3], state -> action [2] m/s, new state."""
+        action, *after = self._session.run(
+            None, {'image': frame[None], **dict(zip(self._state, state))})
+        return action[0], tuple(after)
+
+    def milliseconds(self, frame: np.ndarray) -> float:
+        """Give the time of a step that nothing disturbs, from RUNS of them."""
+        times = []
+        state = self.zero
+        for _ in range(RUNS):
+            start = time.perf_counter_ns()
+            _, state = self(frame, state)
+            times.append(time.perf_counter_ns() - start)
+        return float(np.percentile(times, UNDISTURBED)) / 1e6
+
+
+class Reference:
+    """The fp32 graph's way through the frames, which others are held against."""
+
+    def __init__(self, step: StepFile, frames: np.ndarray) -> None:
+        """Drive through `frames` (uint8 [N, H, W, 3]) once."""
+        self._frames = frames
+        self._states: List[State] = [step.zero]
+        actions = []
+        for frame in frames:
+            action, state = step(frame, self._states[-1])
+            actions.append(action)
+            self._states.append(state)
+        self.actions = np.array(actions)
+
+    def drift(self, step: StepFile) -> Drift:
+        """Take another graph through the same frames, from this one's states and from its own."""
+        single, rolled, state = [], [], step.zero
+        for frame, before in zip(self._frames, self._states):
+            single.append(step(frame, before)[0])
+            action, state = step(frame, state)
+            rolled.append(action)
+        by_step = np.abs(np.array(single) - self.actions)
+        by_rollout = np.abs(np.array(rolled) - self.actions)
+        return Drift(*(float(value) for value in (
+            by_step.mean(), by_step.max(), by_rollout.mean(), by_rollout.max())))
+
+
+def race(one: StepFile, other: StepFile, frame: np.ndarray) -> Tuple[float, float, float]:
+    """
+    Time two graphs in turns, so that what disturbs the machine disturbs both.
+
+    Give the milliseconds of a step of each in its best round, and how sure it is which is
+    quicker: the share of the rounds that `other` took longer in.
+    """
+    for step in (one, other):
+        for _ in range(WARM_UP):
+            step(frame, step.zero)
+    rounds = np.array([(one.milliseconds(frame), other.milliseconds(frame))
+                       for _ in range(ROUNDS)])
+    ones, others = rounds.min(axis=0)
+    return float(ones), float(others), float((rounds[:, 1] > rounds[:, 0]).mean())
