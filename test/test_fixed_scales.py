@@ -7,6 +7,9 @@ import pytest
 import tiny
 from vla_nav_node.backends import open_backend
 from vla_nav_node.backends.engine_graph import facts_of, read_for_tensorrt
+from vla_nav_node.backends.tensorrt_backend import graph_of
+from vla_nav_node.bundle import load_bundle
+from vla_nav_node.cli import main
 from vla_nav_node.convert.fixed_scales import write_fixed_scales
 
 
@@ -16,6 +19,19 @@ def _made(request, tmp_path_factory):
     bundle = tiny.write_tiny(root / 'tiny', request.param, layers=2)
     write_fixed_scales(bundle, tiny.images(60)[:, 0], root / 'policy.int8.qdq.onnx')
     return bundle, root / 'policy.int8.qdq.onnx'
+
+
+def test_the_verb_writes_it_beside_what_there_is(made, tmp_path, capsys):
+    bundle, _ = made
+    np.save(tmp_path / 'frames.npy', tiny.images(40)[:, 0])
+    assert main(['quantize', str(bundle.directory), '--frames', str(tmp_path / 'frames.npy'),
+                 '--count', '40', '--fixed-scales', '--out', str(tmp_path / 'out')]) == 0
+    assert 'policy.int8.qdq.onnx' in capsys.readouterr().out
+    written = load_bundle(tmp_path / 'out')
+    facts = written.manifest['quantization']['int8.qdq']
+    assert facts['steps'] == 40 and facts['drift']['rollout_mean'] < 0.01
+    assert graph_of(written, 'int8') == written.file('policy.int8.qdq.onnx')
+    assert facts_of(read_for_tensorrt(graph_of(written, 'int8'))).products == {'int8': 8}
 
 
 def test_it_is_made_of_what_tensorrt_has(made):

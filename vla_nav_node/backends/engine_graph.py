@@ -87,7 +87,7 @@ def _refuse_foreign(graph: Any, name: str) -> None:
         raise BackendError(
             f'{name} is made of operators that TensorRT does not have: ' + ', '.join(found),
             'QuantizeLinear and DequantizeLinear with fixed scales, for int8',
-            'set precision to fp16 or fp32, or give the bundle a policy.int8.qdq.onnx')
+            'set precision to fp16 or fp32, or run vla_nav quantize --fixed-scales')
 
 
 def _refuse_offsets(graph: Any, name: str) -> None:
