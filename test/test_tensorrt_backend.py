@@ -131,15 +131,14 @@ def test_two_can_be_open_and_be_closed_in_any_order(bundle):
 @pytest.fixture(name='precise', scope='module')
 def _precise(bundle, tmp_path_factory):
     """Write the policy in fp16 and int8 too, and a second one whose fp16 is none."""
-    import onnx
-    from onnxruntime.transformers.float16 import convert_float_to_float16
+    from vla_nav_node.convert.export import export_onnx
     from vla_nav_node.convert.fixed_scales import write_fixed_scales
+    from vla_nav_node.network import load_network
     root = tmp_path_factory.mktemp('precise')
     names = ['policy.safetensors', 'policy.fp32.onnx']
     sources = {name: bundle.file(name) for name in names}
-    half = convert_float_to_float16(onnx.load(str(sources['policy.fp32.onnx'])),
-                                    keep_io_types=True, op_block_list=['Sub', 'Div'])
-    onnx.save(half, str(root / 'half'))
+    export_onnx(load_network(sources['policy.safetensors'], bundle.architecture, bundle.mean,
+                             bundle.std), root / 'half', bundle.input, 'fp16')
     write_fixed_scales(bundle, tiny.images(40)[:, 0], root / 'scales')
     described = {key: value for key, value in bundle.manifest.items() if key != 'files'}
     good = write_bundle(root / 'good', described, {
