@@ -17,7 +17,7 @@ from ..bundle import Bundle
 
 FILE = 'policy.int8.qdq.onnx'
 PRODUCTS = ['Conv', 'Gemm', 'MatMul']
-CALIBRATION = 200  # frames at most, in temporal order: states only mean something in sequence
+CALIBRATION = 2000  # frames at most; 400 instead of 200 nearly halved the drift of a policy
 
 
 def write_fixed_scales(bundle: Bundle, frames: np.ndarray, path: Path) -> None:
