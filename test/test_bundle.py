@@ -3,6 +3,7 @@
 import contextlib
 import copy
 from pathlib import Path
+import resource
 import shutil
 
 from hypothesis import given, settings, strategies as st
@@ -11,7 +12,8 @@ import pytest
 import tiny
 from vla_nav_node import bundle as bundles
 from vla_nav_node.atomic import _exchange_in_steps
-from vla_nav_node.bundle import load_bundle, parse_manifest, write_bundle
+from vla_nav_node.bundle import load_bundle, MANIFEST, parse_manifest, write_bundle
+from vla_nav_node.bundle_amend import amend
 from vla_nav_node.errors import BundleError
 from vla_nav_node.manifest import CHECKS
 from vla_nav_node.preprocess import InputSpec
@@ -188,6 +190,50 @@ def test_writing_that_fails_leaves_the_old_bundle(copied, manifest, sources):
         write_bundle(copied, manifest, sources)
     assert load_bundle(copied).name == 'tiny_lstm'
     assert [path.name for path in copied.parent.iterdir()] == ['copied']
+
+
+def rename(manifest):
+    """Change a manifest."""
+    manifest['name'] = 'renamed'
+
+
+def test_a_manifest_is_amended_as_it_is_now_and_the_files_stay(copied):
+    bundle = load_bundle(copied)
+    amend(bundle, lambda manifest: manifest['training'].update(loss=0.5))
+    assert amend(bundle, rename).manifest['training']['loss'] == 0.5
+    after = load_bundle(copied)
+    assert (after.name, after.manifest['files']) == ('renamed', bundle.manifest['files'])
+    assert len(list(copied.iterdir())) == 3
+    assert (copied / MANIFEST).stat().st_mode & 0o777 == 0o644
+
+
+def test_what_is_said_of_other_files_is_not_written(copied):
+    bundle = load_bundle(copied)
+    write_bundle(copied, tiny.manifest('GRU'),
+                 {'policy.safetensors': copied / 'policy.safetensors'})
+    with pytest.raises(BundleError, match='were replaced meanwhile'):
+        amend(bundle, rename)
+    assert load_bundle(copied).name == 'tiny_gru'
+
+
+@pytest.mark.parametrize('change', [
+    lambda manifest: manifest.update(format=2), lambda manifest: manifest.update(name=object())])
+def test_an_unsound_amendment_leaves_the_old_manifest(copied, change):
+    with pytest.raises(BundleError):
+        amend(load_bundle(copied), change)
+    assert load_bundle(copied).name == 'tiny_lstm'
+
+
+def test_a_manifest_that_cannot_be_written_whole_is_the_old_one(copied):
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, usual[1]))  # as a full disk: after 100 bytes
+    try:
+        with pytest.raises(BundleError, match='cannot be written: File too large'):
+            amend(load_bundle(copied), rename)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    assert load_bundle(copied).name == 'tiny_lstm'
+    assert len(list(copied.iterdir())) == 3
 
 
 def test_a_directory_with_other_files_is_never_replaced(tmp_path):

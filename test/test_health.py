@@ -59,10 +59,20 @@ def test_why_there_is_no_image(changes, told):
 
 def test_the_policy_is_what_it_is():
     status = policy_status('cup_seeker', BackendInfo(
-        'onnx', 'onnxruntime', '1.31.1', 'cpu', 'CPUExecutionProvider', 'fp32'))
+        'onnx', 'onnxruntime', '1.31.1', 'cpu', 'CPUExecutionProvider', 'fp32'), 'passed')
+    assert status.level == OK
     assert status.message == (
         'cup_seeker by onnx (onnxruntime 1.31.1, CPUExecutionProvider) on cpu, fp32')
     assert status.values['provider'] == 'CPUExecutionProvider'
+    assert status.values['verified'] == 'passed'
+
+
+def test_a_policy_that_is_not_verified_is_a_warning():
+    info = BackendInfo('onnx', 'onnxruntime', '1.31.1', 'cpu', 'CPUExecutionProvider', 'int8')
+    status = policy_status('cup_seeker', info, 'no: has not been verified', 'it has not')
+    assert status.level == WARN
+    assert status.message.endswith(', int8; it has not')
+    assert status.values['verified'] == 'no: has not been verified'
 
 
 @pytest.mark.parametrize(('misses', 'level'), [(0, OK), (1, OK), (2, WARN)])

@@ -20,7 +20,7 @@ MAY_USE_ROS = ('node', 'context', 'camera', 'parameters', 'ros_messages', 'sim.s
                'tools.cycle_profile', 'tools.node_bench.')
 ON_TOP = ('node', 'cli', 'tools.', 'sim.')  # what nothing below may import
 # Below the simulator, but they can take pictures there or drive there when they are asked to.
-MAY_USE_THE_SIMULATOR = ('convert.frames',)
+MAY_USE_THE_SIMULATOR = ('convert.frames', 'convert.verify')
 
 
 def is_ros(name):

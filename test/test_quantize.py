@@ -25,7 +25,7 @@ from vla_nav_node.convert.mixture import Choice, Mixtures  # noqa: E402
 from vla_nav_node.convert.products import per_block, per_column, Product  # noqa: E402
 from vla_nav_node.convert.quantize import quantise  # noqa: E402
 from vla_nav_node.convert.step_file import write_step_file  # noqa: E402
-from vla_nav_node.convert.trial import Reference, StepFile  # noqa: E402
+from vla_nav_node.convert.trial import Race, Reference, StepFile  # noqa: E402
 from vla_nav_node.network import PolicyNetwork  # noqa: E402
 from vla_nav_node.preprocess import InputSpec  # noqa: E402
 
@@ -145,7 +145,7 @@ def test_nothing_is_written_where_nothing_is_worth_it(tmp_path, capsys):
 
 def test_slow_layers_stay_float(tmp_path, monkeypatch):
     """Whatever the clock says: a race that int8 always loses leaves no layer of it."""
-    monkeypatch.setattr(choose, 'race', lambda one, other, frame: (2.0, 1.0, 0.0))
+    monkeypatch.setattr(choose, 'race', lambda one, other, frame: Race(2.0, 1.0, -1.0, 0.0))
     rows, facts = quantise(_bundle(tmp_path / 'p'), _frames(), tmp_path / 'int8.onnx')
     assert {row.form for row in rows} == {'float'}
     assert 'quicker here' in rows[2].why
@@ -156,8 +156,8 @@ def test_slow_layers_stay_float(tmp_path, monkeypatch):
 def test_4_bits_are_kept_where_they_are_no_slower(tmp_path, monkeypatch, quicker, kept):
     monkeypatch.setattr(choose, 'LARGE', 4 * HIDDEN * HIDDEN)
     monkeypatch.setattr(choose, 'BUDGET', 0.05)
-    monkeypatch.setattr(
-        choose, 'race', lambda one, other, frame: (1.0, 0.9, 0.0) if quicker else (1.0, 1.1, 1.0))
+    found = Race(0.9, 1.0, 0.1, 1.0) if quicker else Race(1.1, 1.0, -0.1, 0.0)
+    monkeypatch.setattr(choose, 'race', lambda one, other, frame: found)
     rows, facts = quantise(_bundle(tmp_path / 'p'), _frames(), tmp_path / 'int8.onnx', bits=4,
                            by_time=False)
     forms = {row.layer.name: row.form for row in rows}
@@ -200,6 +200,20 @@ def test_the_first_convolution_takes_the_bytes_of_the_camera(tmp_path, mean):
     assert [node.op_type for node in takers] == ['DequantizeLinear']
     reference = Reference(StepFile(bundle.file('policy.fp32.onnx')), _frames())
     assert reference.drift(StepFile(tmp_path / 'int8.onnx')).rollout_mean < 5e-4
+
+
+def test_what_is_int8_already_is_not_rounded_again(tmp_path):
+    """The product after the last convolution takes its bytes, through the flattening."""
+    bundle = _bundle(tmp_path / 'p')
+    mixtures = Mixtures(bundle.file('policy.fp32.onnx'), _frames())
+    drifts = []
+    for after in (set(), {'vision_encoder.6'}):
+        mixtures.write(Choice(frozenset({'vision_encoder.3', *after})), tmp_path / 'int8.onnx')
+        reference = Reference(StepFile(bundle.file('policy.fp32.onnx')), _frames())
+        drifts.append(reference.drift(StepFile(tmp_path / 'int8.onnx')).step_mean)
+    assert 'DynamicQuantizeLinear' not in _operators(tmp_path / 'int8.onnx')
+    assert 'MatMulInteger' in _operators(tmp_path / 'int8.onnx')
+    assert drifts[1] < 1.5 * drifts[0]
 
 
 def test_means_that_are_apart_stay_outside_the_convolution(tmp_path):

@@ -22,6 +22,7 @@ from vla_nav_node.sim.scene import CAMERA_FORWARD  # noqa: E402
 from vla_nav_node.sim.teach import draw_conditions, Lesson, TaughtDriver  # noqa: E402
 from vla_nav_node.sim.train import Training  # noqa: E402
 from vla_nav_node.sim.views import load_views, render_views, VIEWS_PER_SCENE  # noqa: E402
+from vla_nav_node.verification import problem  # noqa: E402
 
 PLAN = Plan(seed=7, scenes=3, epochs=1, rounds=2, first_episodes=2, episodes=1, first_steps=2,
             last_steps=2)
@@ -44,6 +45,7 @@ def test_an_interrupted_training_goes_on_to_a_bundle(tmp_path):
     actions = [open_backend(name, bundle).infer(image, bundle.zero_state())[0]
                for name in ('torch', 'onnx')]
     assert actions[0] == pytest.approx(actions[1], abs=1e-5)
+    assert problem(bundle, 'onnx', 'fp32') == ''
     with pytest.raises(SettingError, match='another --out'):
         Training(Plan(seed=8), tmp_path, 1, 'cpu')
 

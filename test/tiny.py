@@ -1,8 +1,9 @@
 """Tiny real bundles for tests: a seeded network, exported as the product exports it."""
 
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, List
 
+import cv2
 import numpy as np
 from vla_nav_node.bundle import Bundle, write_bundle
 
@@ -36,12 +37,12 @@ def manifest(kind: str = 'LSTM', layers: int = 1, limit: float = 0.8) -> Dict[st
                   'mean': MEAN, 'std': STD},
         'action': {'names': ['linear_x', 'linear_y'], 'unit': 'm/s',
                    'limits': {'linear_x': limit, 'linear_y': limit}},
-        'training': {'trained': False},
+        'training': {'trained': True},  # it is to drive, in tests; nobody taught it where to
         'verification': {'tolerance': {'fp32': 0.0001}}}
 
 
 def write_tiny(directory: Path, kind: str = 'LSTM', layers: int = 1, seed: int = 0) -> Bundle:
-    """Write a bundle with the weights of `seed` at `directory`."""
+    """Write a bundle with the weights of `seed` at `directory`, and what verify finds of it."""
     from safetensors.torch import save_file
     import torch
     from vla_nav_node.convert.export import export_onnx
@@ -58,7 +59,27 @@ def write_tiny(directory: Path, kind: str = 'LSTM', layers: int = 1, seed: int =
     bundle = write_bundle(directory, described, sources)
     for source in sources.values():
         source.unlink()
-    return bundle
+    return verified(bundle)
+
+
+_ROWS: Dict[str, List[Any]] = {}  # what verify found of equal bundles
+
+
+def verified(bundle: Bundle) -> Bundle:
+    """Let verify compare the fp32 graph with the network, and keep its verdict."""
+    from vla_nav_node.convert.verdict import verify_open_loop, write_verdicts
+    key = str(bundle.manifest)
+    if key not in _ROWS:
+        _ROWS[key] = verify_open_loop(bundle, scenes(), [('onnx', 'fp32')])
+    return write_verdicts(bundle, _ROWS[key], {'source': 'test/tiny.py'})
+
+
+def scenes(count: int = 60, seed: int = 0) -> np.ndarray:
+    """Give what a camera sees that turns before a picture, uint8 [count, H, W, 3]."""
+    generator = np.random.default_rng(seed)
+    coarse = generator.integers(0, 256, (6, (count + WIDTH) // 4 + 1, 3), dtype=np.uint8)
+    wall = cv2.resize(coarse, (coarse.shape[1] * 4, HEIGHT), interpolation=cv2.INTER_LINEAR)
+    return np.stack([wall[:, left:left + WIDTH] for left in range(count)])
 
 
 def images(count: int, seed: int = 0) -> np.ndarray:

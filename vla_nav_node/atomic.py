@@ -1,10 +1,11 @@
-"""Put a finished directory in place of another one in a single step. A leaf."""
+"""Put a finished directory or file in place of another one in a single step. A leaf."""
 
 import ctypes
 import errno
 import os
 from pathlib import Path
 import shutil
+import tempfile
 
 AT_FDCWD = -100
 RENAME_EXCHANGE = 2  # linux/fs.h
@@ -17,6 +18,22 @@ def flush(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def write_file(target: Path, content: bytes) -> None:
+    """Write a file whole: a reader, or a crash, meets the old content or the new."""
+    handle, name = tempfile.mkstemp(prefix=f'{target.name}.', dir=target.parent)
+    staging = Path(name)
+    try:
+        with open(handle, 'wb') as file:
+            file.write(content)
+        staging.chmod(target.stat().st_mode & 0o777 if target.exists() else 0o644)
+        flush(staging)
+        os.replace(staging, target)
+    except BaseException:
+        staging.unlink()
+        raise
+    flush(target.parent)
 
 
 def replace_directory(staging: Path, target: Path) -> None:

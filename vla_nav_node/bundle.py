@@ -213,15 +213,19 @@ def _fill(staging: Path, manifest: Dict[str, Any], source_files: Mapping[str, Pa
     manifest['files'] = {}
     for name, source in source_files.items():
         manifest['files'][name] = _copy(source, staging, name)
-    try:
-        text = yaml.safe_dump(manifest, sort_keys=False, default_flow_style=None, width=99)
-    except yaml.YAMLError as error:
-        raise BundleError(f'the manifest cannot be written: {error}',
-                          'texts, numbers, lists and mappings only') from None
-    (staging / MANIFEST).write_text(text, encoding='utf-8')
+    (staging / MANIFEST).write_text(dump_manifest(manifest), encoding='utf-8')
     staging.chmod(0o755)  # mkdtemp makes it for us alone
     for path in (*staging.iterdir(), staging):
         flush(path)
+
+
+def dump_manifest(manifest: Mapping[str, Any]) -> str:
+    """Give a manifest as text."""
+    try:
+        return yaml.safe_dump(manifest, sort_keys=False, default_flow_style=None, width=99)
+    except yaml.YAMLError as error:
+        raise BundleError(f'the manifest cannot be written: {error}',
+                          'texts, numbers, lists and mappings only') from None
 
 
 def _copy(source: Path, staging: Path, name: str) -> Dict[str, Any]:

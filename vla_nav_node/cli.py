@@ -17,6 +17,7 @@ VERBS = {
     'profile': ('tools.cycle_profile', 'tell where the time of one cycle goes'),
     'quantize': ('convert.quantize', 'write the int8 step graph of a policy'),
     'train': ('sim.train', 'train a policy in the simulated arena'),
+    'verify': ('convert.verify', 'hold a converted policy against the trained one'),
 }
 CANNOT_RUN = 2
 

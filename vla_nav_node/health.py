@@ -82,15 +82,23 @@ def _hint(camera: CameraReport) -> str:
     return LOST_HINT.format(profile=camera.profile)
 
 
-def policy_status(policy: str, info: BackendInfo, changed: str = '') -> Status:
-    """Tell what drives, as it really is; `changed` is what its files on disk no longer are."""
+def policy_status(policy: str, info: BackendInfo, verified: str, unverified: str = '',
+                  changed: str = '') -> Status:
+    """
+    Tell what drives, as it really is.
+
+    `verified` and `unverified` are its verification.standing; `changed` is what its files on disk
+    no longer are.
+    """
     message = f'{policy} by {info}'
+    if unverified:
+        message += f'; {unverified}'
     if changed:
         message += f'; {changed}: the next start would not drive by the same'
-    return Status('policy', WARN if changed else OK, message, {
+    return Status('policy', WARN if changed or unverified else OK, message, {
         'policy': policy, 'backend': info.name, 'library': f'{info.library} {info.version}',
         'provider': info.provider, 'device': info.device, 'precision': info.precision,
-        **({'layers': info.layers} if info.layers else {})})
+        'verified': verified, **({'layers': info.layers} if info.layers else {})})
 
 
 def latency_status(summary: Summary, period_ms: float, replaced: int) -> Status:

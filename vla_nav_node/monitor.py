@@ -7,9 +7,8 @@ from typing import Callable, List, Tuple
 
 from .driver import Driver
 from .health import (
-    camera_status, CameraReport, driving_status, latency_status, no_image_reason, policy_status,
-    Status)
-from .interfaces import Command
+    camera_status, CameraReport, driving_status, latency_status, no_image_reason, Status)
+from .interfaces import BackendInfo, Command
 
 REPORT_S = 1.0
 SOONEST_S = 0.1  # between two reports, however often the robot stops
@@ -24,14 +23,13 @@ def watch(driver: Driver, stopping: Event) -> None:
 class Monitor:
     """Report once a second, and as soon as the robot stops."""
 
-    def __init__(self, driver: Driver, camera: Callable[[], CameraReport], policy: str,
-                 bundle_changed: Callable[[], str], listeners: Callable[[], int],
+    def __init__(self, driver: Driver, camera: Callable[[], CameraReport],
+                 policy: Callable[[BackendInfo], Status], listeners: Callable[[], int],
                  publish: Callable[[List[Status]], None]) -> None:
         """Take where to look, and what to call with the statuses."""
         self._driver = driver
         self._camera = camera
         self._policy = policy
-        self._bundle_changed = bundle_changed
         self._listeners = listeners
         self._publish = publish
         self._stopped = Event()
@@ -65,8 +63,7 @@ class Monitor:
         seen, stops = wheels.stops, wheels.stops - self._stops
         result = [
             camera_status(camera, *self._a_second_ago(camera)),
-            policy_status(self._policy, driver.cycle.policy.backend.info,
-                          self._bundle_changed()),
+            self._policy(driver.cycle.policy.backend.info),
             latency_status(driver.latency.summary(time.perf_counter_ns() / 1e9),
                            driver.settings.control_period_ms, camera.replaced),
             driving_status(self._command(camera), wheels.enabled, stops, wheels.last_stop,

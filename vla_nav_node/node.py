@@ -17,7 +17,7 @@ from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 
 from . import garbage, image, ros_messages
-from .backends import BACKENDS, open_backend, prepare
+from .backends import BACKENDS, check_machine, open_backend, prepare
 from .bundle import Bundle, load_bundle
 from .bundle_watch import BundleWatch
 from .camera import Camera
@@ -25,8 +25,8 @@ from .context import NodeContext, start
 from .cycle import Cycle
 from .driver import Driver
 from .errors import VlaNavError
-from .health import realtime_status, Status
-from .interfaces import Command
+from .health import policy_status, realtime_status, Status
+from .interfaces import BackendInfo, Command
 from .latency import FIELDS
 from .monitor import Monitor, watch
 from .parameters import answer, declare
@@ -38,6 +38,7 @@ from .safety import ABSURD, Gate
 from .settings import changed, MODEL, parameters, Settings, settings_of
 from .swap import Swapper
 from .threads import describe, Ending, Threads
+from .verification import refuse, standing
 from .wheels import Wheels
 
 NAME = 'vla_nav_node'
@@ -71,9 +72,10 @@ class VlaNavNode(Node):
         self._driver = Driver(_cycle(bundle, self._settings), self._wheels, self._settings,
                               self._ros_now_ns, self._publish_latency)
         self._camera = Camera(self, self._settings, self._driver.mailbox)
-        on_disk = BundleWatch(bundle)
-        self._swapper = Swapper(bundle, on_disk, self._driver, open_backend)
-        self._monitor = Monitor(self._driver, self._camera.report, bundle.name, on_disk.changed,
+        self._on_disk = BundleWatch(bundle)
+        self._swapper = Swapper(bundle, self._on_disk, self._driver, open_backend,
+                                self._settings.allow_unverified)
+        self._monitor = Monitor(self._driver, self._camera.report, self._policy_status,
                                 self._count_listeners, self._report)
         self._make_services()
 
@@ -173,6 +175,11 @@ class VlaNavNode(Node):
     def _publish_latency(self, values: Sequence[float]) -> None:
         self._latencies.publish(self._write_latency(values))
 
+    def _policy_status(self, info: BackendInfo) -> Status:
+        bundle = self._on_disk.bundle
+        return policy_status(bundle.name, info, *standing(bundle, info),
+                             changed=self._on_disk.changed())
+
     def _report(self, statuses: List[Status]) -> None:
         if self._realtime.on:
             statuses = [*statuses, realtime_status(self._realtime.answers)]
@@ -212,6 +219,8 @@ class VlaNavNode(Node):
 
 
 def _cycle(bundle: Bundle, settings: Settings) -> Cycle:
+    check_machine(settings.backend)
+    refuse(bundle, settings.backend, settings.precision, settings.allow_unverified)
     prepare()
     image.stay_in_one_thread()
     backend = open_backend(settings.backend, bundle, settings.precision, settings.device)

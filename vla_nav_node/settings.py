@@ -71,6 +71,7 @@ class Settings:
     image_transport: str
     image_qos: str
     realtime: bool
+    allow_unverified: bool
 
     @property
     def runtime(self) -> Tuple[str, str, str]:
@@ -128,6 +129,9 @@ def parameters(limits: Mapping[str, float],
         Parameter('realtime', False, 'Ask the machine for SCHED_FIFO, locked memory and a core '
                   'for the driving thread; what it refuses is told in the log and in '
                   'diagnostics.'),
+        Parameter('allow_unverified', False, 'Drive by a backend and precision that vla_nav '
+                  'verify has not passed for this bundle; diagnostics then warn all the time. An '
+                  'untrained policy is refused all the same.'),
     )
 
 

@@ -12,6 +12,7 @@ from .cycle import Step
 from .driver import Driver
 from .errors import BackendError
 from .interfaces import Backend
+from .verification import refuse
 
 Open = Callable[[str, Bundle, str, str, Callable[[], None]], Backend]
 
@@ -24,13 +25,14 @@ class Swapper:
     """Open, warm up and check a backend beside the running one, then exchange them."""
 
     def __init__(self, bundle: Bundle, watch: BundleWatch, driver: Driver,
-                 open_backend: Open) -> None:
-        """Swap the backend of `driver`'s policy by ones of `open_backend`."""
+                 open_backend: Open, allow_unverified: bool = False) -> None:
+        """Swap the backend of `driver`'s policy by verified ones of `open_backend`."""
         self._bundle = bundle
         self._watch = watch
         self._driver = driver
         self._policy = driver.cycle.policy
         self._open = open_backend
+        self._allow_unverified = allow_unverified
         self._one_at_a_time = Lock()
 
     @property
@@ -41,8 +43,9 @@ class Swapper:
     def swap(self, backend: str, precision: str, device: str) -> str:
         """Drive by another backend; give what it is, or raise while the old one drives on."""
         with self._one_at_a_time:
-            self._watch.check()  # its hashes were those of the start
-            check_machine(backend)
+            now = self._watch.check()  # its hashes were those of the start
+            check_machine(backend)  # first: what cannot be had here needs no verdict
+            refuse(now, backend, precision, self._allow_unverified)
             new = self._open(backend, self._bundle, precision, device, self._after_a_cycle)
             try:
                 self._warm_up(new)

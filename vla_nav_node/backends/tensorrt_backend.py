@@ -20,6 +20,7 @@ from .tensorrt_library import built_for, failure, library, log_of, trouble_since
 from ..bundle import Bundle
 from ..errors import BackendError
 from ..interfaces import BackendInfo, State
+from ..verification import reads
 
 OLDEST_CUDA = {11: 11040, 12: 12000, 13: 13000}  # of a driver, for a TensorRT of that CUDA
 LOG = logging.getLogger(__name__)
@@ -132,9 +133,9 @@ class TensorrtBackend:
 
 
 def graph_of(bundle: Bundle, precision: str) -> Path:
-    """Give the graph to build from; int8's is of its own where the bundle has one with Q/DQ."""
-    own = f'policy.{precision}.qdq.onnx'
-    return bundle.file(own if own in bundle.manifest['files'] else f'policy.{precision}.onnx')
+    """Give the graph to build from, the one that a verdict of verify is about."""
+    name, = reads(bundle, 'tensorrt', precision)
+    return bundle.file(name)
 
 
 def open_runtime(trt: Any, driver_cuda: int = 0) -> Any:

@@ -65,9 +65,9 @@ class Search:
         from rich.progress import track
         step, choice = self._open(full), full
         for name in track(sorted(full.int8), 'layers', transient=True):
-            with_it, without_it, sure = race(step, self._open(full.without(name)), self._frame)
-            self._saves[name] = 1000 * (without_it - with_it)
-            if self._by_time and without_it < (1 - SLOWER) * with_it and sure < 0.5:
+            found = race(step, self._open(full.without(name)), self._frame)
+            self._saves[name] = 1000 * found.lead
+            if self._by_time and found.is_lost(SLOWER):
                 self._why[name] = f'float is {-self._saves[name]:.0f} us quicker here'
                 choice = choice.without(name)
             else:
@@ -98,9 +98,10 @@ class Search:
             return choice
         tried = Choice(choice.int8 - large, large)
         drift = self._drift(tried)
-        with_8, with_4, sure = race(self._open(choice), self._open(tried), self._frame)
-        told = f'4 bits: {with_4:.2f} ms a step instead of {with_8:.2f}, drift {drift:.5f} m/s'
-        if not drift <= BUDGET or (with_4 > (1 + SLOWER) * with_8 and sure > 0.5):
+        found = race(self._open(tried), self._open(choice), self._frame)
+        told = f'4 bits: {found.one:.2f} ms a step instead of {found.other:.2f}, ' \
+               f'drift {drift:.5f} m/s'
+        if not drift <= BUDGET or found.is_lost(SLOWER):
             self.notes.append(f'{told}: not kept')
             return choice
         self.notes.append(f'{told}: kept')

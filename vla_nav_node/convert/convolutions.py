@@ -4,16 +4,16 @@ from contextlib import contextmanager
 import logging
 from pathlib import Path
 import tempfile
-from typing import Any, Dict, FrozenSet, Iterator, List, Optional, Tuple
+from typing import Any, Dict, FrozenSet, Iterator, List, Optional
 
 import numpy as np
 import onnx
 from onnx import helper
 
+from .layers import Part
 from .pixels import PIXELS, read_bytes, SCALE, take_bytes
 
 BETWEEN = ('Relu', 'MaxPool')  # taken along: they pass on int8 as it is
-Part = Tuple[List[onnx.NodeProto], List[onnx.TensorProto]]
 
 
 class Convolutions:

@@ -8,6 +8,7 @@ from typing import Dict, List, Tuple
 import onnx
 
 CONVOLUTION, PRODUCT = 'convolution', 'product'
+Part = Tuple[List[onnx.NodeProto], List[onnx.TensorProto]]  # nodes, and the constants they take
 KINDS = {'Conv': CONVOLUTION, 'Gemm': PRODUCT, 'MatMul': PRODUCT}
 
 
@@ -62,3 +63,16 @@ def split(model: onnx.ModelProto) -> Tuple[List[onnx.NodeProto], List[onnx.NodeP
             wanted += makers[name].input
     return ([node for node in model.graph.node if node.output[0] in front],
             [node for node in model.graph.node if node.output[0] not in front], border)
+
+
+def remove_unused(graph: onnx.GraphProto) -> None:
+    """Remove nodes, from the last on, and then constants, that nobody takes anything from."""
+    wanted = {one.name for one in graph.output}
+    for node in reversed(list(graph.node)):
+        if wanted.isdisjoint(node.output):
+            graph.node.remove(node)
+        else:
+            wanted.update(node.input)
+    for one in list(graph.initializer):
+        if one.name not in wanted:
+            graph.initializer.remove(one)

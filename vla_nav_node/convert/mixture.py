@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, FrozenSet, List
+from typing import FrozenSet, List, Optional
 
 import numpy as np
 import onnx
 from onnx import helper
 
 from .convolutions import Convolutions
-from .layers import CONVOLUTION, Layer, layers_of, PRODUCT, split
-from .products import CONTRIB, Product
+from .layers import CONVOLUTION, Layer, layers_of, Part, PRODUCT, remove_unused, split
+from .products import CONTRIB, Held, held_in_int8, Product
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,11 @@ class Mixtures:
         """Read the fp32 step graph; `frames` (uint8 [N, H, W, 3]) calibrate the convolutions."""
         self._model = onnx.load(str(fp32))
         self.layers: List[Layer] = layers_of(self._model)
-        front, self._rest, border = split(self._model)
-        self._front = Convolutions(self._model, front, border, frames)
+        front, self._rest, self._border = split(self._model)
+        self._front = Convolutions(self._model, front, self._border, frames)
         graph = self._model.graph
         nodes = {node.name: node for node in graph.node}
+        self._names = {layer.node: layer.name for layer in self.layers}
         self._products = {layer.name: Product(graph, nodes[layer.node])
                           for layer in self.layers if layer.kind == PRODUCT}
 
@@ -43,24 +44,22 @@ class Mixtures:
         """Write the step graph of a choice."""
         convolutions = frozenset(layer.node for layer in self.layers
                                  if layer.kind == CONVOLUTION and layer.name in choice.int8)
-        nodes, constants = self._front.quantised(convolutions)
-        nodes, constants = list(nodes), list(constants)
-        replaced = self._bits(choice)
+        front, weights = self._front.quantised(convolutions)
+        reshaped, held = held_in_int8(front, self._border)
+        nodes, constants = front + reshaped, list(weights)
         for node in self._rest:
-            if node.name in replaced:
-                more, weights = self._products[replaced[node.name][0]].quantised(
-                    replaced[node.name][1])
-                nodes += more
-                constants += weights
-            else:
-                nodes.append(node)
+            replacement, more = self._replaced(node, choice, held)
+            nodes += replacement
+            constants += more
         onnx.save(self._assembled(nodes, constants), str(path))
 
-    def _bits(self, choice: Choice) -> Dict[str, tuple]:
-        """Give (layer, bits) for each node that is replaced."""
-        return {layer.node: (layer.name, 4 if layer.name in choice.int4 else 8)
-                for layer in self.layers
-                if layer.kind == PRODUCT and layer.name in choice.int8 | choice.int4}
+    def _replaced(self, node: onnx.NodeProto, choice: Choice, held: Optional[Held]) -> Part:
+        """Give what takes a node's place: itself, unless it is a product of the choice."""
+        layer = self._names.get(node.name, '')
+        if layer not in choice.int8 | choice.int4:
+            return [node], []
+        return self._products[layer].quantised(
+            4 if layer in choice.int4 else 8, held if node.input[0] == self._border else None)
 
     def _assembled(self, nodes: List[onnx.NodeProto],
                    constants: List[onnx.TensorProto]) -> onnx.ModelProto:
@@ -70,6 +69,7 @@ class Mixtures:
         old = self._model.graph
         kept = [one for one in old.initializer if one.name in used]
         graph = helper.make_graph(nodes, old.name, old.input, old.output, constants + kept)
+        remove_unused(graph)
         opsets = [*self._model.opset_import]
         if any(node.domain == CONTRIB for node in nodes):
             opsets.append(helper.make_opsetid(CONTRIB, 1))

@@ -6,6 +6,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from .layers import remove_unused
+
 FURTHEST = 0.5  # grey levels between a channel's mean and the zero point that stands for it
 BYTES, PIXELS, SCALE = 'bytes', 'pixels', 1.0
 
@@ -40,7 +42,7 @@ def read_bytes(graph: onnx.GraphProto) -> None:
         for index, name in enumerate(node.input):
             if name == quantised.output[0]:
                 node.input[index] = BYTES
-    _remove_unused(graph)
+    remove_unused(graph)
 
 
 def _normalisation(graph: onnx.GraphProto, conv: onnx.NodeProto
@@ -84,17 +86,4 @@ def _rewrite(graph: onnx.GraphProto, conv: onnx.NodeProto, zero: int,
     graph.initializer.extend(
         numpy_helper.from_array(np.asarray(value, np.float32), name)
         for name, value in (*constants.items(), ('bytes.zero', zero)))
-    _remove_unused(graph)
-
-
-def _remove_unused(graph: onnx.GraphProto) -> None:
-    """Remove nodes, from the last on, and then constants, that nobody takes anything from."""
-    wanted = {one.name for one in graph.output}
-    for node in reversed(list(graph.node)):
-        if wanted.isdisjoint(node.output):
-            graph.node.remove(node)
-        else:
-            wanted.update(node.input)
-    for one in list(graph.initializer):
-        if one.name not in wanted:
-            graph.initializer.remove(one)
+    remove_unused(graph)

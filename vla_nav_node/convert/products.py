@@ -1,16 +1,20 @@
 """Matrix products of a step graph with weights of 8 or 4 bits, in the operators that run so."""
 
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
+
+from .layers import Part
 
 MOST_INT8 = 127.0
 BLOCK = 32  # weights that share a scale in 4 bits: MatMulNBits' usual, and its quickest here
 MOST_INT4, ZERO_INT4 = 7.0, 8  # stored as 1 to 15 around 8
 INT8_ACTIVATIONS = 4  # MatMulNBits' accuracy_level: multiply in int8, as the 8-bit products do
 CONTRIB = 'com.microsoft'
+PASSING = ('Flatten', 'Reshape', 'Identity')  # what only moves numbers
+Held = Tuple[str, str, str]  # tensor of int8, its scale, its zero point
 
 
 class Product:
@@ -24,40 +28,44 @@ class Product:
         weight = numpy_helper.to_array(constants[node.input[1]])
         flags = {one.name: helper.get_attribute_value(one) for one in node.attribute}
         self.weight = weight.T if flags.get('transB') else weight
-        self._made: Dict[int, Tuple[List[Any], List[Any]]] = {}
+        self._rounded: Dict[int, Tuple[np.ndarray, np.ndarray]] = {}
 
-    def quantised(self, bits: int) -> Tuple[List[onnx.NodeProto], List[onnx.TensorProto]]:
-        """Give the nodes and constants that take the product's place; made once."""
-        if bits not in self._made:
-            self._made[bits] = self._in_8_bits() if bits == 8 else self._in_4_bits()
-        return self._made[bits]
+    def quantised(self, bits: int, held: Optional[Held] = None) -> Part:
+        """
+        Give the nodes and constants that take the product's place.
 
-    def _in_8_bits(self) -> Tuple[List[onnx.NodeProto], List[onnx.TensorProto]]:
+        `held` is x as it is in int8 already, where it is: (x, scale, zero point).
+        """
+        if bits not in self._rounded:
+            self._rounded[bits] = (per_column if bits == 8 else per_block)(self.weight)
+        return self._in_8_bits(held) if bits == 8 else self._in_4_bits()
+
+    def _in_8_bits(self, held: Optional[Held]) -> Part:
         """
         Write it as a product of integers, with a scale for each column of W.
 
-        The range of x is taken anew in every step: it needs no calibration and cannot saturate.
-        ONNX Runtime fuses these six nodes into one.
+        Unless x is in int8 already, its range is taken anew in every step: that needs no
+        calibration and cannot saturate. ONNX Runtime fuses these six nodes into one.
         """
-        q, scale = per_column(self.weight)
+        q, scale = self._rounded[8]
         names = {part: f'{self.name}.{part}' for part in (
             'weight', 'scale', 'x', 'x_scale', 'x_zero', 'sum', 'float', 'scales', 'product')}
-        nodes = [
-            self._node('DynamicQuantizeLinear', [self.x],
-                       [names['x'], names['x_scale'], names['x_zero']]),
-            self._node('MatMulInteger', [names['x'], names['weight'], names['x_zero']],
-                       [names['sum']]),
+        x, x_scale, x_zero = held or (names['x'], names['x_scale'], names['x_zero'])
+        nodes = [] if held else [
+            self._node('DynamicQuantizeLinear', [self.x], [x, x_scale, x_zero])]
+        nodes += [
+            self._node('MatMulInteger', [x, names['weight'], x_zero], [names['sum']]),
             self._node('Cast', [names['sum']], [names['float']], to=onnx.TensorProto.FLOAT),
-            self._node('Mul', [names['x_scale'], names['scale']], [names['scales']]),
+            self._node('Mul', [x_scale, names['scale']], [names['scales']]),
             self._node('Mul', [names['float'], names['scales']],
                        [names['product'] if self.bias else self.y])]
         return self._with_bias(nodes, names['product']), [
             numpy_helper.from_array(q, names['weight']),
             numpy_helper.from_array(scale, names['scale'])]
 
-    def _in_4_bits(self) -> Tuple[List[onnx.NodeProto], List[onnx.TensorProto]]:
+    def _in_4_bits(self) -> Part:
         """Write it as ONNX Runtime's MatMulNBits, with a scale for every 32 weights."""
-        packed, scale = per_block(self.weight)
+        packed, scale = self._rounded[4]
         names = {part: f'{self.name}.{part}' for part in ('weight', 'scale', 'product')}
         inner, outer = self.weight.shape
         nodes = [self._node(
@@ -77,6 +85,33 @@ class Product:
               **attributes: Any) -> onnx.NodeProto:
         return helper.make_node(operator, inputs, outputs, f'{outputs[0]}.{operator}',
                                 **attributes)
+
+
+def held_in_int8(nodes: List[onnx.NodeProto], name: str
+                 ) -> Tuple[List[onnx.NodeProto], Optional[Held]]:
+    """
+    Find tensor `name` as int8, where a calibrated layer made it and it was only reshaped since.
+
+    Rounding it a second time, in other steps, would cost accuracy and time. Give the nodes that
+    reshape it as int8, and its names; nothing and None where there is no such thing.
+    """
+    makers = {output: node for node in nodes for output in node.output}
+    passed: List[onnx.NodeProto] = []
+    maker = makers.get(name)
+    while maker is not None and maker.op_type in PASSING:
+        passed.append(maker)
+        maker = makers.get(maker.input[0])
+    if maker is None or maker.op_type != 'DequantizeLinear':
+        return [], None
+    held, *about = maker.input
+    added = []
+    for node in reversed(passed):
+        copy = onnx.NodeProto()
+        copy.CopyFrom(node)
+        copy.name, copy.input[0], copy.output[0] = f'{node.name}.int8', held, f'{held}.passed'
+        held = copy.output[0]
+        added.append(copy)
+    return added, (held, about[0], about[1])
 
 
 def per_column(weight: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ import numpy as np
 from ..backends.onnx_backend import CPU, open_session
 from ..interfaces import State
 
-WARM_UP, ROUNDS, RUNS = 5, 7, 20  # RUNS one after the other, each side in turn, ROUNDS times
+WARM_UP, ROUNDS, RUNS = 5, 21, 10  # RUNS one after the other, each side in turn, ROUNDS times
 UNDISTURBED = 25  # percentile of the runs of a round: what else the machine does is above it
 
 
@@ -83,17 +83,27 @@ class Reference:
             by_step.mean(), by_step.max(), by_rollout.mean(), by_rollout.max())))
 
 
-def race(one: StepFile, other: StepFile, frame: np.ndarray) -> Tuple[float, float, float]:
-    """
-    Time two graphs in turns, so that what disturbs the machine disturbs both.
+@dataclass(frozen=True)
+class Race:
+    """Two graphs timed in turns, so that what disturbs the machine disturbs both."""
 
-    Give the milliseconds of a step of each in its best round, and how sure it is which is
-    quicker: the share of the rounds that `other` took longer in.
-    """
+    one: float  # ms a step, in its best round
+    other: float
+    lead: float  # ms that `one` is ahead, the median of the rounds
+    sure: float  # share of the rounds that it was ahead in
+
+    def is_lost(self, by: float) -> bool:
+        """Tell whether `one` is behind by that share of a step, and mostly."""
+        return self.lead < -by * self.one and self.sure < 0.5
+
+
+def race(one: StepFile, other: StepFile, frame: np.ndarray) -> Race:
+    """Time two graphs on one frame, each from the zero state on."""
     for step in (one, other):
         for _ in range(WARM_UP):
             step(frame, step.zero)
     rounds = np.array([(one.milliseconds(frame), other.milliseconds(frame))
                        for _ in range(ROUNDS)])
+    lead = rounds[:, 1] - rounds[:, 0]
     ones, others = rounds.min(axis=0)
-    return float(ones), float(others), float((rounds[:, 1] > rounds[:, 0]).mean())
+    return Race(float(ones), float(others), float(np.median(lead)), float((lead > 0).mean()))

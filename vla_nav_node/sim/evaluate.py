@@ -1,15 +1,16 @@
 """`vla_nav evaluate`: does it reach the cup? Counted on seeds that training never saw."""
 
 import argparse
-from dataclasses import asdict
+from dataclasses import asdict, replace
 import json
 import os
 from pathlib import Path
-from typing import Any, Dict, Sequence
+from typing import Any, Dict
 
 from .score import summarise, verdict
-from .trials import plan_trials, run_trials
-from ..bundle import Bundle, load_bundle, write_bundle
+from .trials import plan_trials, refuse_trained, Result, run_trials
+from ..bundle import Bundle, load_bundle
+from ..bundle_amend import amend
 from ..errors import SettingError
 
 EXAMPLE = 'vla_nav evaluate --episodes 200 --seed 5000 --backends onnx torch'
@@ -36,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
         raise SettingError('nothing to do', '--episodes and --workers of at least 1')
     bundle = load_bundle(args.model)
     seeds = range(args.seed, args.seed + args.episodes)
-    _refuse_trained(bundle, seeds)
+    refuse_trained(bundle, seeds)
     trials = plan_trials(args.backends, args.quick)
     episodes = run_trials(bundle, trials, seeds, args.scenario, args.workers)
     figures = [summarise(trial, episodes[trial]) for trial in trials]
@@ -44,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
               'trials': figures, 'verdict': verdict(figures)}
     print_report(bundle, report)
     if args.json:
-        rows = {trial.name: [asdict(one) for one in episodes[trial]] for trial in trials}
+        rows = {trial.name: [_row(one) for one in episodes[trial]] for trial in trials}
         args.json.write_text(json.dumps({**report, 'episodes': rows}, indent=1, default=vars))
     if args.write:
         _write(bundle, report)
@@ -70,16 +71,12 @@ def print_report(bundle: Bundle, report: Dict[str, Any]) -> None:
     print('\n'.join(report['verdict']) or 'verdict: good')
 
 
-def _refuse_trained(bundle: Bundle, seeds: Sequence[int]) -> None:
-    trained = bundle.manifest.get('training', {}).get('seeds')
-    if trained and seeds[0] <= trained['last'] and seeds[-1] >= trained['first']:
-        raise SettingError(
-            f'seeds {seeds[0]} to {seeds[-1]} may have been trained on',
-            f'none from {trained["first"]} to {trained["last"]}', 'choose another --seed')
+def _row(result: Result) -> Dict[str, Any]:
+    """Give an episode for the JSON, without its path, which is long."""
+    return asdict(replace(result, path=()))
 
 
 def _write(bundle: Bundle, report: Dict[str, Any]) -> None:
-    manifest = {key: value for key, value in bundle.manifest.items() if key != 'files'}
-    manifest['verification'] = {**manifest.get('verification', {}), 'closed_loop': report}
-    write_bundle(bundle.directory, manifest,
-                 {name: bundle.file(name) for name in bundle.manifest['files']})
+    def change(manifest: Dict[str, Any]) -> None:
+        manifest['verification'] = {**manifest.get('verification', {}), 'closed_loop': report}
+    amend(bundle, change)

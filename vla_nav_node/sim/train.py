@@ -20,6 +20,7 @@ from ..errors import SettingError, VlaNavError
 EXAMPLE = 'vla_nav train --out out/train --seed 0'
 PUSHED_FIRST, PUSHED_LATER = 0.6, 0.35  # shares of disturbed lessons: cloning, DAgger
 EPISODES_PER_STEP = 16
+FRAMES = 250  # that the exported graph is verified on, back and forth
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,6 +84,7 @@ class Training:
         while self.round < self.plan.rounds:
             self.advance()
         write_trained(self.bundle, self.learner.averaged(), self.plan, self.log)
+        _verify(self.bundle)
 
     def advance(self) -> None:
         """Go through one stage and save it; the one before round 0 is looking."""
@@ -200,6 +202,23 @@ def write_trained(directory: Path, weights: Dict[str, Any], plan: Plan, log: Lis
                                    'last': plan.first_seed + SEEDS_PER_RUN - 1}},
             'verification': {'tolerance': {'fp32': 1e-4}}}
         write_bundle(directory, manifest, {path.name: path for path in (safetensors, graph)})
+
+
+def _verify(directory: Path) -> None:
+    """Leave the verdict on the graph, without which the node would not drive by it."""
+    from ..backends import is_installed
+    from ..bundle import load_bundle
+    from ..convert.frames import load_frames, SIMULATOR
+    from ..convert.verdict import told_frames, verify_open_loop, write_verdicts
+    if not is_installed('onnx'):
+        print(f"not verified, onnxruntime is not installed: run 'vla_nav verify {directory}'")
+        return
+    bundle = load_bundle(directory)
+    frames = load_frames(SIMULATOR, bundle.input, FRAMES)
+    rows = verify_open_loop(bundle, frames, [('onnx', 'fp32')])
+    for row in rows:
+        print(f'verified {row.name}: ' + ('; '.join(row.problems) or 'passed'))
+    write_verdicts(bundle, rows, told_frames(SIMULATOR, frames))
 
 
 def _keep_plan(path: Path, plan: Plan) -> None:

@@ -1,6 +1,6 @@
 """The trials of an evaluation, driven in processes side by side."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 import math
 import multiprocessing
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
@@ -8,6 +8,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 import numpy as np
 
 from ..bundle import Bundle, load_bundle
+from ..errors import SettingError
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,8 @@ class Trial:
     backend: str
     frame_rate: float = 30.0
     frame_loss: float = 0.0
+    precision: str = 'fp32'
+    device: str = 'cpu'
 
 
 def plan_trials(backends: Sequence[str], quick: bool) -> List[Trial]:
@@ -46,6 +49,16 @@ class Result:
     time: float  # s
     distance: float  # m
     error: float  # mean absolute difference to the expert's action, m/s; nan unless watched
+    path: Tuple[Tuple[float, float], ...] = field(default=(), repr=False)  # m, at each frame
+
+
+def refuse_trained(bundle: Bundle, seeds: Sequence[int]) -> None:
+    """Raise SettingError when training may have seen one of the seeds, which are in order."""
+    trained = bundle.manifest.get('training', {}).get('seeds')
+    if trained and seeds[0] <= trained['last'] and seeds[-1] >= trained['first']:
+        raise SettingError(
+            f'seeds {seeds[0]} to {seeds[-1]} may have been trained on',
+            f'none from {trained["first"]} to {trained["last"]}', 'choose another --seed')
 
 
 def run_trials(bundle: Bundle, trials: Sequence[Trial], seeds: Sequence[int],
@@ -100,7 +113,7 @@ def _run_task(task: Tuple[Trial, int, Optional[str]]) -> Tuple[Trial, Result]:
     episode = drive(_worker['world'], driver, seed, scenario, conditions, limits)
     error = float(np.mean(driver.errors)) if trial.driver == 'watcher' else math.nan
     return trial, Result(episode.seed, episode.scenario, episode.outcome, episode.time,
-                         episode.distance, error)
+                         episode.distance, error, episode.path)
 
 
 def _driver(trial: Trial) -> Any:
@@ -110,13 +123,15 @@ def _driver(trial: Trial) -> Any:
     if trial.driver == 'expert':
         return ExpertDriver()
     bundle = _worker['bundle']
-    policy = Policy(_backend(trial.backend), bundle.zero_state())
+    policy = Policy(_backend(trial), bundle.zero_state())
     camera = PolicyDriver(policy, Preprocess(bundle.input), trial.driver == 'cleared')
     return WatchingDriver(ExpertDriver(), camera) if trial.driver == 'watcher' else camera
 
 
-def _backend(name: str) -> Any:
+def _backend(trial: Trial) -> Any:
     from ..backends import open_backend
-    if name not in _worker['backends']:
-        _worker['backends'][name] = open_backend(name, _worker['bundle'], 'fp32', 'cpu')
-    return _worker['backends'][name]
+    wanted = (trial.backend, trial.precision, trial.device)
+    if wanted not in _worker['backends']:
+        name, precision, device = wanted
+        _worker['backends'][wanted] = open_backend(name, _worker['bundle'], precision, device)
+    return _worker['backends'][wanted]

@@ -57,7 +57,9 @@ def run(args: argparse.Namespace) -> int:
     parameters = [part for name in ('model', 'backend', 'precision')
                   for part in ('-p', f'{name}:="{getattr(args, name)}"')]
     messages = _messages(args.size)
-    context = start(['--ros-args', '-r', f'__ns:={NAMESPACE}', *parameters])
+    # It drives no robot, so it may look at what no robot may drive by.
+    context = start(['--ros-args', '-r', f'__ns:={NAMESPACE}', '-p', 'allow_unverified:=true',
+                     *parameters])
     try:
         node = VlaNavNode(context)
         print(f'{args.frames} pictures of {args.size} rgb8 at {args.rate:g} Hz, '

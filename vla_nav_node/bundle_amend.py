@@ -1,0 +1,31 @@
+"""Figures into the manifest of a bundle whose files stay as they are."""
+
+import copy
+from typing import Any, Callable, Dict
+
+from .atomic import write_file
+from .bundle import Bundle, dump_manifest, load_bundle, MANIFEST, parse_manifest
+from .errors import BundleError
+
+
+def amend(bundle: Bundle, change: Callable[[Dict[str, Any]], None]) -> Bundle:
+    """
+    Have `change` alter the manifest on disk, all at once; the files stay as they are.
+
+    It is read anew for that, because others may have put their figures in meanwhile; raise
+    BundleError when the files are no longer those of `bundle`.
+    """
+    now = load_bundle(bundle.directory)
+    if now.manifest['files'] != bundle.manifest['files']:
+        raise BundleError(f'the files of {bundle.directory} were replaced meanwhile',
+                          'the ones that the figures are about', 'run the command again')
+    manifest = copy.deepcopy(now.manifest)
+    change(manifest)
+    text = dump_manifest(manifest)
+    parse_manifest(text, str(bundle.directory / MANIFEST))
+    try:
+        write_file(bundle.directory / MANIFEST, text.encode())
+    except OSError as error:
+        raise BundleError(f'{bundle.directory / MANIFEST} cannot be written: {error.strerror}',
+                          'a directory that is ours, and space', 'copy the bundle first') from None
+    return load_bundle(bundle.directory)
