@@ -59,6 +59,8 @@ setup(
     extras_require={
         'onnx': ONNX,
         'gpu': ['onnxruntime-gpu>=1.19'],
+        # A Jetson has it from JetPack. On PyPI it is a stub that fetches NVIDIA's own wheels.
+        'tensorrt': ['tensorrt>=8.6', 'onnx>=1.14'],
         'torch': TORCH,
         'sim': SIM,
         'demo': DEMO,

@@ -23,7 +23,7 @@ ARGUMENTS = {
 }
 NODE_PARAMETERS = {
     'model': (str, 'Directory of the policy bundle; empty: the bundle that ships.'),
-    'backend': (str, 'Runtime of the policy: onnx or torch.'),
+    'backend': (str, 'Runtime of the policy: onnx, torch or tensorrt.'),
     'precision': (str, 'Precision of the layers: fp32, fp16 or int8.'),
     'device': (str, 'Where the policy runs: auto, cpu or cuda.'),
     'control_period_ms': (float, 'Control period and budget of one cycle, ms; usual: 10 or 20.'),

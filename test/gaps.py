@@ -1,5 +1,6 @@
 """Measure how long a thread that must not wait has to wait while another one works."""
 
+import importlib
 import sys
 import threading
 import time
@@ -21,17 +22,18 @@ def largest_gap(work: Callable[[], Any]) -> Tuple[float, Any]:
     return 1e3 * worst, result[0]
 
 
-def import_plainly() -> None:
-    """Import torch as everybody does."""
-    import torch  # noqa: F401
+def import_plainly(name: str) -> None:
+    """Import a framework as everybody does."""
+    importlib.import_module(name)
 
 
-def import_with_care() -> None:
-    """Import torch as a node that is driving does."""
+def import_with_care(name: str) -> None:
+    """Import a framework as a node that is driving does."""
     from vla_nav_node.backends.gentle_import import import_gently
-    import_gently('torch')
+    import_gently(name)
 
 
 if __name__ == '__main__':
     import numpy  # noqa: F401
-    print(largest_gap({'plain': import_plainly, 'gentle': import_with_care}[sys.argv[1]])[0])
+    how = {'plain': import_plainly, 'gentle': import_with_care}[sys.argv[1]]
+    print(largest_gap(lambda: how(*(sys.argv[2:] or ['torch'])))[0])

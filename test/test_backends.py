@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import gaps
+from machine import why_not
 import numpy as np
 import pytest
 import tiny
@@ -13,8 +14,13 @@ from vla_nav_node.backends import BACKENDS, is_installed, open_backend
 from vla_nav_node.bundle import write_bundle
 from vla_nav_node.errors import BackendError, BundleError
 
+
 REPOSITORY = Path(__file__).resolve().parents[1]
-NAMES = [name for name in BACKENDS if is_installed(name)]
+NO_TENSORRT = why_not('tensorrt')
+NAMES = [name for name in BACKENDS if not why_not(name)]
+ALL = [*(name for name in NAMES if name != 'tensorrt'), pytest.param('tensorrt', marks=[
+    pytest.mark.gpu, pytest.mark.skipif(bool(NO_TENSORRT), reason=NO_TENSORRT)])]
+LIBRARIES = {'torch': 'eager', 'onnx': 'CPUExecutionProvider', 'tensorrt': 'CUDA graph'}
 POLICIES = [('LSTM', 1), ('LSTM', 2), ('GRU', 1), ('GRU', 2), ('RNN', 1), ('RNN', 2)]
 CLOSE = 1e-5  # m/s
 
@@ -36,9 +42,22 @@ def _lstm(tinies):
     return tinies['LSTM', 1]
 
 
-@pytest.fixture(name='name', params=NAMES)
+@pytest.fixture(name='name', params=ALL)
 def _name(request):
     return request.param
+
+
+@pytest.fixture(autouse=True, scope='module')
+def _engines(tmp_path_factory):
+    """Keep the engines of tests out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('XDG_CACHE_HOME', str(tmp_path_factory.mktemp('cache')))
+        yield
+
+
+def plainest(name):
+    """Give the device that every machine has which runs this backend."""
+    return 'cuda' if name == 'tensorrt' else 'cpu'
 
 
 def rollout(backend, pictures, state):
@@ -65,7 +84,7 @@ def reference(bundle, pictures):
 
 
 def test_results_have_the_shapes_and_types_of_the_step(name, bundle):
-    action, state = open_backend(name, bundle, device='cpu').infer(
+    action, state = open_backend(name, bundle, device=plainest(name)).infer(
         tiny.images(1)[0], bundle.zero_state())
     assert (action.shape, action.dtype) == ((1, 2), np.float32)
     assert [part.shape for part in state] == list(bundle.state_shapes.values())
@@ -134,12 +153,12 @@ def test_a_picture_that_is_a_view_is_read_right(name, lstm):
 
 
 def test_info_is_what_the_library_says(name, lstm):
-    info = open_backend(name, lstm, device='cpu').info
+    info = open_backend(name, lstm, device=plainest(name)).info
     library = sys.modules[BACKENDS[name][2]]
     assert (info.name, info.library, info.version) == (
         name, BACKENDS[name][2], library.__version__)
-    assert (info.device, info.precision) == ('cpu', 'fp32')
-    assert info.provider == {'torch': 'eager', 'onnx': 'CPUExecutionProvider'}[name]
+    assert (info.device.split(' ')[0], info.precision) == (plainest(name), 'fp32')
+    assert info.provider == LIBRARIES[name]
 
 
 def test_closing_twice_is_fine_and_a_closed_backend_says_so(name, lstm):
@@ -155,6 +174,8 @@ def gpu_opens(name):
     if name == 'torch':
         import torch
         return torch.cuda.is_available()
+    if name == 'tensorrt':
+        return True  # or it would have been skipped
     import onnxruntime
     return 'CUDAExecutionProvider' in onnxruntime.get_available_providers()
 
@@ -173,8 +194,7 @@ def test_cuda_is_opened_for_real_or_refused_with_the_reason(name, lstm):
 
 
 @pytest.mark.parametrize('request_, told', [
-    (('tensorrt',), r'this version does not have.*torch, onnx'),
-    (('keras',), r"'keras'.*torch, onnx"),
+    (('keras',), r"'keras'.*torch, onnx, tensorrt"),
     (('onnx', 'fp64'), 'fp32, fp16, int8'),
     (('onnx', 'fp32', 'tpu'), 'auto, cpu, cuda'),
     (('torch', 'int8'), r'fp32, and fp16 on cuda'),

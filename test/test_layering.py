@@ -153,7 +153,8 @@ def test_bundles_need_neither_a_framework_nor_ros(tmp_path):
           'assert load_bundle(sys.argv[1]).name == "tiny_lstm"\n', tmp_path / 'policy')
 
 
-@pytest.mark.parametrize('name, package', [('torch', 'torch'), ('onnx', 'onnxruntime')])
+@pytest.mark.parametrize('name, package', [('torch', 'torch'), ('onnx', 'onnxruntime'),
+                                           ('tensorrt', 'tensorrt')])
 def test_an_absent_framework_is_told_with_the_line_that_mends_it(tmp_path, name, package):
     tiny.write_tiny(tmp_path / 'policy')
     # A search path without the environment's packages, except the few that bundles need.

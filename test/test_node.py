@@ -188,7 +188,7 @@ def test_disabled_means_zero_and_enabled_drives_again(rig):
 
 
 @pytest.mark.parametrize(('values', 'reason'), [
-    ({'backend': 'openvino'}, "backend is 'openvino'; expected one of torch, onnx"),
+    ({'backend': 'openvino'}, "backend is 'openvino'; expected one of torch, onnx, tensorrt"),
     ({'precision': 'fp8'}, "precision is 'fp8'; expected one of fp32, fp16, int8"),
     ({'precision': 'fp16'}, 'has no policy.fp16.onnx'),
     ({'control_period_ms': 0.0}, 'control_period_ms out of range'),
@@ -225,7 +225,7 @@ def test_parameters_describe_themselves(rig):
     limit, backend, model = rig.call(DescribeParameters, names=names).descriptors
     assert limit.floating_point_range[0].to_value == pytest.approx(0.8)
     assert '[m/s]' in limit.description
-    assert backend.additional_constraints == 'one of torch, onnx'
+    assert backend.additional_constraints == 'one of torch, onnx, tensorrt'
     assert (model.read_only, backend.read_only) == (True, False)
 
 

@@ -58,7 +58,7 @@ def test_it_can_be_disabled_and_ended_during_a_swap(rig, bundle):
 
 
 @pytest.mark.parametrize(('parameters', 'reason'), [
-    ({'backend': 'openvino'}, "backend is 'openvino'; expected one of torch, onnx"),
+    ({'backend': 'openvino'}, "backend is 'openvino'; expected one of torch, onnx, tensorrt"),
     ({'control_period_ms': -1.0}, 'control_period_ms'),
     ({'control_period_ms': 10}, 'to mend it: write 10.0'),
     ({'max_linear_x': 2.0}, 'max_linear_x'),

@@ -8,7 +8,8 @@ import tiny
 from vla_nav_node.bundle import Bundle, load_bundle
 from vla_nav_node.errors import BundleError
 from vla_nav_node.interfaces import BackendInfo
-from vla_nav_node.verification import GATES, problem, refuse, standing, UNTRAINED
+from vla_nav_node.verification import (
+    files_of, GATES, problem, reads, refuse, standing, UNTRAINED)
 
 INFO = BackendInfo('onnx', 'onnxruntime', '1.0', 'cpu', 'CPUExecutionProvider', 'fp32')
 
@@ -113,3 +114,12 @@ def test_the_bundle_that_ships_may_drive():
     shipped = load_bundle()
     for precision in shipped.precisions:
         assert problem(shipped, 'onnx', precision) == ''
+
+
+def test_the_int8_of_tensorrt_is_a_file_of_its_own_where_there_is_one(tmp_path):
+    bundle = tiny.write_tiny(tmp_path / 'tiny')
+    assert reads(bundle, 'tensorrt', 'int8') == ('policy.int8.onnx',)
+    bundle.manifest['files']['policy.int8.qdq.onnx'] = {'sha256': 'ab' * 32, 'bytes': 1}
+    assert reads(bundle, 'tensorrt', 'int8') == ('policy.int8.qdq.onnx',)
+    assert reads(bundle, 'onnx', 'int8') == ('policy.int8.onnx',)
+    assert files_of(bundle, 'tensorrt', 'int8')['policy.int8.qdq.onnx'] == 'ab' * 32

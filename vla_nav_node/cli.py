@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import logging
 import sys
 from typing import List, Optional
 
@@ -26,6 +27,7 @@ CANNOT_RUN = 2
 def main(argv: Optional[List[str]] = None) -> int:
     """Run one verb: 0 is good, 1 a bad verdict, 2 could not run."""
     arguments = sys.argv[1:] if argv is None else argv
+    _show_log()
     try:
         args = _parser(arguments).parse_args(arguments)
         return args.run(args)
@@ -36,6 +38,13 @@ def main(argv: Optional[List[str]] = None) -> int:
     except KeyboardInterrupt:
         print('vla_nav: interrupted', file=sys.stderr)
     return CANNOT_RUN
+
+
+def _show_log() -> None:
+    """Print what takes long, such as the building of an engine, beside the results."""
+    ours = logging.getLogger(__package__)
+    ours.setLevel(logging.INFO)
+    ours.handlers[:] = [logging.StreamHandler()]  # the errors' stream
 
 
 def _parser(arguments: List[str]) -> argparse.ArgumentParser:

@@ -98,7 +98,7 @@ def policy_status(policy: str, info: BackendInfo, verified: str, unverified: str
     return Status('policy', WARN if changed or unverified else OK, message, {
         'policy': policy, 'backend': info.name, 'library': f'{info.library} {info.version}',
         'provider': info.provider, 'device': info.device, 'precision': info.precision,
-        'verified': verified})
+        'verified': verified, **({'layers': info.layers} if info.layers else {})})
 
 
 def latency_status(summary: Summary, period_ms: float, replaced: int) -> Status:

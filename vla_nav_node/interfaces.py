@@ -1,13 +1,14 @@
 """What the stages of a cycle hand to one another. A leaf: it imports nothing of ours."""
 
 from dataclasses import dataclass, field
-from typing import Protocol, Tuple, Union
+from typing import Protocol, Sequence, Tuple, Union
 
 import numpy as np
 
 # The recurrent state: (h,) for an RNN or GRU, (h, c) for an LSTM,
-# each float32 [layers, 1, hidden]. Plain host arrays, so that any backend can take it over.
-State = Tuple[np.ndarray, ...]
+# each float32 [layers, 1, hidden]. Any backend can take it over: its parts are host arrays as
+# soon as they are looked at, though a backend may leave them on its device until then.
+State = Sequence[np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class BackendInfo:
     device: str  # cpu, or cuda with the GPU's name
     provider: str  # the execution provider, or the mode of execution
     precision: str  # fp32, fp16, int8
+    layers: str = ''  # in which types the layers run, where the library tells
 
     def __str__(self) -> str:
         """Give one line for logs and diagnostics."""

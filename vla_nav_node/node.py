@@ -17,7 +17,7 @@ from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 
 from . import garbage, image, ros_messages
-from .backends import BACKENDS, open_backend, prepare
+from .backends import BACKENDS, check_machine, open_backend, prepare
 from .bundle import Bundle, load_bundle
 from .bundle_watch import BundleWatch
 from .camera import Camera
@@ -33,6 +33,7 @@ from .parameters import answer, declare
 from .policy import Policy
 from .preprocess import Preprocess
 from .realtime import Realtime
+from .ros_log import log_to_ros
 from .safety import ABSURD, Gate
 from .settings import changed, MODEL, parameters, Settings, settings_of
 from .swap import Swapper
@@ -56,6 +57,7 @@ class VlaNavNode(Node):
         """Load and open everything; nothing runs before `run`."""
         super().__init__(NAME, context=context)
         self._ros = context
+        log_to_ros(self.get_logger())
         bundle = load_bundle(declare(self, [MODEL])['model'])
         self._table = parameters(bundle.limits, tuple(BACKENDS))
         self._settings = settings_of(self._table, {
@@ -217,6 +219,7 @@ class VlaNavNode(Node):
 
 
 def _cycle(bundle: Bundle, settings: Settings) -> Cycle:
+    check_machine(settings.backend)
     refuse(bundle, settings.backend, settings.precision, settings.allow_unverified)
     prepare()
     image.stay_in_one_thread()

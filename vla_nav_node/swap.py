@@ -5,6 +5,7 @@ from typing import Callable, Sequence
 
 import numpy as np
 
+from .backends import check_machine
 from .bundle import Bundle
 from .bundle_watch import BundleWatch
 from .cycle import Step
@@ -43,6 +44,7 @@ class Swapper:
         """Drive by another backend; give what it is, or raise while the old one drives on."""
         with self._one_at_a_time:
             now = self._watch.check()  # its hashes were those of the start
+            check_machine(backend)  # first: what cannot be had here needs no verdict
             refuse(now, backend, precision, self._allow_unverified)
             new = self._open(backend, self._bundle, precision, device, self._after_a_cycle)
             try:

@@ -56,7 +56,7 @@ def refuse(bundle: Bundle, backend: str, precision: str, allow_unverified: bool 
 
     `allow_unverified` lets a trained policy through; an untrained one is never let through.
     """
-    for name in reads(backend, precision):
+    for name in reads(bundle, backend, precision):
         bundle.file(name)  # what there is not needs no verification, but another message
     found = problem(bundle, backend, precision)
     if not found or (allow_unverified and is_trained(bundle)):
@@ -100,14 +100,19 @@ def verdict_of(bundle: Bundle, backend: str, precision: str) -> Mapping[str, Any
     return found if isinstance(found, dict) else {}
 
 
-def reads(backend: str, precision: str) -> Tuple[str, ...]:
+def reads(bundle: Bundle, backend: str, precision: str) -> Tuple[str, ...]:
     """Name the files that a backend drives by."""
-    return (WEIGHTS,) if backend == 'torch' else (f'policy.{precision}.onnx',)
+    if backend == 'torch':
+        return (WEIGHTS,)
+    # TensorRT's own int8, with fixed scales, where the bundle has it.
+    fixed = f'policy.{precision}.qdq.onnx'
+    own = backend == 'tensorrt' and fixed in bundle.manifest['files']
+    return (fixed if own else f'policy.{precision}.onnx',)
 
 
 def files_of(bundle: Bundle, backend: str, precision: str) -> Dict[str, str]:
     """Give the SHA-256 of each file that a verdict is about, the reference's among them."""
-    names = dict.fromkeys((*reads(backend, precision), WEIGHTS))
+    names = dict.fromkeys((*reads(bundle, backend, precision), WEIGHTS))
     return {name: bundle.manifest['files'].get(name, {}).get('sha256', '') for name in names}
 
 

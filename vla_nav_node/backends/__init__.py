@@ -1,6 +1,6 @@
 """The runtimes that run a policy, each imported only when it is asked for."""
 
-from importlib import import_module, util
+from importlib import import_module, metadata, util
 from typing import Callable, Dict, Optional, Tuple
 
 from ..bundle import Bundle
@@ -11,8 +11,10 @@ from ..interfaces import Backend
 BACKENDS: Dict[str, Tuple[str, str, str]] = {
     'torch': ('torch_backend', 'TorchBackend', 'torch'),
     'onnx': ('onnx_backend', 'OnnxBackend', 'onnxruntime'),
+    'tensorrt': ('tensorrt_backend', 'TensorrtBackend', 'tensorrt'),
 }
-PLANNED = ('tensorrt',)
+# Where a package comes from elsewhere than from a package index.
+ELSEWHERE = {'tensorrt': '; on a Jetson: sudo apt install python3-libnvinfer'}
 DEVICES = ('auto', 'cpu', 'cuda')
 PRECISIONS = ('fp32', 'fp16', 'int8')
 
@@ -25,10 +27,8 @@ def open_backend(name: str, bundle: Bundle, precision: str = 'fp32', device: str
     `quiet` is for opening beside a backend that drives: see gentle_import.import_gently.
     """
     check_request(name, precision, device)
-    module, kind, package = BACKENDS[name]
-    if not is_installed(name):
-        raise BackendError(f'backend {name} needs the Python package {package}, which is not '
-                           'installed here', fix=f"pip install 'vla_nav_node[{name}]'")
+    check_machine(name)
+    module, kind, _ = BACKENDS[name]
     # The class imports its framework at opening, not at import.
     opened: Backend = getattr(import_module(f'.{module}', __name__), kind)(
         bundle, precision, device, quiet)
@@ -37,14 +37,30 @@ def open_backend(name: str, bundle: Bundle, precision: str = 'fp32', device: str
 
 def check_request(name: str, precision: str, device: str) -> None:
     """Raise BackendError for a name that no backend, precision or device has."""
-    if name in PLANNED:
-        raise BackendError(f'this version does not have the backend {name} yet',
-                           'one of: ' + ', '.join(BACKENDS), 'set backend to one of these')
     for what, value, known in (('backend', name, tuple(BACKENDS)),
                                ('precision', precision, PRECISIONS),
                                ('device', device, DEVICES)):
         if value not in known:
             raise BackendError(f'{what} {value!r}', 'one of: ' + ', '.join(known))
+
+
+def check_machine(name: str) -> None:
+    """Raise BackendError with the reason if this machine cannot run a backend at all; quick."""
+    if not is_installed(name):
+        raise _missing(name)
+    if name == 'tensorrt':
+        import_module('.cuda_driver', __name__).CudaDriver()
+
+
+def _missing(name: str) -> BackendError:
+    package, fix = BACKENDS[name][2], f"pip install 'vla_nav_node[{name}]'"
+    try:
+        found = f'pip lists {package} {metadata.version(package)}, but there is nothing in it'
+        fix += '; it is a stub that fetches the rest from its maker, and that did not come'
+    except metadata.PackageNotFoundError:
+        found = 'it is not installed here'
+    return BackendError(f'backend {name} needs the Python package {package}: {found}',
+                        fix=fix + ELSEWHERE.get(name, ''))
 
 
 def is_installed(name: str) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Tuple
 import numpy as np
 
 from .choose import BUDGET, Row, Search
+from .fixed_scales import FILE as FIXED, write_fixed_scales
 from .frames import load_frames
 from .mixture import Mixtures
 from .rewrite import folder_beside, rewrite_bundle
@@ -34,6 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='4: try that for the large recurrent matrices')
     parser.add_argument('--any-speed', action='store_true',
                         help='keep layers in int8 that are no quicker on this machine')
+    parser.add_argument('--fixed-scales', action='store_true',
+                        help=f'write {FIXED} instead, with fixed symmetric scales, for TensorRT')
     parser.add_argument('--json', type=Path, help='write the table and figures there')
 
 
@@ -45,17 +48,40 @@ def run(args: argparse.Namespace) -> int:
     frames = load_frames(args.frames, bundle.input, args.count, SEED)
     directory = (args.out or bundle.directory).expanduser().resolve()
     with folder_beside(directory) as folder:
-        graph = folder / INT8
-        rows, facts = quantise(bundle, frames, graph, args.bits, not args.any_speed)
+        name = FIXED if args.fixed_scales else INT8
+        graph = folder / name
+        if args.fixed_scales:
+            facts = with_fixed_scales(bundle, frames, graph)
+            print(_told(facts))
+        else:
+            rows, facts = quantise(bundle, frames, graph, args.bits, not args.any_speed)
+            print_report(bundle, rows, facts)
         facts['frames'] = {'source': args.frames, 'count': len(frames)}
-        print_report(bundle, rows, facts)
         if args.json:
             args.json.write_text(json.dumps(facts, indent=1))
         if not graph.exists():
             return 1
-        rewrite_bundle(bundle, directory, {INT8: graph}, {'quantization': {'int8': facts}})
-    print(f"written to {directory / INT8}; to be driven it has to pass 'vla_nav verify'")
+        kept = bundle.manifest.get('quantization', {})
+        rewrite_bundle(bundle, directory, {name: graph}, {
+            'quantization': {**kept, name.split('.', 1)[1].rpartition('.')[0]: facts}})
+    print(f"written to {directory / name}; to be driven it has to pass 'vla_nav verify'")
     return 0
+
+
+def with_fixed_scales(bundle: Bundle, frames: np.ndarray, path: Path) -> Dict[str, Any]:
+    """Write all of the graph in int8 with scales calibrated on `frames`; give the figures."""
+    import onnxruntime
+    write_fixed_scales(bundle, frames, path)
+    _mark(bundle, path)
+    drift = Reference(StepFile(bundle.file(FP32)), frames).drift(StepFile(path))
+    return {'of': sha256_of(bundle.file(FP32)), 'drift': drift.as_dict(), 'steps': len(frames),
+            'bytes': path.stat().st_size, 'onnxruntime': onnxruntime.__version__,
+            'vla_nav_node': package_version()}
+
+
+def _mark(bundle: Bundle, path: Path) -> None:
+    mark(path, {'name': bundle.name, 'precision': 'int8',
+                'weights_sha256': sha256_of(bundle.file(WEIGHTS))})
 
 
 def quantise(bundle: Bundle, frames: np.ndarray, path: Path, bits: int = 8,
@@ -74,8 +100,7 @@ def quantise(bundle: Bundle, frames: np.ndarray, path: Path, bits: int = 8,
     facts: Dict[str, Any] = {'of': sha256_of(fp32), 'notes': search.notes}
     if choice.int8 or choice.int4:
         mixtures.write(choice, path)
-        mark(path, {'name': bundle.name, 'precision': 'int8',
-                    'weights_sha256': sha256_of(bundle.file(WEIGHTS))})
+        _mark(bundle, path)
         facts.update(_figures(original, reference, path, frames[0]))
     rows = search.rows(choice)
     facts['layers'] = [{'name': row.layer.name, 'weights': row.layer.weights, 'as': row.form,
@@ -117,9 +142,14 @@ def print_report(bundle: Bundle, rows: List[Row], facts: Dict[str, Any]) -> None
 def _sentences(facts: Dict[str, Any]) -> List[str]:
     if 'drift' not in facts:
         return [f'no layer is worth int8 here (budget {BUDGET} m/s): nothing is written']
-    drift, here = facts['drift'], facts['here']
-    return [f'off fp32 over {facts["steps"]} steps, mean (max) m/s: one step '
-            f'{drift["step_mean"]:.5f} ({drift["step_max"]:.4f}), carried state '
-            f'{drift["rollout_mean"]:.5f} ({drift["rollout_max"]:.4f})',
+    here = facts['here']
+    return [_told(facts),
             f'a step takes {here["int8_ms"]:.3f} ms instead of {here["fp32_ms"]:.3f} here, '
             f'the file {facts["bytes"] / 1e6:.1f} MB']
+
+
+def _told(facts: Dict[str, Any]) -> str:
+    drift = facts['drift']
+    return (f'off fp32 over {facts["steps"]} steps, mean (max) m/s: one step '
+            f'{drift["step_mean"]:.5f} ({drift["step_max"]:.4f}), carried state '
+            f'{drift["rollout_mean"]:.5f} ({drift["rollout_max"]:.4f})')

@@ -82,7 +82,7 @@ def verify_open_loop(bundle: Bundle, frames: np.ndarray, wanted: Sequence[Tuple[
     rows = [_compare(bundle, Row(*pair), frames, kept, device, progress) for pair in wanted]
     works = {row.backend for row in rows if row.info}
     for row in rows:
-        graph, = reads(row.backend, row.precision)
+        graph, = reads(bundle, row.backend, row.precision)
         there = graph != WEIGHTS and graph in bundle.manifest['files']
         if row.skipped and there and row.backend in works:
             # Not this machine's fault: the backend opens other graphs.
