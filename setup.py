@@ -27,7 +27,7 @@ SIM = ['mujoco>=3.0', 'scipy>=1.8']
 DEMO = ['rich>=12', 'matplotlib>=3.5']
 BAGS = ['rosbags>=0.10']
 BENCH = ONNX + TORCH + ['rich>=12', 'pillow>=9.1']
-CONVERT = TORCH + ONNX + ['onnx>=1.14', 'rich>=12']
+CONVERT = TORCH + ONNX + ['torch>=2.1', 'onnx>=1.14', 'rich>=12']  # 2.1 maps checkpoints
 TRAIN = TORCH + SIM + ['onnx>=1.14', 'rich>=12']
 TEST = BAGS + ['pytest>=6.2', 'pytest-timeout', 'hypothesis>=6']
 FUZZ = ['atheris>=2.3', 'coverage>=6']  # wheels: Linux x86_64, CPython 3.10 to 3.14

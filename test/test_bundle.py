@@ -72,7 +72,10 @@ def test_a_file_that_is_not_listed_names_those_that_are(directory):
     ('architecture/recurrent/hidden_size', 0, 'hidden_size'),
     ('architecture/recurrent/num_layers', True, 'num_layers'),
     ('architecture/recurrent/bidirectional', True, 'architecture.recurrent'),
+    ('architecture/recurrent/bias', 0, 'true or false'),
+    ('architecture/recurrent/nonlinearity', 'relu', 'only an RNN has a nonlinearity'),
     ('architecture/head', [64, -1], 'architecture.head'),
+    ('architecture/head', [64, {'type': 'Tanh'}], 'architecture.head'),
     ('input/height', 96.0, 'input.height'),
     ('input/width', 10 ** 9, 'input.width'),
     ('input/fit', 'pad', 'one of crop, stretch'),
@@ -97,6 +100,12 @@ def test_a_file_that_is_not_listed_names_those_that_are(directory):
 def test_a_manifest_that_is_wrong_is_refused(path, value, told):
     with pytest.raises(BundleError, match=told):
         parse_manifest(changed(path, value))
+
+
+def test_a_head_of_layers_and_a_cell_without_bias_are_sound():
+    manifest = yaml.safe_load(changed('architecture/head', [{'type': 'Linear'}]))
+    manifest['architecture']['recurrent'].update(type='RNN', bias=False, nonlinearity='relu')
+    assert parse_manifest(yaml.safe_dump(manifest)) == manifest
 
 
 def test_every_problem_is_in_one_message():

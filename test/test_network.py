@@ -94,6 +94,71 @@ def test_weights_that_do_not_fit_are_refused_together(tmp_path):
         assert words in str(refusal.value)
 
 
+RECURRENT = [(kind, {'bias': False}) for kind in ('LSTM', 'GRU', 'RNN')] + [
+    ('RNN', {'nonlinearity': 'relu'}), ('RNN', {'nonlinearity': 'relu', 'bias': False})]
+ON_MAPS = [
+    {'type': 'BatchNorm2d', 'num_features': 4}, {'type': 'MaxPool2d', 'kernel_size': 2},
+    {'type': 'AvgPool2d', 'kernel_size': 3, 'stride': 2, 'padding': 1},
+    {'type': 'Dropout2d', 'p': 0.5}, {'type': 'Identity'}, {'type': 'ReLU6'},
+    {'type': 'LeakyReLU', 'negative_slope': 0.2}, {'type': 'ELU'}, {'type': 'GELU'},
+    {'type': 'SiLU'}, {'type': 'Hardswish'}, {'type': 'Tanh'}, {'type': 'Sigmoid'}]
+ON_NUMBERS = [{'type': 'BatchNorm1d', 'num_features': 8}, {'type': 'Dropout', 'p': 0.5},
+              {'type': 'LayerNorm', 'normalized_shape': [8]}]
+
+
+def _alive(network):
+    """Give every running statistic a value that matters."""
+    for name, buffer in network.named_buffers():
+        if name.endswith('running_mean'):
+            torch.nn.init.normal_(buffer)
+        elif name.endswith('running_var'):
+            torch.nn.init.uniform_(buffer, 0.5, 2.0)
+    return network.eval()
+
+
+def _largest_difference(path, network):
+    """Run a few steps with carried state in torch and in the exported graph."""
+    export_onnx(network, path, InputSpec(24, 32))
+    session = onnxruntime.InferenceSession(str(path))
+    state = network.zero_state()
+    fed, worst = [part.numpy() for part in state], 0.0
+    for image in np.random.default_rng(0).integers(0, 256, (8, 1, 24, 32, 3), np.uint8):
+        with torch.inference_mode():
+            action, *state = network.step(torch.from_numpy(image), *state)
+        found, *fed = session.run(None, {
+            'image': image, **{f'{name}_in': part for name, part in zip('hc', fed)}})
+        worst = max(worst, float(np.abs(found - action.numpy()).max()))
+    return worst
+
+
+@pytest.mark.parametrize('kind, more', RECURRENT)
+def test_cells_without_bias_and_with_relu_step_like_the_network(tmp_path, kind, more):
+    architecture = _architecture(kind, 2)
+    architecture['recurrent'].update(more)
+    torch.manual_seed(0)
+    network = PolicyNetwork(architecture, MEAN, STD).eval()
+    assert _largest_difference(tmp_path / 'p.onnx', network) < 1e-5
+
+
+@pytest.mark.parametrize('layer', ON_MAPS + ON_NUMBERS, ids=lambda layer: layer['type'])
+def test_every_layer_of_an_encoder_steps_like_the_network(tmp_path, layer):
+    architecture = _architecture()
+    architecture['encoder'].insert(1 if layer in ON_MAPS else 5, layer)
+    torch.manual_seed(0)
+    network = _alive(PolicyNetwork(architecture, MEAN, STD))
+    assert _largest_difference(tmp_path / 'p.onnx', network) < 1e-5
+
+
+def test_a_head_may_be_a_full_list_of_layers(tmp_path):
+    architecture = {**_architecture(), 'head': [
+        {'type': 'Dropout'}, {'type': 'Linear', 'in_features': 6, 'out_features': 5},
+        {'type': 'Tanh'}, {'type': 'Linear', 'in_features': 5, 'out_features': 2, 'bias': False}]}
+    torch.manual_seed(0)
+    network = PolicyNetwork(architecture, MEAN, STD).eval()
+    assert set(network.actions.state_dict()) == {'1.weight', '1.bias', '3.weight'}
+    assert _largest_difference(tmp_path / 'p.onnx', network) < 1e-5
+
+
 def test_an_unknown_layer_is_refused():
     """By its name, with what there is."""
     architecture = {**_architecture(), 'encoder': [{'type': 'Conv9d'}]}

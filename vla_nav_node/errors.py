@@ -19,6 +19,10 @@ class BundleError(VlaNavError):
     """A policy bundle is missing, altered or does not fit its manifest."""
 
 
+class CheckpointError(VlaNavError):
+    """A checkpoint cannot be read, or is not of a policy that a bundle can hold."""
+
+
 class BackendError(VlaNavError):
     """A backend cannot be what was asked for, or failed while it ran."""
 

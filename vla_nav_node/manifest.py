@@ -12,7 +12,7 @@ AXES = ('linear_x', 'linear_y')
 UNIT = 'm/s'
 # The parts of the state, in order, that each recurrent layer carries from step to step.
 RECURRENT_STATES = {'LSTM': ('h', 'c'), 'GRU': ('h',), 'RNN': ('h',)}
-RECURRENT_KEYS = ('type', 'input_size', 'hidden_size', 'num_layers')
+RECURRENT_KEYS = ('type', 'input_size', 'hidden_size', 'num_layers', 'bias', 'nonlinearity')
 LARGEST_SIZE = 65536  # of a picture or a layer: more is a mistake, and would eat the memory
 PLAIN_NAME = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.-]*')
 SHA256 = re.compile(r'[0-9a-f]{64}')
@@ -115,13 +115,20 @@ def _layers(value: Any) -> str:
 
 
 def _recurrent(value: Any) -> str:
-    good = isinstance(value, dict) and all(key in RECURRENT_KEYS for key in value)
-    return '' if good else 'a mapping of ' + ', '.join(RECURRENT_KEYS) + ' only'
+    if not isinstance(value, dict) or not all(key in RECURRENT_KEYS for key in value):
+        return 'a mapping of ' + ', '.join(RECURRENT_KEYS) + ' only'
+    return 'one where only an RNN has a nonlinearity' \
+        if 'nonlinearity' in value and value.get('type') != 'RNN' else ''
 
 
-def _sizes(value: Any) -> str:
-    good = isinstance(value, list) and not any(map(_size, value))
-    return '' if good else 'a list of sizes'
+def _flag(value: Any) -> str:
+    return '' if isinstance(value, bool) else 'true or false'
+
+
+def _head(value: Any) -> str:
+    sizes = isinstance(value, list) and not any(map(_size, value))
+    return '' if sizes or not _layers(value) else \
+        'a list of hidden sizes, or of layers, each a mapping with a type'
 
 
 def _limits(value: Any) -> str:
@@ -154,7 +161,8 @@ def _tolerances(value: Any) -> str:
     return '' if good else 'a mapping of precisions to m/s above 0 (YAML reads 1e-4 as a text)'
 
 
-OPTIONAL = ('training', 'quantization', 'verification', 'architecture.head')
+OPTIONAL = ('training', 'quantization', 'verification', 'architecture.head',
+            'architecture.recurrent.bias', 'architecture.recurrent.nonlinearity')
 CHECKS: Dict[str, Check] = {
     'name': _text,
     'architecture.encoder': _layers,
@@ -163,7 +171,9 @@ CHECKS: Dict[str, Check] = {
     'architecture.recurrent.input_size': _size,
     'architecture.recurrent.hidden_size': _size,
     'architecture.recurrent.num_layers': _size,
-    'architecture.head': _sizes,
+    'architecture.recurrent.bias': _flag,
+    'architecture.recurrent.nonlinearity': _one_of('tanh', 'relu'),
+    'architecture.head': _head,
     'input.height': _size,
     'input.width': _size,
     'input.fit': _one_of(*FITS),

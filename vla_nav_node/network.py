@@ -8,9 +8,13 @@ from torch import nn, Tensor
 
 from .errors import BundleError
 
-# What an encoder may be made of, under torch.nn's own names and arguments.
+# What an encoder or a head may be made of, under torch.nn's own names and arguments. Dropout is
+# there so that the layers after it keep their place in the names of a checkpoint's weights.
 LAYERS = {layer.__name__: layer for layer in (
-    nn.Conv2d, nn.ReLU, nn.MaxPool2d, nn.AdaptiveAvgPool2d, nn.Flatten, nn.Linear)}
+    nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.BatchNorm1d, nn.LayerNorm,
+    nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Flatten,
+    nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Hardswish, nn.Tanh, nn.Sigmoid,
+    nn.Dropout, nn.Dropout2d, nn.Identity)}
 RECURRENT = {layer.__name__: layer for layer in (nn.LSTM, nn.GRU, nn.RNN)}
 ACTIONS = 2  # linear_x, linear_y
 
@@ -74,7 +78,7 @@ def load_network(weights: Path, architecture: Dict[str, Any], mean: Sequence[flo
     from safetensors.torch import load_file
     network = PolicyNetwork(architecture, mean, std)
     found = load_file(weights)
-    problems = _differences(network.state_dict(), found)
+    problems = differences(network.state_dict(), found)
     if problems:
         raise BundleError(f'{weights.name} does not fit the architecture: ' + ', '.join(problems),
                           'the weights of the network that policy.yaml describes')
@@ -82,7 +86,8 @@ def load_network(weights: Path, architecture: Dict[str, Any], mean: Sequence[flo
     return network.eval()
 
 
-def _differences(expected: Dict[str, Tensor], found: Dict[str, Tensor]) -> List[str]:
+def differences(expected: Dict[str, Tensor], found: Dict[str, Tensor]) -> List[str]:
+    """Give every key that is missing, unexpected or of another shape."""
     missing = [f'{key} is missing' for key in expected if key not in found]
     extra = [f'{key} is unexpected' for key in found if key not in expected]
     shapes = [
@@ -95,13 +100,17 @@ def _layer(description: Dict[str, Any]) -> nn.Module:
     arguments = dict(description)
     kind = arguments.pop('type')
     if kind not in LAYERS:
-        raise BundleError(f'encoder layer {kind!r}', 'one of ' + ', '.join(LAYERS))
+        raise BundleError(f'layer {kind!r}', 'one of ' + ', '.join(LAYERS))
     return LAYERS[kind](**arguments)
 
 
-def _head(width: int, hidden: Sequence[int]) -> nn.Sequential:
+def _head(width: int, head: Sequence[Any]) -> nn.Sequential:
+    """Build the head from its hidden sizes, with ReLU between, or from a full list of layers."""
+    described = [layer for layer in head if isinstance(layer, dict)]
+    if described:
+        return nn.Sequential(*map(_layer, described))
     layers: List[nn.Module] = []
-    for size in hidden:
+    for size in head:
         layers += [nn.Linear(width, size), nn.ReLU()]
         width = size
     return nn.Sequential(*layers, nn.Linear(width, ACTIONS))

@@ -42,7 +42,8 @@ class StepGraph(nn.Module):
         for layer in range(self.network.rnn.num_layers):
             after.append(cell(x, layer, *(part[layer] for part in state)))
             x = after[-1][0]
-        action = self.network.actions(_as(x, self.network.actions[0].weight.dtype))
+        head = next(self.network.actions.parameters()).dtype
+        action = self.network.actions(_as(x, head))
         return (_as(action, torch.float32), *map(torch.stack, zip(*after)))
 
     def _products(self, x: Tensor, h: Tensor, layer: int) -> Tuple[Tensor, Tensor]:
@@ -50,7 +51,7 @@ class StepGraph(nn.Module):
 
     def _product(self, x: Tensor, name: str) -> Tensor:
         weight = getattr(self.network.rnn, f'weight_{name}')
-        bias = getattr(self.network.rnn, f'bias_{name}')
+        bias = getattr(self.network.rnn, f'bias_{name}', None)
         return _as(nn.functional.linear(_as(x, weight.dtype), weight, bias), torch.float32)
 
     def _lstm(self, x: Tensor, layer: int, h: Tensor, c: Tensor) -> Tuple[Tensor, ...]:
@@ -67,7 +68,8 @@ class StepGraph(nn.Module):
         return ((1 - z) * n + z * h,)
 
     def _rnn(self, x: Tensor, layer: int, h: Tensor) -> Tuple[Tensor, ...]:
-        return (torch.tanh(sum(self._products(x, h, layer))),)
+        activation = torch.relu if self.network.rnn.nonlinearity == 'relu' else torch.tanh
+        return (activation(sum(self._products(x, h, layer))),)
 
 
 def _as(x: Tensor, dtype: torch.dtype) -> Tensor:

@@ -29,7 +29,7 @@ def _cnn_rnn(widths: List[int], hidden: int) -> Dict[str, Any]:
                 {'type': 'Linear', 'in_features': widths[-1], 'out_features': 2048}]
     return {'encoder': encoder,
             'recurrent': {'type': 'RNN', 'input_size': 2048, 'hidden_size': hidden,
-                          'num_layers': 4},
+                          'num_layers': 4, 'nonlinearity': 'tanh'},
             'head': [1024, 512, 256]}
 
 

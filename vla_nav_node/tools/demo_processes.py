@@ -105,8 +105,8 @@ class Processes:
             for process in self._running:
                 process.end()
         finally:
-            for number, previous in self._previous.items():
-                signal.signal(number, previous)
+            for taken, previous in self._previous.items():
+                signal.signal(taken, previous)
 
     def _interrupt(self, *_: object) -> None:
         self._interrupted = True

@@ -1,0 +1,106 @@
+"""A checkpoint that fits its architecture -> a bundle: weights, step graph and manifest."""
+
+from pathlib import Path
+import tempfile
+from typing import Any, Callable, Dict, List, Tuple
+
+from safetensors.torch import save_file
+import torch
+from torch import Tensor
+
+from .checkpoint import Checkpoint, listed
+from .fit import check_walk, misfit, on_meta
+from .recipe import Recipe
+from .step_file import write_step_file
+from ..bundle import Bundle, sha256_of, write_bundle
+from ..errors import BundleError, CheckpointError
+from ..manifest import AXES, problems_of, UNIT
+from ..network import load_network
+
+Step = Callable[[str, Callable[[], Any]], Any]  # shows what it is at, and runs it
+
+
+def convert(checkpoint: Checkpoint, recipe: Recipe, architecture: Dict[str, Any],
+            directory: Path, step: Step) -> Tuple[Bundle, Dict[str, Any]]:
+    """Write the bundle at `directory`; give it and what is worth telling of it."""
+    manifest = _manifest(checkpoint, recipe, architecture)
+    problems = problems_of({**manifest, 'files': {}})
+    if problems:
+        raise BundleError('this would make no bundle: ' + '; '.join(problems))
+    check_walk(checkpoint, architecture, recipe.input)
+    weights, notes = _weights(checkpoint, architecture, recipe.channels)
+    target = directory.expanduser().resolve()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f'.{target.name}.', dir=target.parent) as folder:
+        files = [Path(folder, name) for name in ('policy.safetensors', 'policy.fp32.onnx')]
+        step('writing weights', lambda: save_file(weights, files[0]))
+        step('exporting', lambda: _export(manifest, recipe, *files))
+        imported = manifest['training']['imported']
+        imported['sha256'] = step('hashing', lambda: sha256_of(checkpoint.path))
+        bundle = step('writing the bundle', lambda: write_bundle(
+            target, manifest, {file.name: file for file in files}))
+    return bundle, {
+        'bundle': bundle.name, 'imported': imported, 'tensors': len(weights), 'notes': notes,
+        'parameters': sum(weight.numel() for name, weight in weights.items()
+                          if weight.is_floating_point() and '.running_' not in name),
+        'architecture': architecture, 'files': bundle.manifest['files']}
+
+
+def _manifest(checkpoint: Checkpoint, recipe: Recipe,
+              architecture: Dict[str, Any]) -> Dict[str, Any]:
+    mean, std = recipe.normalisation()
+    return {
+        'format': 1, 'name': recipe.name, 'architecture': architecture,
+        'input': {**vars(recipe.input), 'mean': mean, 'std': std},
+        'action': {'names': list(AXES), 'unit': UNIT, 'limits': dict(zip(AXES, recipe.limits))},
+        'training': {'trained': True, 'imported': {
+            'file': checkpoint.path.name, 'sha256': '', **checkpoint.figures}}}
+
+
+def _weights(checkpoint: Checkpoint, architecture: Dict[str, Any],
+             channels: str) -> Tuple[Dict[str, Tensor], List[str]]:
+    """Give the tensors in the types of the network, and say where that rounded them."""
+    expected = on_meta(architecture).state_dict()
+    found = checkpoint.tensors
+    strange = [f'{name} is {found[name].dtype}' for name, wanted in expected.items()
+               if found[name].is_floating_point() != wanted.is_floating_point()]
+    if strange:
+        raise misfit(checkpoint, strange)
+    rounded = [name for name in expected if found[name].dtype == torch.float64]
+    notes = [f'rounded from float64 to float32: {listed(rounded, 4)}'] if rounded else []
+    weights = {name: found[name].to(wanted.dtype).contiguous().clone()
+               for name, wanted in expected.items()}
+    if channels == 'bgr':
+        notes.append('the first convolution and the normalisation were turned from BGR to RGB')
+        _turn_to_rgb(checkpoint, architecture['encoder'][0], weights)
+    _refuse_overflow(checkpoint, weights)
+    return weights, notes
+
+
+def _turn_to_rgb(checkpoint: Checkpoint, first: Dict[str, Any],
+                 weights: Dict[str, Tensor]) -> None:
+    name = 'vision_encoder.0.weight'
+    if first['type'] != 'Conv2d' or first.get('groups', 1) != 1:
+        raise misfit(checkpoint, [f'vision_encoder.0 is {first["type"]}, groups '
+                                  f'{first.get("groups", 1)}: only a plain first convolution can '
+                                  'be turned from bgr to rgb'])
+    weights[name] = weights[name].flip(1).contiguous()
+
+
+def _refuse_overflow(checkpoint: Checkpoint, weights: Dict[str, Tensor]) -> None:
+    infinite = [f'{name} is too large for float32' for name, weight in weights.items()
+                if weight.is_floating_point() and not bool(torch.isfinite(weight).all())]
+    if infinite:
+        raise misfit(checkpoint, infinite)
+
+
+def _export(manifest: Dict[str, Any], recipe: Recipe, weights: Path, graph: Path) -> None:
+    """Export from the file that the bundle will hold, read as driving reads it."""
+    network = load_network(weights, manifest['architecture'], manifest['input']['mean'],
+                           manifest['input']['std'])
+    try:
+        write_step_file(network, graph, recipe.input, recipe.name, weights)
+    except (RuntimeError, TypeError, ValueError) as error:  # the exporter's own are of these
+        reason = ' '.join(str(error).split())[:200]
+        raise CheckpointError(f'the network cannot be exported as a step graph: {reason}') \
+            from error
