@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     bundle = load_bundle(args.model)
     frames = load_frames(args.frames, bundle.input, args.count, SEED)
     directory = (args.out or bundle.directory).expanduser().resolve()
-    with folder_beside(directory) as folder:
+    with folder_beside(directory, bundle) as folder:
         graph = folder / INT8
         rows, facts = quantise(bundle, frames, graph, args.bits, not args.any_speed)
         facts['frames'] = {'source': args.frames, 'count': len(frames)}
