@@ -125,6 +125,10 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path, capsys):
     (tmp_path / 'file').write_text('')
     assert main(['export', str(tmp_path / 'p'), '--out', str(tmp_path / 'file' / 'q')]) == 2
     assert 'nothing can be written beside' in capsys.readouterr().err
+    (tmp_path / 'home').mkdir()
+    (tmp_path / 'home' / 'diary.txt').write_text('mine')
+    assert main(['export', str(tmp_path / 'p'), '--out', str(tmp_path / 'home')]) == 2
+    assert 'has other files, such as diary.txt' in capsys.readouterr().err
 
 
 def test_the_state_is_carried(tmp_path):

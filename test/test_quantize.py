@@ -95,6 +95,19 @@ def test_every_layer_that_is_worth_it_becomes_int8(tmp_path, kind):
     onnx.checker.check_model(str(tmp_path / 'int8.onnx'))
 
 
+def test_layers_without_bias_and_with_batch_norm_become_int8_too(tmp_path):
+    """They reach the graph as other nodes, and with weights that were folded."""
+    described = _architecture('RNN')
+    described['encoder'][3]['bias'] = described['encoder'][6]['bias'] = False
+    described['encoder'].insert(4, {'type': 'BatchNorm2d', 'num_features': 32})
+    described['recurrent'].update(bias=False, nonlinearity='relu')
+    bundle = _bundle(tmp_path / 'p', 'RNN', architecture=described)
+    rows, facts = quantise(bundle, _frames(), tmp_path / 'int8.onnx', by_time=False)
+    assert [row.layer.name for row in rows if row.form == 'int8'] == [
+        'vision_encoder.0', 'vision_encoder.3', 'vision_encoder.7', 'rnn/MatMul', 'rnn/MatMul_1']
+    assert facts['drift']['rollout_mean'] < choose.BUDGET
+
+
 def test_what_hurts_stays_float(tmp_path):
     """Actions 200 times as large make the same rounding too much; what causes most goes first."""
     bundle = _bundle(tmp_path / 'p', gain=200.0)

@@ -5,7 +5,7 @@ import hashlib
 from pathlib import Path
 import shutil
 import tempfile
-from typing import Any, Dict, List, Mapping, Tuple, Union
+from typing import Any, Container, Dict, List, Mapping, Tuple, Union
 
 import numpy as np
 import yaml
@@ -137,7 +137,7 @@ def write_bundle(directory: Union[str, Path], manifest: Mapping[str, Any],
     content is now). An existing bundle is replaced; a directory with anything else in it is not.
     """
     target = Path(directory).expanduser().resolve()
-    _refuse_strangers(target, source_files)
+    refuse_strangers(target, source_files)
     target.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f'.{target.name}.', dir=target.parent))
     try:
@@ -149,7 +149,8 @@ def write_bundle(directory: Union[str, Path], manifest: Mapping[str, Any],
     return load_bundle(target)
 
 
-def _refuse_strangers(target: Path, source_files: Mapping[str, Path]) -> None:
+def refuse_strangers(target: Path, source_files: Container[str]) -> None:
+    """Raise BundleError where a bundle of these files would take the place of something else."""
     if target.exists() and not target.is_dir():
         raise BundleError(f'{target} is a file', 'a directory for the bundle', 'name another one')
     there = sorted(path.name for path in target.iterdir()) if target.is_dir() else []

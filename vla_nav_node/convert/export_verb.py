@@ -59,7 +59,7 @@ def export_bundle(bundle: Bundle, out: Optional[Path], precisions: Sequence[str]
     weights = bundle.file(WEIGHTS)
     network = load_network(weights, bundle.architecture, bundle.mean, bundle.std)
     directory = (out or bundle.directory).expanduser().resolve()
-    with folder_beside(directory) as folder:
+    with folder_beside(directory, bundle) as folder:
         files: Dict[str, Path] = {}
         for precision in precisions:
             name = f'policy.{precision}.onnx'

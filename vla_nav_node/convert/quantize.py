@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     bundle = load_bundle(args.model)
     frames = load_frames(args.frames, bundle.input, args.count, SEED)
     directory = (args.out or bundle.directory).expanduser().resolve()
-    with folder_beside(directory) as folder:
+    with folder_beside(directory, bundle) as folder:
         name = FIXED if args.fixed_scales else INT8
         graph = folder / name
         if args.fixed_scales:

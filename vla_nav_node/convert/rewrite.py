@@ -5,7 +5,7 @@ from pathlib import Path
 import tempfile
 from typing import Any, Iterator, Mapping
 
-from ..bundle import Bundle, write_bundle
+from ..bundle import Bundle, refuse_strangers, write_bundle
 from ..errors import BundleError
 
 
@@ -23,8 +23,13 @@ def rewrite_bundle(bundle: Bundle, directory: Path, files: Mapping[str, Path],
 
 
 @contextmanager
-def folder_beside(directory: Path) -> Iterator[Path]:
-    """Give a folder for new files on the disk of `directory`; it is gone afterwards."""
+def folder_beside(directory: Path, bundle: Bundle) -> Iterator[Path]:
+    """
+    Give a folder for new files on the disk of `directory`; it is gone afterwards.
+
+    Raise BundleError, before any long work, where `bundle` could not be written there.
+    """
+    refuse_strangers(directory, bundle.manifest['files'])
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         folder = tempfile.TemporaryDirectory(dir=directory.parent)
