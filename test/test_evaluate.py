@@ -1,6 +1,10 @@
 """Evaluation: counts what really happened, on seeds that were never trained on."""
 
 import json
+import os
+from pathlib import Path
+import subprocess
+import sys
 
 import pytest
 import tiny
@@ -84,3 +88,13 @@ def test_the_command_line_helps_and_refuses():
     with pytest.raises(SystemExit) as end:
         cli.main(['fly'])
     assert end.value.code == 2
+
+
+@pytest.mark.parametrize('verb', ['evaluate', 'train'])
+def test_without_a_renderer_it_says_so_and_ends(verb, tmp_path):
+    done = subprocess.run(
+        [sys.executable, '-m', 'vla_nav_node.cli', verb, '--episodes', '1'], cwd=tmp_path,
+        env={**os.environ, 'MUJOCO_GL': 'abacus', 'PYTHONPATH': str(Path(__file__).parents[1])},
+        capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert 'MuJoCo cannot render here: abacus' in done.stderr

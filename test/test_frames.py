@@ -6,6 +6,7 @@ import pytest
 from vla_nav_node.convert.frames import FIRST_SEED, load_frames
 from vla_nav_node.errors import ImageError, SettingError
 from vla_nav_node.preprocess import InputSpec, Preprocess
+from vla_nav_node.sim.plan import Plan, SEEDS_PER_RUN
 
 SPEC = InputSpec(24, 32)
 GREY = np.arange(48 * 64 * 3, dtype=np.uint32).reshape(48, 64, 3) % 251
@@ -75,4 +76,6 @@ def test_the_simulator_shows_what_the_expert_sees():
     assert (frames == load_frames('sim', SPEC, 8)).all()
     assert (frames[0] != load_frames('sim', SPEC, 1, seed=1)[0]).any()
     assert (frames[0] != frames[-1]).any()
-    assert FIRST_SEED > 1_999_999  # what training draws from ends there
+    for seed in range(5):
+        first = Plan(seed=seed).first_seed
+        assert not first <= FIRST_SEED < first + SEEDS_PER_RUN

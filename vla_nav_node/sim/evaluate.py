@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any, Dict
 
+from . import rendering
 from .score import summarise, verdict
 from .trials import plan_trials, refuse_trained, Result, run_trials
 from ..bundle import Bundle, load_bundle
@@ -38,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
     bundle = load_bundle(args.model)
     seeds = range(args.seed, args.seed + args.episodes)
     refuse_trained(bundle, seeds)
+    os.environ['MUJOCO_GL'] = rendering.choose()  # a worker that fails would be started for ever
     trials = plan_trials(args.backends, args.quick)
     episodes = run_trials(bundle, trials, seeds, args.scenario, args.workers)
     figures = [summarise(trial, episodes[trial]) for trial in trials]

@@ -5,6 +5,7 @@ from typing import Any, Dict, List
 
 FIRST_SEED = 1_000_000  # training draws from here up; below is for evaluation
 SEEDS_PER_RUN = 1_000_000  # how far apart runs with different --seed are
+KEPT_FREE = 2  # of these millions: convert.frames takes its seeds from there
 FIRST_VIEW = 500_000  # of a run's seeds, from here up are for single pictures
 MEAN, STD = [128.0] * 3, [64.0] * 3
 INPUT: Dict[str, Any] = {'height': 96, 'width': 128, 'fit': 'crop', 'resize': 'supersample'}
@@ -45,7 +46,7 @@ class Plan:
     @property
     def first_seed(self) -> int:
         """Give the first of this run's SEEDS_PER_RUN seeds."""
-        return FIRST_SEED + self.seed * SEEDS_PER_RUN
+        return FIRST_SEED + (self.seed + (self.seed >= KEPT_FREE)) * SEEDS_PER_RUN
 
     @property
     def views(self) -> range:

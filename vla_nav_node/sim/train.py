@@ -14,6 +14,7 @@ from typing import Any, Dict, Iterator, List
 
 import numpy as np
 
+from . import rendering
 from .plan import architecture, INPUT, MEAN, Plan, SEEDS_PER_RUN, STD
 from ..errors import SettingError, VlaNavError
 
@@ -51,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
     """Train, or go on with the training that is in `--out`."""
     plan = Plan(args.seed, args.scenes, args.epochs, args.rounds, args.first_episodes,
                 args.episodes, args.first_steps, args.steps, args.last_steps)
+    os.environ['MUJOCO_GL'] = rendering.choose()  # a worker that fails would be started for ever
     training = Training(plan, args.out, args.workers, _device(args.device))
     training.run()
     if args.json:
