@@ -138,6 +138,19 @@ def test_an_interrupt_that_a_library_swallowed_is_raised_again(number):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_an_interrupt_while_a_process_starts_leaves_none(tmp_path, monkeypatch):
+    class Slow(demo_processes.Process):
+
+        def __init__(self, *args) -> None:
+            super().__init__(*args)
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.1)
+    monkeypatch.setattr(demo_processes, 'Process', Slow)
+    with pytest.raises(KeyboardInterrupt), Processes(dict(os.environ)) as processes:
+        processes.start('http.server', ['0', '--directory', str(tmp_path)], tmp_path / 'log')
+    assert not running_with(str(tmp_path))
+
+
 @pytest.fixture(scope='module')
 def model(tmp_path_factory):
     """Write a tiny bundle; its weights are random, so it will not reach the cup."""

@@ -73,10 +73,17 @@ class Processes:
         self._running: List[Process] = []
         self._previous: Dict[int, Any] = {}
         self._interrupted = False
+        self._starting = False
 
     def start(self, module: str, arguments: Sequence[str], log: Path) -> Process:
-        """Start one more."""
-        self._running.append(Process(module, arguments, log, self._environment))
+        """Start one more; a signal has to wait meanwhile, or nobody would know of the process."""
+        self._starting = True
+        try:
+            self._running.append(Process(module, arguments, log, self._environment))
+        finally:
+            self._starting = False
+        if self._interrupted:
+            raise KeyboardInterrupt
         return self._running[-1]
 
     def check(self) -> None:
@@ -110,7 +117,8 @@ class Processes:
 
     def _interrupt(self, *_: object) -> None:
         self._interrupted = True
-        raise KeyboardInterrupt
+        if not self._starting:
+            raise KeyboardInterrupt
 
 
 @contextmanager
