@@ -17,6 +17,7 @@ from .manifest import is_plain_name, problems_of, RECURRENT_STATES
 from .preprocess import InputSpec
 
 MANIFEST = 'policy.yaml'
+WEIGHTS = 'policy.safetensors'
 MOST_BYTES = 1 << 18  # of a manifest, 50 times a usual one; PyYAML reads them in a second
 SHIPPED = Path(__file__).resolve().parent / 'models' / 'cup_seeker'
 # PyYAML lets more out than its own errors: `!!bool x` is a KeyError, `!!timestamp x` a TypeError.
@@ -24,6 +25,11 @@ NOT_YAML = (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, Recurs
             TypeError, ValueError)
 # How far two backends may differ in one step (m/s) where a bundle says nothing else.
 DEFAULT_TOLERANCE = {'fp32': 1e-4, 'fp16': 1e-2, 'int8': 5e-2}
+
+
+def graph_name(precision: str) -> str:
+    """Name the step graph of a precision."""
+    return f'policy.{precision}.onnx'
 
 
 class ManifestLoader(yaml.SafeLoader):

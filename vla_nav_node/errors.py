@@ -37,3 +37,8 @@ class SettingError(VlaNavError):
 
 class SimulationError(VlaNavError):
     """The simulated robot cannot run here or was asked for something it does not have."""
+
+
+def first_line(error: Exception) -> str:
+    """Give the first line of a message that may go on for a screen."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

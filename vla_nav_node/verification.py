@@ -4,12 +4,11 @@ import hashlib
 import json
 from typing import Any, Dict, Mapping, Tuple
 
-from .bundle import Bundle
+from .bundle import Bundle, graph_name, WEIGHTS
 from .errors import BundleError
 from .interfaces import BackendInfo
 
 REFERENCE = ('torch', 'fp32')  # as it was trained; all others are held against it
-WEIGHTS = 'policy.safetensors'
 STEPS = 1000  # of a rollout, at least: an error that adds up needs time to show
 
 # What a precision may differ by from the reference.
@@ -107,7 +106,7 @@ def reads(bundle: Bundle, backend: str, precision: str) -> Tuple[str, ...]:
     # TensorRT's own int8, with fixed scales, where the bundle has it.
     fixed = f'policy.{precision}.qdq.onnx'
     own = backend == 'tensorrt' and fixed in bundle.manifest['files']
-    return (fixed if own else f'policy.{precision}.onnx',)
+    return (fixed if own else graph_name(precision),)
 
 
 def files_of(bundle: Bundle, backend: str, precision: str) -> Dict[str, str]:

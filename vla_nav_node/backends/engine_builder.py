@@ -17,7 +17,7 @@ from typing import Any, Dict, IO, Tuple
 
 from .engine_cache import Engine, EngineCache, EngineKey
 from .engine_graph import facts_of, read_for_tensorrt
-from .tensorrt_library import failure, library, log_of, network_flags, trouble_since
+from .tensorrt_library import failure, library, log_of, network_flags, try_start
 from ..bundle import sha256_of
 from ..errors import BackendError
 
@@ -62,12 +62,9 @@ def build(path: Path, key: EngineKey, progress: 'Progress') -> Engine:
 def _build(trt: Any, graph: bytes, precision: str, progress: 'Progress') -> bytes:
     log = log_of(trt)
     since = len(log.said)
-    try:
-        builder = trt.Builder(log)
-    except TypeError:  # pybind11's word for a null pointer; the log has the reason
-        builder = None
-    if builder is None or trouble_since(log, since):
-        raise failure(log, since, 'TensorRT cannot start its builder')
+    builder, wrong = try_start(trt, trt.Builder, 'TensorRT cannot start its builder')
+    if wrong:
+        raise wrong
     flags, strongly_typed = network_flags(trt)
     network = builder.create_network(flags)
     parser = trt.OnnxParser(network, log)

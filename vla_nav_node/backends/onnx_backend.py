@@ -9,8 +9,8 @@ import numpy as np
 
 from .gentle_import import import_gently
 from .steps import StepShapes
-from ..bundle import Bundle
-from ..errors import BackendError
+from ..bundle import Bundle, graph_name
+from ..errors import BackendError, first_line
 from ..interfaces import BackendInfo, State
 
 CPU, CUDA = 'CPUExecutionProvider', 'CUDAExecutionProvider'
@@ -27,7 +27,7 @@ class OnnxBackend:
     def __init__(self, bundle: Bundle, precision: str = 'fp32', device: str = 'auto',
                  quiet: Optional[Callable[[], None]] = None) -> None:
         """Open the bundle's graph of this precision and hold it against the manifest."""
-        path = bundle.file(f'policy.{precision}.onnx')
+        path = bundle.file(graph_name(precision))
         ort = import_gently('onnxruntime', quiet)
         self._session: Any = _open(ort, path, device)
         _check_graph(self._session, bundle, path)
@@ -51,7 +51,7 @@ class OnnxBackend:
             # The runtime's classes share no base of their own, but all are of its C++ module.
             if not _is_of_runtime(error):
                 raise
-            raise BackendError(f'ONNX Runtime failed: {_first_line(error)}') from error
+            raise BackendError(f'ONNX Runtime failed: {first_line(error)}') from error
         return action, tuple(after)
 
     def close(self) -> None:
@@ -96,7 +96,7 @@ def open_session(ort: ModuleType, path: Path, provider: str) -> Any:
     except Exception as error:
         if not _is_of_runtime(error):
             raise
-        raise BackendError(f'ONNX Runtime cannot open {path.name}: {_first_line(error)}',
+        raise BackendError(f'ONNX Runtime cannot open {path.name}: {first_line(error)}',
                            'a graph that this version reads',
                            'export the bundle again, or use a newer onnxruntime') from error
     session.disable_fallback()  # or run() might move to the CPU in mid-drive without a word
@@ -149,7 +149,3 @@ def _told(arrays: Dict[str, Any]) -> str:
 def _is_of_runtime(error: Exception) -> bool:
     return (type(error).__module__.startswith('onnxruntime')
             or isinstance(error, (RuntimeError, ValueError)))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

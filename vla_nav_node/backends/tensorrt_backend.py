@@ -16,7 +16,7 @@ from .engine_layers import precision_of, problem_of, read_layers
 from .engine_process import build_engine
 from .gpu_problem import CODE, gpu_problem, INSUFFICIENT
 from .steps import StepShapes
-from .tensorrt_library import built_for, failure, library, log_of, trouble_since
+from .tensorrt_library import built_for, failure, library, log_of, trouble_since, try_start
 from ..bundle import Bundle
 from ..errors import BackendError
 from ..interfaces import BackendInfo, State
@@ -140,17 +140,12 @@ def graph_of(bundle: Bundle, precision: str) -> Path:
 
 def open_runtime(trt: Any, driver_cuda: int = 0) -> Any:
     """Start TensorRT's runtime, or raise BackendError with the true reason."""
-    log = log_of(trt)
-    since = len(log.said)
-    try:
-        runtime = trt.Runtime(log)
-    except TypeError:  # pybind11's word for a null pointer; the log has the reason
-        runtime = None
-    if runtime is None or trouble_since(log, since):
+    runtime, wrong = try_start(trt, trt.Runtime, 'TensorRT cannot start', driver_cuda)
+    if wrong:
         # TensorRT 11 gives one even where CUDA does not start, and crashes when that is deleted,
         # be it at the end of the process.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(runtime))
-        raise failure(log, since, 'TensorRT cannot start', driver_cuda)
+        raise wrong
     return runtime
 
 

@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from .gentle_import import import_gently
 from .gpu_problem import CODE, gpu_problem, INSUFFICIENT, module_version, no_driver
-from ..errors import BackendError
+from ..errors import BackendError, first_line
 
 PACKAGE = 'tensorrt'
 # In names and requirements of its wheels: tensorrt-cu12, nvidia-cuda-runtime-cu12.
@@ -28,7 +28,7 @@ def library(quiet: Optional[Callable[[], None]] = None, name: str = PACKAGE) -> 
 
 
 def _missing(error: Exception, name: str) -> BackendError:
-    said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    said = first_line(error)
     if isinstance(error, ModuleNotFoundError) and error.name == name:
         return BackendError(f'the Python package {name} is not installed',
                             fix=f"pip install 'vla_nav_node[{name}]'; on a Jetson: sudo apt "
@@ -85,6 +85,20 @@ def failure(log: Any, since: int, what: str, driver_cuda: int = 0) -> BackendErr
     if code == INSUFFICIENT and not driver_cuda and not module_version():
         return no_driver(text)  # which is how a driver looks that is not there at all
     return gpu_problem(code, text, driver_cuda, built_for())
+
+
+def try_start(trt: Any, kind: Callable[[Any], Any], what: str,
+              driver_cuda: int = 0) -> Tuple[Any, Optional[BackendError]]:
+    """Make a Builder or a Runtime; give it, and what is wrong with it, None if nothing is."""
+    log = log_of(trt)
+    since = len(log.said)
+    try:
+        started = kind(log)
+    except TypeError:  # pybind11's word for a null pointer; the log has the reason
+        started = None
+    if started is None or trouble_since(log, since):
+        return started, failure(log, since, what, driver_cuda)
+    return started, None
 
 
 def built_for() -> int:

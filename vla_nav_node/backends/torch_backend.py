@@ -8,11 +8,10 @@ import numpy as np
 
 from .gentle_import import import_gently
 from .steps import StepShapes
-from ..bundle import Bundle
-from ..errors import BackendError
+from ..bundle import Bundle, WEIGHTS
+from ..errors import BackendError, first_line
 from ..interfaces import BackendInfo, State
 
-WEIGHTS = 'policy.safetensors'
 # Of the whole process, as torch has it. A network of 3.3 MB on two busy cores, p50 / p99 in ms:
 # one thread 1.0 / 6, two 1.2 / 128, because each layer waits until both have a core.
 MOST_THREADS = 1
@@ -127,8 +126,3 @@ def as_half(network: Any) -> Any:
         layers.half()
     network.vision_encoder.register_forward_pre_hook(lambda _, inputs: (inputs[0].half(),))
     return network
-
-
-def first_line(error: Exception) -> str:
-    """Give the first line of a message that may go on for a screen."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -12,7 +12,7 @@ from .checkpoint import Checkpoint, listed
 from .fit import check_walk, misfit, on_meta
 from .recipe import Recipe
 from .step_file import write_step_file
-from ..bundle import Bundle, sha256_of, write_bundle
+from ..bundle import Bundle, graph_name, sha256_of, WEIGHTS, write_bundle
 from ..errors import BundleError, CheckpointError
 from ..manifest import AXES, problems_of, UNIT
 from ..network import load_network
@@ -32,7 +32,7 @@ def convert(checkpoint: Checkpoint, recipe: Recipe, architecture: Dict[str, Any]
     target = directory.expanduser().resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f'.{target.name}.', dir=target.parent) as folder:
-        files = [Path(folder, name) for name in ('policy.safetensors', 'policy.fp32.onnx')]
+        files = [Path(folder, name) for name in (WEIGHTS, graph_name('fp32'))]
         step('writing weights', lambda: save_file(weights, files[0]))
         step('exporting', lambda: _export(manifest, recipe, *files))
         imported = manifest['training']['imported']

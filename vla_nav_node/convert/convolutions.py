@@ -1,7 +1,5 @@
 """Convolutions of a step graph in int8, calibrated on real frames by onnxruntime.quantization."""
 
-from contextlib import contextmanager
-import logging
 from pathlib import Path
 import tempfile
 from typing import Any, Dict, FrozenSet, Iterator, List, Optional
@@ -12,6 +10,7 @@ from onnx import helper, numpy_helper
 
 from .layers import Part
 from .pixels import PIXELS, read_bytes, SCALE, take_bytes
+from .silence import silence
 
 BETWEEN = ('Relu', 'MaxPool')  # taken along: they pass on int8 as it is
 
@@ -52,7 +51,7 @@ class Convolutions:
                 {'scale': np.array(SCALE, np.float32), 'zero_point': np.array(zero, np.uint8)}]}}
         others = [node.name for node in self._model.graph.node
                   if node.op_type == 'Conv' and node.name not in nodes]
-        with tempfile.TemporaryDirectory() as folder, _silent():
+        with tempfile.TemporaryDirectory() as folder, silence():
             before, after = Path(folder, 'float.onnx'), Path(folder, 'int8.onnx')
             onnx.save(model, str(before))
             quantize_static(
@@ -95,13 +94,3 @@ class _Reader:
     def get_next(self) -> Optional[Dict[str, Any]]:
         frame = next(self._frames, None)
         return None if frame is None else {'image': frame[None]}
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Keep back what the library says each time: advice about graphs larger than these."""
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(logging.NOTSET)

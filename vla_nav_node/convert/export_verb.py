@@ -9,11 +9,10 @@ from .export import PRECISIONS
 from .presets import PRESETS, write_preset
 from .rewrite import folder_beside, rewrite_bundle
 from .step_file import marks_of, write_step_file
-from ..bundle import Bundle, load_bundle, SHIPPED
+from ..bundle import Bundle, graph_name, load_bundle, SHIPPED, WEIGHTS
 from ..errors import SettingError
 
 EXAMPLE = 'vla_nav export ~/policies/mine --precision fp32 fp16'
-WEIGHTS = 'policy.safetensors'
 TRAINED = "to be driven it has to pass 'vla_nav verify'"
 UNTRAINED = 'its weights are not trained: good for measuring speed, refused for driving'
 
@@ -62,7 +61,7 @@ def export_bundle(bundle: Bundle, out: Optional[Path], precisions: Sequence[str]
     with folder_beside(directory, bundle) as folder:
         files: Dict[str, Path] = {}
         for precision in precisions:
-            name = f'policy.{precision}.onnx'
+            name = graph_name(precision)
             files[name] = folder / name
             write_step_file(network, files[name], bundle.input, bundle.name, weights, precision)
         return rewrite_bundle(bundle, directory, files, {})

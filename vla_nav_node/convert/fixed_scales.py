@@ -5,15 +5,15 @@ The int8 step graph with fixed scales: quantise / dequantise nodes, the only int
 step; TensorRT wants all ranges beforehand, symmetric ones, and biases left alone.
 """
 
-from contextlib import contextmanager
-import logging
 from pathlib import Path
 import tempfile
-from typing import Any, Dict, Iterator, Optional
+from typing import Dict, Iterator, Optional
 
 import numpy as np
 
-from ..bundle import Bundle
+from .silence import silence
+from .trial import StepFile
+from ..bundle import Bundle, graph_name
 
 FILE = 'policy.int8.qdq.onnx'
 PRODUCTS = ['Conv', 'Gemm', 'MatMul']
@@ -28,11 +28,11 @@ def write_fixed_scales(bundle: Bundle, frames: np.ndarray, path: Path) -> None:
     scale for each output channel: that is how all of TensorRT 8.6 to 11 read them.
     """
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
-    source = bundle.file('policy.fp32.onnx')
-    with tempfile.TemporaryDirectory() as folder, _silent():
+    source = bundle.file(graph_name('fp32'))
+    with tempfile.TemporaryDirectory() as folder, silence():
         written = Path(folder, FILE)
         quantize_static(
-            str(source), str(written), _Drive(bundle, source, frames[:CALIBRATION]),
+            str(source), str(written), _Drive(source, frames[:CALIBRATION]),
             quant_format=QuantFormat.QDQ, op_types_to_quantize=PRODUCTS, per_channel=True,
             activation_type=QuantType.QInt8, weight_type=QuantType.QInt8,
             extra_options={'ActivationSymmetric': True, 'WeightSymmetric': True,
@@ -46,11 +46,9 @@ def write_fixed_scales(bundle: Bundle, frames: np.ndarray, path: Path) -> None:
 class _Drive:
     """Hand out the inputs of one step after the other, with the state that is carried along."""
 
-    def __init__(self, bundle: Bundle, graph: Path, frames: np.ndarray) -> None:
-        import onnxruntime
-        self._session: Any = onnxruntime.InferenceSession(
-            str(graph), providers=['CPUExecutionProvider'])
-        self._parts, self._state = list(bundle.state_shapes), list(bundle.zero_state())
+    def __init__(self, graph: Path, frames: np.ndarray) -> None:
+        self._step = StepFile(graph)
+        self._state = self._step.zero
         self._frames: Iterator[np.ndarray] = iter(frames)
 
     def get_next(self) -> Optional[Dict[str, np.ndarray]]:
@@ -58,17 +56,6 @@ class _Drive:
         frame = next(self._frames, None)
         if frame is None:
             return None
-        feed = {'image': frame[None],
-                **{f'{part}_in': one for part, one in zip(self._parts, self._state)}}
-        self._state = self._session.run([f'{part}_out' for part in self._parts], feed)
+        feed = self._step.feed(frame, self._state)
+        _, self._state = self._step(frame, self._state)
         return feed
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Keep back the library's advice, which is about other graphs."""
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(logging.NOTSET)

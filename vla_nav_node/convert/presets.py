@@ -4,7 +4,7 @@ from pathlib import Path
 import tempfile
 from typing import Any, Dict, List
 
-from ..bundle import Bundle, write_bundle
+from ..bundle import Bundle, graph_name, WEIGHTS, write_bundle
 from ..errors import SettingError
 from ..preprocess import InputSpec
 
@@ -52,7 +52,7 @@ def write_preset(name: str, directory: Path, seed: int = 0) -> Bundle:
         network = PolicyNetwork(PRESETS[name], MEAN, STD).eval()
     directory.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=directory.parent) as folder:
-        weights, graph = Path(folder, 'policy.safetensors'), Path(folder, 'policy.fp32.onnx')
+        weights, graph = Path(folder, WEIGHTS), Path(folder, graph_name('fp32'))
         save_file(network.state_dict(), weights)
         write_step_file(network, graph, InputSpec(**INPUT), name, weights)
         return write_bundle(directory, untrained(name),

@@ -14,11 +14,11 @@ from .mixture import Mixtures
 from .rewrite import folder_beside, rewrite_bundle
 from .step_file import mark, package_version
 from .trial import race, Reference, StepFile
-from ..bundle import Bundle, load_bundle, sha256_of, SHIPPED
+from ..bundle import Bundle, graph_name, load_bundle, sha256_of, SHIPPED, WEIGHTS
 from ..errors import SettingError
 
 EXAMPLE = 'vla_nav quantize ~/policies/mine --frames ~/bags/corridor'
-FP32, INT8, WEIGHTS = 'policy.fp32.onnx', 'policy.int8.onnx', 'policy.safetensors'
+FP32, INT8 = graph_name('fp32'), graph_name('int8')
 CALIBRATION = 200  # frames at most, spread over all; more hardly widen the ranges
 SEED = 1  # of the simulator's episodes; verify takes others
 

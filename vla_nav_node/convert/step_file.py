@@ -7,7 +7,7 @@ from typing import Any, Dict, Tuple
 import numpy as np
 
 from .export import export_onnx, OPSET
-from ..backends.onnx_backend import CPU, open_session
+from .trial import StepFile
 from ..bundle import sha256_of
 from ..errors import BundleError
 from ..preprocess import InputSpec
@@ -70,20 +70,17 @@ def check_step_file(network: Any, path: Path, spec: InputSpec, precision: str) -
 
 def _compare(network: Any, path: Path, spec: InputSpec) -> Tuple[float, float]:
     """Step both from the zero state; give the largest difference and the largest action, m/s."""
-    import onnxruntime
     import torch
-    session = open_session(onnxruntime, path, CPU)
-    names = [entry.name for entry in session.get_inputs()][1:]
+    graph = StepFile(path)
     rng = np.random.default_rng(0)
-    state = network.zero_state()
-    carried = [part.numpy() for part in state]
+    state, carried = network.zero_state(), graph.zero
     wanted, found = [], []
     for _ in range(STEPS):
         image = rng.integers(0, 256, spec.shape, np.uint8)
         with torch.inference_mode():
             action, *state = network.step(torch.from_numpy(image), *state)
-        given, *carried = session.run(None, {'image': image, **dict(zip(names, carried))})
-        wanted.append(action.numpy())
+        given, carried = graph(image[0], carried)
+        wanted.append(action[0].numpy())
         found.append(given)
     # A NaN anywhere makes a NaN here, which no limit lets pass.
     return float(np.abs(np.subtract(found, wanted)).max()), float(np.abs(wanted).max())

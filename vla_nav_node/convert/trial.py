@@ -41,9 +41,12 @@ class StepFile:
 
     def __call__(self, frame: np.ndarray, state: State) -> Tuple[np.ndarray, State]:
         """Run one step: frame uint8 [H, W, 3], state -> action [2] m/s, new state."""
-        action, *after = self._session.run(
-            None, {'image': frame[None], **dict(zip(self._state, state))})
+        action, *after = self._session.run(None, self.feed(frame, state))
         return action[0], tuple(after)
+
+    def feed(self, frame: np.ndarray, state: State) -> Dict[str, np.ndarray]:
+        """Give the graph's inputs by their names."""
+        return {'image': frame[None], **dict(zip(self._state, state))}
 
     def milliseconds(self, frame: np.ndarray) -> float:
         """Give the time of a step that nothing disturbs, from RUNS of them."""

@@ -9,11 +9,11 @@ import numpy as np
 
 from .open_loop import check_frames, compare, GROWTH, NOTEWORTHY, Record, record, worst
 from ..backends import BACKENDS, is_installed, open_backend, PRECISIONS
-from ..bundle import Bundle
+from ..bundle import Bundle, WEIGHTS
 from ..bundle_amend import amend
 from ..errors import BackendError, BundleError, SettingError, VlaNavError
 from ..interfaces import BackendInfo
-from ..verification import decisive_hash, files_of, GATES, reads, REFERENCE, STEPS, WEIGHTS
+from ..verification import decisive_hash, files_of, GATES, reads, REFERENCE, STEPS
 
 Progress = Callable[[Iterable[int], str], Iterable[int]]
 NOT_DRIVEN = 'not driven: the policy was not trained in the simulator'

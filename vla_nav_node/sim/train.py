@@ -186,12 +186,12 @@ def write_trained(directory: Path, weights: Dict[str, Any], plan: Plan, log: Lis
     import tempfile
     from safetensors.torch import save_file
     from .rollout import LIMITS
-    from ..bundle import write_bundle
+    from ..bundle import graph_name, WEIGHTS, write_bundle
     from ..convert.export import export_onnx
     from ..network import load_network
     from ..preprocess import InputSpec
     with tempfile.TemporaryDirectory() as folder:
-        safetensors, graph = Path(folder, 'policy.safetensors'), Path(folder, 'policy.fp32.onnx')
+        safetensors, graph = Path(folder, WEIGHTS), Path(folder, graph_name('fp32'))
         save_file(weights, safetensors)
         network = load_network(safetensors, architecture(), MEAN, STD)
         export_onnx(network, graph, InputSpec(**INPUT))

@@ -7,9 +7,8 @@ from typing import Sequence
 from ..side_by_side.contestant import SHIPPED_NAME
 from ..side_by_side.pictures import NOISE
 from ...bundle import Bundle, load_bundle, MANIFEST, SHIPPED
+from ...convert.presets import PRESETS, write_preset
 from ...errors import SettingError
-
-PRESETS = ('simple', 'accurate')  # convert.presets has them; naming them needs no torch
 
 
 def open_model(name: str, folder: Path, precisions: Sequence[str], frames: str) -> Bundle:
@@ -31,7 +30,6 @@ def open_model(name: str, folder: Path, precisions: Sequence[str], frames: str) 
 
 def _preset(name: str, directory: Path, precisions: Sequence[str], frames: str) -> Bundle:
     from ...convert.export_verb import export_bundle
-    from ...convert.presets import write_preset
     there = (directory / MANIFEST).is_file()
     bundle = load_bundle(directory) if there else write_preset(name, directory)
     if 'fp16' in precisions and 'fp16' not in bundle.precisions:

@@ -5,10 +5,10 @@ import os
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
-from ..side_by_side.contestant import Contestant, recipe_of, WEIGHTS
+from ..side_by_side.contestant import Contestant, recipe_of
 from ...backends import BACKENDS, is_installed
-from ...bundle import Bundle
-from ...errors import VlaNavError
+from ...bundle import Bundle, WEIGHTS
+from ...verification import reads
 
 ONE_SHOT = 'one-shot export'
 
@@ -56,10 +56,8 @@ def plan_rows(policy: str, bundle: Bundle, precisions: Sequence[str], device: st
 def _absence(bundle: Bundle, backend: str, precision: str) -> str:
     if not is_installed(backend):
         return f'the Python package {BACKENDS[backend][2]} is not installed'
-    name = WEIGHTS if backend == 'torch' else f'policy.{precision}.onnx'
-    try:
-        bundle.file(name)
-    except VlaNavError:
+    name, = reads(bundle, backend, precision)
+    if name not in bundle.manifest['files']:
         return f'the bundle has no {name}'
     return 'torch has no int8 here' if (backend, precision) == ('torch', 'int8') else ''
 

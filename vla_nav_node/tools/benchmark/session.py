@@ -10,11 +10,10 @@ from ..progress import Bar
 from ..side_by_side import figures
 from ..side_by_side.agreement import agreement
 from ..side_by_side.contender import Contender
-from ..side_by_side.contestant import WEIGHTS
 from ..side_by_side.pictures import Pictures
 from ..side_by_side.rounds import take_turns
 from ..side_by_side.worker import Span
-from ...bundle import Bundle
+from ...bundle import Bundle, WEIGHTS
 from ...errors import VlaNavError
 from ...verification import problem
 

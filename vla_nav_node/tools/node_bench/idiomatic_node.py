@@ -22,7 +22,7 @@ from std_msgs.msg import Float64MultiArray
 import torch
 
 from .reference import until_interrupted
-from ...bundle import load_bundle
+from ...bundle import load_bundle, WEIGHTS
 from ...network import load_network
 
 try:
@@ -38,7 +38,7 @@ class IdiomaticNode(Node):
         """Load the weights and subscribe."""
         super().__init__('idiomatic_node')
         bundle = load_bundle(self.declare_parameter('model', '').value)
-        self.network = load_network(bundle.file('policy.safetensors'), bundle.architecture,
+        self.network = load_network(bundle.file(WEIGHTS), bundle.architecture,
                                     bundle.mean, bundle.std)
         self.state = self.network.zero_state()
         threads = self.declare_parameter('threads', 0).value

@@ -6,7 +6,7 @@ import re
 from typing import List, Optional, Sequence, Tuple
 
 from ...backends import check_request
-from ...bundle import Bundle, load_bundle, SHIPPED
+from ...bundle import Bundle, graph_name, load_bundle, SHIPPED, WEIGHTS
 from ...errors import SettingError
 
 HELP = ('a bundle as DIRECTORY[:PRECISION[@BACKEND]] (shipped: the one that comes with the '
@@ -15,7 +15,6 @@ SHIPPED_NAME = 'shipped'
 SUFFIX = re.compile(r'(?P<path>.+):(?P<precision>[a-z0-9]+)(@(?P<backend>[a-z]+))?')
 FILES = {'.onnx': 'onnx', '.pt': 'torchscript', '.pth': 'torchscript', '.ts': 'torchscript',
          '.torchscript': 'torchscript'}
-WEIGHTS = 'policy.safetensors'
 Size = Tuple[int, int]  # height, width
 
 
@@ -50,7 +49,7 @@ class Contestant:
         if self.kind != 'bundle':
             return self.path
         return self.path / (WEIGHTS if self.backend == 'torch'
-                            else f'policy.{self.precision}.onnx')
+                            else graph_name(self.precision))
 
     @property
     def bytes(self) -> int:  # noqa: A003, RUF100

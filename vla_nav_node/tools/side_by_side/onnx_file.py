@@ -6,9 +6,9 @@ import numpy as np
 
 from .contestant import Contestant, Recipe
 from .runners import ImageInput
-from ...errors import BackendError
+from ...backends.onnx_backend import CPU, CUDA
+from ...errors import BackendError, first_line
 
-CPU, CUDA = 'CPUExecutionProvider', 'CUDAExecutionProvider'
 DTYPES = {'tensor(uint8)': 'uint8', 'tensor(float)': 'float32', 'tensor(float16)': 'float16'}
 
 
@@ -67,8 +67,7 @@ def _open(contestant: Contestant) -> Tuple[Any, str]:
     try:
         session = ort.InferenceSession(str(contestant.path), options, providers=[provider])
     except Exception as error:  # the runtime's own classes share no base
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise BackendError(f'ONNX Runtime cannot open {contestant.name}: {reason}',
+        raise BackendError(f'ONNX Runtime cannot open {contestant.name}: {first_line(error)}',
                            'a graph that this version reads') from error
     session.disable_fallback()
     if session.get_providers()[0] != provider:
