@@ -2,20 +2,23 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List
+from typing import Dict, FrozenSet, List
 
 import numpy as np
 
 from .layers import CONVOLUTION, Layer
 from .mixture import Choice, Mixtures
 from .trial import race, Reference, StepFile
+from ..errors import BackendError
 
 BUDGET = 0.005  # m/s, mean over a rollout: half of what verify lets int8 be off
 FEWEST = 4096  # weights; a smaller product is done before int8 could save anything
-LARGE = 1 << 20  # weights of a recurrent matrix that waits for memory: tried in 4 bits
+LARGE = 1 << 20  # weights of a recurrent matrix that waits for memory: tried in blocks
 SLOWER = 0.01  # share of a step by which one graph must be quicker to count as quicker
 LEAST_US = 1.0  # of saved time, that a harm is divided by
-FLOAT, INT8, INT4 = 'float', 'int8', 'int4'
+FLOAT, INT8 = 'float', 'int8'
+BLOCKS = {8: 'int8 in blocks', 4: 'int4 in blocks'}
+BITS = (4, 8)  # that may be tried for the large matrices
 
 
 @dataclass(frozen=True)
@@ -39,11 +42,16 @@ class Search:
         self._saves: Dict[str, float] = {}  # us of a step
         self.notes: List[str] = []
 
-    def run(self, try_4_bits: bool = False) -> Choice:
+    def run(self, least_bits: int = min(BITS)) -> Choice:
         """Find the choice; `rows` then tells it layer by layer."""
         choice = self._without_slow_ones(self._worthy())
         choice = self._within_budget(choice)
-        return self._with_4_bits(choice) if try_4_bits else choice
+        large = frozenset(layer.name for layer in self._mixtures.layers
+                          if layer.recurrent and layer.weights >= LARGE)
+        for bits in sorted(BITS, reverse=True):
+            if large and bits >= least_bits:
+                choice = self._in_blocks(choice, large, bits)
+        return choice
 
     def rows(self, choice: Choice) -> List[Row]:
         """Give every layer's form and why, in the graph's order."""
@@ -102,23 +110,24 @@ class Search:
                 choice = more
         return choice
 
-    def _with_4_bits(self, choice: Choice) -> Choice:
-        """Try the large recurrent matrices in 4 bits, all at once, and keep what is no loss."""
-        large = frozenset(layer.name for layer in self._mixtures.layers
-                          if layer.recurrent and layer.weights >= LARGE)
-        if not large:
-            self.notes.append(f'4 bits: no recurrent matrix has {LARGE} weights, none was tried')
+    def _in_blocks(self, choice: Choice, large: FrozenSet[str], bits: int) -> Choice:
+        """Try the large recurrent matrices in blocks, all at once, and keep what is no loss."""
+        tried, told = choice.in_blocks(large, bits), f'large matrices as {BLOCKS[bits]}'
+        try:
+            step = self._open(tried)
+        except BackendError as error:  # an older runtime, which the robot might have too
+            self.notes.append(f'{told}: not kept, {error}')
             return choice
-        tried = Choice(choice.int8 - large, large)
-        drift = self._drift(tried)
-        found = race(self._open(tried), self._open(choice), self._frame)
-        told = f'4 bits: {found.one:.2f} ms a step instead of {found.other:.2f}, ' \
-               f'drift {drift:.5f} m/s'
+        drift = self._reference.drift(step).rollout_mean
+        found = race(step, self._open(choice), self._frame)
+        told += (f': {found.one:.2f} ms a step instead of {found.other:.2f}, '
+                 f'drift {drift:.5f} m/s')
         if not drift <= BUDGET or found.is_lost(SLOWER):
             self.notes.append(f'{told}: not kept')
             return choice
         self.notes.append(f'{told}: kept')
-        self._why.update(dict.fromkeys(large, 'no slower than int8, and half of its size'))
+        self._why.update(dict.fromkeys(large, 'all large ones together: '
+                                       + _gain(1000 * found.lead)))
         return tried
 
     def _drift(self, choice: Choice) -> float:
@@ -135,7 +144,9 @@ class Search:
 
 def form_of(name: str, choice: Choice) -> str:
     """Tell what a layer is in a choice."""
-    return INT4 if name in choice.int4 else INT8 if name in choice.int8 else FLOAT
+    if name in choice.blocks:
+        return BLOCKS[choice.bits]
+    return INT8 if name in choice.int8 else FLOAT
 
 
 def _gain(saved_us: float) -> str:

@@ -1,6 +1,6 @@
 """Step graphs of one policy with some layers quantised and the others as they were."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import FrozenSet, List, Optional
 
@@ -15,14 +15,19 @@ from .products import CONTRIB, Held, held_in_int8, Product
 
 @dataclass(frozen=True)
 class Choice:
-    """Which layers are quantised, by their names; those in neither set stay float."""
+    """Which layers are quantised, by their names; those in no set stay float."""
 
-    int8: FrozenSet[str]
-    int4: FrozenSet[str] = field(default_factory=frozenset)
+    int8: FrozenSet[str]  # a scale for each output
+    blocks: FrozenSet[str] = frozenset()  # products that wait for memory: a scale for each block
+    bits: int = 8  # of `blocks`: 8 or 4
 
     def without(self, name: str) -> 'Choice':
         """Give the choice with one more layer left float."""
-        return Choice(self.int8 - {name}, self.int4 - {name})
+        return replace(self, int8=self.int8 - {name}, blocks=self.blocks - {name})
+
+    def in_blocks(self, names: FrozenSet[str], bits: int) -> 'Choice':
+        """Give the choice with the layers called `names` in blocks."""
+        return Choice(self.int8 - names, names, bits)
 
 
 class Mixtures:
@@ -56,10 +61,12 @@ class Mixtures:
     def _replaced(self, node: onnx.NodeProto, choice: Choice, held: Optional[Held]) -> Part:
         """Give what takes a node's place: itself, unless it is a product of the choice."""
         layer = self._names.get(node.name, '')
-        if layer not in choice.int8 | choice.int4:
-            return [node], []
-        return self._products[layer].quantised(
-            4 if layer in choice.int4 else 8, held if node.input[0] == self._border else None)
+        if layer in choice.blocks:
+            return self._products[layer].in_blocks(choice.bits)
+        if layer in choice.int8:
+            return self._products[layer].in_columns(
+                held if node.input[0] == self._border else None)
+        return [node], []
 
     def _assembled(self, nodes: List[onnx.NodeProto],
                    constants: List[onnx.TensorProto]) -> onnx.ModelProto:

@@ -1,6 +1,6 @@
 """Matrix products of a step graph with weights of 8 or 4 bits, in the operators that run so."""
 
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 import onnx
@@ -9,11 +9,13 @@ from onnx import helper, numpy_helper
 from .layers import Part
 
 MOST_INT8 = 127.0
-BLOCK = 32  # weights that share a scale in 4 bits: MatMulNBits' usual, and its quickest here
-MOST_INT4, ZERO_INT4 = 7.0, 8  # stored as 1 to 15 around 8
+# Weights that share a scale in MatMulNBits. A step of "accurate" in 4 bits, two cores: 2.7 ms of
+# products with 128 in a block, 3.3 with 32 (the scales are read too).
+BLOCK = 128
 INT8_ACTIVATIONS = 4  # MatMulNBits' accuracy_level: multiply in int8, as the 8-bit products do
 CONTRIB = 'com.microsoft'
 PASSING = ('Flatten', 'Reshape', 'Identity')  # what only moves numbers
+Rounded = Tuple[np.ndarray, np.ndarray]  # weights, scales
 Held = Tuple[str, str, str]  # tensor of int8, its scale, its zero point
 
 
@@ -28,26 +30,17 @@ class Product:
         weight = numpy_helper.to_array(constants[node.input[1]])
         flags = {one.name: helper.get_attribute_value(one) for one in node.attribute}
         self.weight = weight.T if flags.get('transB') else weight
-        self._rounded: Dict[int, Tuple[np.ndarray, np.ndarray]] = {}
+        self._rounded: Dict[int, Rounded] = {}
 
-    def quantised(self, bits: int, held: Optional[Held] = None) -> Part:
+    def in_columns(self, held: Optional[Held] = None) -> Part:
         """
-        Give the nodes and constants that take the product's place.
+        Give a product of integers of 8 bits, with a scale for each column of W, in its place.
 
-        `held` is x as it is in int8 already, where it is: (x, scale, zero point).
+        `held` is x as it is in int8 already, where it is: (x, scale, zero point). Elsewhere its
+        range is taken anew in every step: that needs no calibration and cannot saturate. ONNX
+        Runtime fuses these six nodes into one.
         """
-        if bits not in self._rounded:
-            self._rounded[bits] = (per_column if bits == 8 else per_block)(self.weight)
-        return self._in_8_bits(held) if bits == 8 else self._in_4_bits()
-
-    def _in_8_bits(self, held: Optional[Held]) -> Part:
-        """
-        Write it as a product of integers, with a scale for each column of W.
-
-        Unless x is in int8 already, its range is taken anew in every step: that needs no
-        calibration and cannot saturate. ONNX Runtime fuses these six nodes into one.
-        """
-        q, scale = self._rounded[8]
+        q, scale = self._once(0, per_column)
         names = {part: f'{self.name}.{part}' for part in (
             'weight', 'scale', 'x', 'x_scale', 'x_zero', 'sum', 'float', 'scales', 'product')}
         x, x_scale, x_zero = held or (names['x'], names['x_scale'], names['x_zero'])
@@ -63,18 +56,24 @@ class Product:
             numpy_helper.from_array(q, names['weight']),
             numpy_helper.from_array(scale, names['scale'])]
 
-    def _in_4_bits(self) -> Part:
-        """Write it as ONNX Runtime's MatMulNBits, with a scale for every 32 weights."""
-        packed, scale = self._rounded[4]
+    def in_blocks(self, bits: int) -> Part:
+        """Give ONNX Runtime's MatMulNBits in its place: 4 or 8 bits, a scale for each BLOCK."""
+        packed, scale = self._once(bits, lambda weight: per_block(weight, bits))
         names = {part: f'{self.name}.{part}' for part in ('weight', 'scale', 'product')}
         inner, outer = self.weight.shape
         nodes = [self._node(
             'MatMulNBits', [self.x, names['weight'], names['scale']],
             [names['product'] if self.bias else self.y], domain=CONTRIB, K=inner, N=outer,
-            bits=4, block_size=BLOCK, accuracy_level=INT8_ACTIVATIONS)]
+            bits=bits, block_size=BLOCK, accuracy_level=INT8_ACTIVATIONS)]
         return self._with_bias(nodes, names['product']), [
             numpy_helper.from_array(packed, names['weight']),
             numpy_helper.from_array(scale, names['scale'])]
+
+    def _once(self, key: int, rounding: Callable[[np.ndarray], Rounded]) -> Rounded:
+        """Round the weights, unless that was done before; a search asks often."""
+        if key not in self._rounded:
+            self._rounded[key] = rounding(self.weight)
+        return self._rounded[key]
 
     def _with_bias(self, nodes: List[onnx.NodeProto], product: str) -> List[onnx.NodeProto]:
         if not self.bias:
@@ -121,17 +120,19 @@ def per_column(weight: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
     return np.ascontiguousarray(np.rint(weight / scale)).astype(np.int8), scale
 
 
-def per_block(weight: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+def per_block(weight: np.ndarray, bits: int) -> Tuple[np.ndarray, np.ndarray]:
     """
-    Round float32 [K, N] to 4 bits, two to a byte: uint8 [N, K / 32, 16], float32 [N * K / 32].
+    Round float32 [K, N] to 4 or 8 bits with a scale for each BLOCK of a column.
 
-    K is padded with zeros to whole blocks.
+    Give uint8 [N, K / BLOCK, BLOCK * bits / 8], around 8 or 128 and with two of 4 bits to a byte,
+    and float32 [N * K / BLOCK]. K is padded with zeros to whole blocks.
     """
     inner, outer = weight.shape
+    zero = 1 << bits - 1
     padded = np.zeros((outer, -(-inner // BLOCK) * BLOCK), np.float32)
     padded[:, :inner] = weight.T
     blocks = padded.reshape(outer, -1, BLOCK)
-    scale = np.abs(blocks).max(axis=2, keepdims=True) / MOST_INT4
+    scale = np.abs(blocks).max(axis=2, keepdims=True) / (zero - 1)
     scale = np.where(scale > 0, scale, 1).astype(np.float32)
-    q = (np.rint(blocks / scale) + ZERO_INT4).astype(np.uint8)
-    return q[..., 0::2] | q[..., 1::2] << 4, scale.ravel()
+    q = (np.rint(blocks / scale) + zero).astype(np.uint8)
+    return (q if bits == 8 else q[..., 0::2] | q[..., 1::2] << 4), scale.ravel()

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Tuple
 
 import numpy as np
 
-from .choose import BUDGET, Row, Search
+from .choose import BITS, BUDGET, Row, Search
 from .fixed_scales import FILE as FIXED, write_fixed_scales
 from .frames import load_frames
 from .mixture import Mixtures
@@ -31,8 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='real pictures: sim, a folder, a rosbag2 (BAG:/topic), or .npy')
     parser.add_argument('--count', type=int, default=600, help='frames to take from there')
     parser.add_argument('--out', type=Path, help='directory to write (the bundle itself)')
-    parser.add_argument('--bits', type=int, default=8, choices=(8, 4),
-                        help='4: try that for the large recurrent matrices')
+    parser.add_argument('--bits', type=int, default=min(BITS), choices=BITS,
+                        help='the least that may be tried for the large recurrent matrices '
+                        '(%(default)s)')
     parser.add_argument('--any-speed', action='store_true',
                         help='keep layers in int8 that are no quicker on this machine')
     parser.add_argument('--fixed-scales', action='store_true',
@@ -84,7 +85,7 @@ def _mark(bundle: Bundle, path: Path) -> None:
                 'weights_sha256': sha256_of(bundle.file(WEIGHTS))})
 
 
-def quantise(bundle: Bundle, frames: np.ndarray, path: Path, bits: int = 8,
+def quantise(bundle: Bundle, frames: np.ndarray, path: Path, least_bits: int = min(BITS),
              by_time: bool = True) -> Tuple[List[Row], Dict[str, Any]]:
     """
     Write the int8 step graph to `path`, unless no layer is worth it; give the table and figures.
@@ -96,9 +97,9 @@ def quantise(bundle: Bundle, frames: np.ndarray, path: Path, bits: int = 8,
     original = StepFile(fp32)
     reference = Reference(original, frames)
     search = Search(mixtures, reference, frames[0], path.parent, by_time)
-    choice = search.run(try_4_bits=bits == 4)
+    choice = search.run(least_bits)
     facts: Dict[str, Any] = {'of': sha256_of(fp32), 'notes': search.notes}
-    if choice.int8 or choice.int4:
+    if choice.int8 or choice.blocks:
         mixtures.write(choice, path)
         _mark(bundle, path)
         facts.update(_figures(original, reference, path, frames[0]))
