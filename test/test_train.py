@@ -1,5 +1,7 @@
 """Training: seeded, resumable, and what it leaves is a bundle that both backends open."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -19,7 +21,8 @@ from vla_nav_node.sim.look import learn_to_look, Looker  # noqa: E402
 from vla_nav_node.sim.plan import architecture, INPUT, MEAN, Plan, STD  # noqa: E402
 from vla_nav_node.sim.rollout import drive  # noqa: E402
 from vla_nav_node.sim.scene import CAMERA_FORWARD  # noqa: E402
-from vla_nav_node.sim.teach import draw_conditions, Lesson, TaughtDriver  # noqa: E402
+from vla_nav_node.sim.teach import (  # noqa: E402
+    draw_conditions, draw_lessons, HARD, Lesson, TaughtDriver)
 from vla_nav_node.sim.train import Training  # noqa: E402
 from vla_nav_node.sim.views import load_views, render_views, VIEWS_PER_SCENE  # noqa: E402
 from vla_nav_node.verification import problem  # noqa: E402
@@ -139,3 +142,25 @@ def test_training_covers_the_rates_and_losses_it_is_tested_at():
     rates = [one.frame_rate for one in drawn]
     assert min(rates) < 15 and max(rates) > 50
     assert max(one.frame_loss for one in drawn) > 0.2
+
+
+def test_a_finished_training_goes_on_with_more_rounds(tmp_path):
+    """What is done stays done; only what is still to come may be planned anew."""
+    Training(PLAN, tmp_path, 1, 'cpu').run()
+    more = replace(PLAN, rounds=3, episodes=2, steps=3)
+    training = Training(more, tmp_path, 1, 'cpu')
+    assert training.round == 2 and len(training.seeds) == 3
+    training.run()
+    assert [stage.get('episodes') for stage in training.log] == [None, 2, 1, 2]
+    manifest = load_bundle(training.bundle).manifest['training']
+    assert manifest['plan'] == vars(more) and len(manifest['stages']) == 4
+    with pytest.raises(SettingError, match='only these may change.* rounds'):
+        Training(replace(more, first_episodes=5), tmp_path, 1, 'cpu')
+
+
+def test_half_of_what_the_policy_drives_is_hard():
+    assert not any(lesson.scenario for lesson in draw_lessons(range(100), True, 0.5))
+    lessons = draw_lessons(range(400), False, 0.35)
+    hard = [lesson.scenario for lesson in lessons if lesson.scenario]
+    assert 150 < len(hard) < 250 and set(hard) == set(HARD)
+    assert lessons == draw_lessons(range(400), False, 0.35)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from .hints import around
-from .layout import distance_to_box, Layout, ROBOT_RADIUS
+from .layout import distance_to_box, Layout, ROBOT_RADIUS, SCENARIOS
 from .rollout import Conditions, drive, Episode, ExpertDriver, Velocity
 from .world import World
 from ..network import load_network, PolicyNetwork
@@ -22,6 +22,10 @@ RATES = (12.0, 55.0)  # Hz: training covers 15 to 50 with a margin
 TIME_LIMIT = 12.0  # s; the expert needs less than 8, and a policy that stalls teaches little
 LINGER = 0.7  # s at the cup, so that standing still there is learnt too
 EXPOSURE = 0.2  # a lesson's pictures are up to this share brighter or darker
+
+# Where the policy fails most: behind the first of two boxes in line the second is met late.
+HARD = tuple(name for name in SCENARIOS if name.startswith('2_'))
+HARD_SHARE = 0.5  # of the lessons in which the policy drives
 
 # Where the policy is about to touch something the expert takes over for a while, so that lessons
 # hold the way out instead of ending at the contact.
@@ -36,12 +40,19 @@ class Lesson:
     seed: int
     expert: bool  # else the network drives
     disturbed: bool  # pushed off its way now and then, so that finding back is learnt
+    scenario: str = ''  # one of layout.SCENARIOS, or as the seed draws it
 
 
 def draw_lessons(seeds: Sequence[int], expert: bool, disturbed_share: float) -> List[Lesson]:
-    """Decide for each seed, from the seed, whether it is disturbed."""
-    return [Lesson(seed, expert, bool(_rng(seed, 4).random() < disturbed_share))
-            for seed in seeds]
+    """Decide for each seed, from the seed, whether it is disturbed, and whether it is hard."""
+    return [_draw_lesson(seed, expert, disturbed_share) for seed in seeds]
+
+
+def _draw_lesson(seed: int, expert: bool, disturbed_share: float) -> Lesson:
+    rng = _rng(seed, 4)
+    disturbed = bool(rng.random() < disturbed_share)
+    hard = not expert and rng.random() < HARD_SHARE
+    return Lesson(seed, expert, disturbed, str(rng.choice(HARD)) if hard else '')
 
 
 def collect(lessons: Sequence[Lesson], folder: Path, build: dict, workers: int
@@ -146,8 +157,8 @@ def _start_worker(folder: str, build: dict) -> None:
 
 def _run_lesson(lesson: Lesson) -> Tuple[Lesson, Episode, bool]:
     driver = TaughtDriver(_worker['preprocess'], _worker['network'], lesson)
-    episode = drive(_worker['world'], driver, lesson.seed,
-                    conditions=draw_conditions(lesson.seed))
+    episode = drive(_worker['world'], driver, lesson.seed, lesson.scenario or None,
+                    draw_conditions(lesson.seed))
     save_lesson(_worker['folder'], lesson.seed, driver)
     return lesson, episode, driver.helped
 

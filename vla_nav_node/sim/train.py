@@ -16,11 +16,13 @@ import numpy as np
 
 from . import rendering
 from .plan import architecture, INPUT, MEAN, Plan, SEEDS_PER_RUN, STD
+from ..atomic import write_file
 from ..errors import SettingError, VlaNavError
 
 EXAMPLE = 'vla_nav train --out out/train --seed 0'
 PUSHED_FIRST, PUSHED_LATER = 0.6, 0.35  # shares of disturbed lessons: cloning, DAgger
 EPISODES_PER_STEP = 16
+BEGINNING = ('seed', 'scenes', 'epochs', 'first_episodes', 'first_steps')  # of a plan
 FRAMES = 250  # that the exported graph is verified on, back and forth
 
 
@@ -125,6 +127,7 @@ class Training:
                 outcomes['helped' if helped else episode.outcome] += 1
         self.seeds += [lesson.seed for lesson in lessons]
         return {'round': self.round, 'driver': 'expert' if first else 'policy',
+                'episodes': count, 'hard': sum(bool(lesson.scenario) for lesson in lessons),
                 'outcomes': dict(outcomes)}
 
     def _learn(self) -> Dict[str, float]:
@@ -224,10 +227,15 @@ def _verify(directory: Path) -> None:
 
 
 def _keep_plan(path: Path, plan: Plan) -> None:
-    if path.exists() and json.loads(path.read_text()) != vars(plan):
-        raise SettingError(f'{path.parent} holds a training with {path.read_text()}',
-                           f'one with {json.dumps(vars(plan))}', 'another --out, or its arguments')
-    path.write_text(json.dumps(vars(plan)))
+    """Write the plan down; one that was there may differ in what is still to come only."""
+    if path.exists():
+        before = json.loads(path.read_text())
+        if any(before.get(name) != getattr(plan, name) for name in BEGINNING):
+            raise SettingError(f'{path.parent} holds a training with {json.dumps(before)}',
+                               f'one with {json.dumps(vars(plan))}',
+                               'another --out, or its arguments; only these may change: '
+                               + ', '.join(sorted(vars(plan).keys() - set(BEGINNING))))
+    write_file(path, json.dumps(vars(plan)).encode())
 
 
 def _shuffled(seeds: List[int], rng: np.random.Generator) -> Iterator[int]:
