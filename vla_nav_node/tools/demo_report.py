@@ -31,7 +31,7 @@ def draw(record: Record, path: Path) -> Path:
         _arena(place, episode)
     for place in list(axes)[len(record.episodes):]:
         place.axis('off')
-    over_time, histogram = below.subplots(1, 2, width_ratios=[2, 1])
+    over_time, histogram = below.subplots(1, 2, gridspec_kw={'width_ratios': [2, 1]})
     _over_time(over_time, record)
     _histogram(histogram, record)
     figure.suptitle(f'{record.reached} of {record.wanted} episodes reached the cup')

@@ -5,6 +5,7 @@ from typing import Any, Dict, List
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from .ranking import Row
 from ..side_by_side.figures import BUDGETS_MS
@@ -52,7 +53,9 @@ def _times(axes: Any, policy: str, rows: List[Row]) -> None:
     most = max(row[pace]['max'] for row in rows for pace, *_ in PACES)
     axes.set_xscale('log')
     axes.set_xlim(least / 2, 1.5 * max(most, BUDGETS_MS[-1]))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter('{x:g}')
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel('ms', fontsize=8)
     axes.set_title(f'{policy}, {", ".join(dict.fromkeys(row["device"] for row in rows))}',
                    fontsize=10, loc='left')
