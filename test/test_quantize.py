@@ -20,6 +20,7 @@ from vla_nav_node.backends import open_backend  # noqa: E402
 from vla_nav_node.bundle import Bundle, load_bundle, write_bundle  # noqa: E402
 from vla_nav_node.cli import main  # noqa: E402
 from vla_nav_node.convert import choose  # noqa: E402
+from vla_nav_node.convert.compensate import compensated  # noqa: E402
 from vla_nav_node.convert.layers import layers_of  # noqa: E402
 from vla_nav_node.convert.mixture import Choice, Mixtures  # noqa: E402
 from vla_nav_node.convert.products import BLOCK, per_block, per_column, Product  # noqa: E402
@@ -321,15 +322,45 @@ def test_rounding_is_off_by_half_a_step_at_most(weight):
 
 
 @settings(deadline=None, max_examples=50)
+@given(WEIGHTS, st.integers(0, 5), st.sampled_from([1e-3, 1.0, 1e3]))
+def test_compensated_weights_stay_on_their_grid(weight, samples, size):
+    """Whatever the inputs are: none, zeros, fewer than there are weights."""
+    rng = np.random.default_rng(samples)
+    inputs = size * rng.standard_normal((samples, len(weight))).astype(np.float32)
+    rounded, scale = compensated(weight, inputs, 7, 32)
+    assert np.isfinite(scale).all() and (scale > 0).all()
+    assert (np.abs(rounded) <= 7).all() and (rounded == np.rint(rounded)).all()
+
+
+def test_4_bits_that_know_their_inputs_cost_little():
+    """Inputs of a drive lie in a few directions; what some of them teach holds on others."""
+    rng = np.random.default_rng(0)
+    weight = rng.standard_normal((256, 32), np.float32)
+    inputs = (rng.standard_normal((200, 8)) @ rng.standard_normal((8, 256))).astype(np.float32)
+    known, new = inputs[:100], inputs[100:]
+    wanted = new @ weight
+    blind, knowing = (
+        np.abs(new @ _unpacked(*per_block(weight, 4, about), 4) - wanted).mean()
+        for about in (None, known))
+    assert knowing < blind / 5
+
+
+def _unpacked(packed, scale, bits):
+    """Give the weights [K, N] that MatMulNBits reads."""
+    stored = packed if bits == 8 else np.stack([packed & 15, packed >> 4], axis=-1)
+    outer = len(packed)
+    blocks = stored.reshape(outer, -1, BLOCK).astype(np.float32) - (1 << bits - 1)
+    return (blocks * scale.reshape(outer, -1, 1)).reshape(outer, -1).T
+
+
+@settings(deadline=None, max_examples=50)
 @given(WEIGHTS, st.sampled_from((4, 8)))
 def test_rounding_in_blocks_is_off_by_half_a_step_at_most(weight, bits):
     packed, scale = per_block(weight, bits)
     inner, outer = weight.shape
-    stored = packed if bits == 8 else np.stack([packed & 15, packed >> 4], axis=-1)
-    steps = scale.reshape(outer, -1, 1)
-    back = (stored.reshape(outer, -1, BLOCK).astype(np.float32) - (1 << bits - 1)) * steps
-    most = 0.5001 * np.repeat(steps, BLOCK, axis=2).reshape(outer, -1)[:, :inner] + 1e-30
-    assert (np.abs(back.reshape(outer, -1)[:, :inner] - weight.T) <= most).all()
+    steps = np.repeat(scale.reshape(outer, -1), BLOCK, axis=1)[:, :inner].T
+    off = np.abs(_unpacked(packed, scale, bits)[:inner] - weight)
+    assert (off <= 0.5001 * steps + 1e-30).all()
 
 
 def test_layers_carry_the_networks_names(tmp_path):

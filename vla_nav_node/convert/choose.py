@@ -8,12 +8,16 @@ import numpy as np
 
 from .layers import CONVOLUTION, Layer
 from .mixture import Choice, Mixtures
-from .trial import race, Reference, StepFile
+from .trial import Drift, race, Reference, StepFile
 from ..errors import BackendError
 
-BUDGET = 0.005  # m/s, mean over a rollout: half of what verify lets int8 be off
+# What int8 may be off fp32: half of what verify allows of the speed, four fifths of the state,
+# which differs less from one set of frames to another.
+BUDGET = 0.005  # m/s, mean over a rollout
+STATE_BUDGET = 0.02  # of the new state's size, mean of single steps
 FEWEST = 4096  # weights; a smaller product is done before int8 could save anything
 LARGE = 1 << 20  # weights of a recurrent matrix that waits for memory: tried in blocks
+INPUTS = 512  # steps whose inputs 4 bits are chosen for, at most
 SLOWER = 0.01  # share of a step by which one graph must be quicker to count as quicker
 LEAST_US = 1.0  # of saved time, that a harm is divided by
 FLOAT, INT8 = 'float', 'int8'
@@ -84,28 +88,28 @@ class Search:
 
     def _within_budget(self, choice: Choice) -> Choice:
         """Give up what causes most of the drift for the time it saves, until there is little."""
-        together = drift = self._drift(choice)
+        together = used = self._used(choice)
         left: Dict[str, float] = {}
-        if not drift <= BUDGET:
-            left = {name: self._drift(Choice(frozenset({name}))) for name in sorted(choice.int8)}
+        if not used <= 1:
+            left = {name: self._used(Choice(frozenset({name}))) for name in sorted(choice.int8)}
         alone = dict(left)
-        while choice.int8 and not drift <= BUDGET:
+        while choice.int8 and not used <= 1:
             worst = max(left, key=lambda name: self._price(name, left[name]))
-            self._why[worst] = (f'alone it is {left.pop(worst):.4f} m/s off, all together '
-                                f'{together:.4f}: over {BUDGET}')
+            self._why[worst] = (f'alone it is off by {left.pop(worst):.0%} of the budget, all '
+                                f'together by {together:.0%}')
             choice = choice.without(worst)
-            drift = self._drift(choice)
+            used = self._used(choice)
         return self._put_back(choice, [name for name in alone if name not in left])
 
     def _price(self, name: str, alone: float) -> float:
-        """Give how much of the drift, for each us that it saves: errors add up in squares."""
+        """Give how much of the budget, for each us that it saves: errors add up in squares."""
         return alone ** 2 / max(self._saves[name], LEAST_US)
 
     def _put_back(self, choice: Choice, given_up: List[str]) -> Choice:
         """Take layers back that need not have gone, the most useful ones first."""
         for name in sorted(given_up, key=lambda name: -self._saves[name]):
             more = Choice(choice.int8 | {name})
-            if self._drift(more) <= BUDGET:
+            if self._used(more) <= 1:
                 self._why[name] = _gain(self._saves[name])
                 choice = more
         return choice
@@ -113,16 +117,18 @@ class Search:
     def _in_blocks(self, choice: Choice, large: FrozenSet[str], bits: int) -> Choice:
         """Try the large recurrent matrices in blocks, all at once, and keep what is no loss."""
         tried, told = choice.in_blocks(large, bits), f'large matrices as {BLOCKS[bits]}'
+        if bits < 8:
+            self._learn_inputs(large)
         try:
             step = self._open(tried)
         except BackendError as error:  # an older runtime, which the robot might have too
             self.notes.append(f'{told}: not kept, {error}')
             return choice
-        drift = self._reference.drift(step).rollout_mean
+        drift = self._reference.drift(step)
         found = race(step, self._open(choice), self._frame)
-        told += (f': {found.one:.2f} ms a step instead of {found.other:.2f}, '
-                 f'drift {drift:.5f} m/s')
-        if not drift <= BUDGET or found.is_lost(SLOWER):
+        told += (f': {found.one:.2f} ms a step instead of {found.other:.2f}, drift '
+                 f'{drift.rollout_mean:.5f} m/s, state {drift.state:.2%}')
+        if not _share(drift) <= 1 or found.is_lost(SLOWER):
             self.notes.append(f'{told}: not kept')
             return choice
         self.notes.append(f'{told}: kept')
@@ -130,8 +136,16 @@ class Search:
                                        + _gain(1000 * found.lead)))
         return tried
 
-    def _drift(self, choice: Choice) -> float:
-        return self._reference.drift(self._open(choice)).rollout_mean
+    def _learn_inputs(self, names: FrozenSet[str]) -> None:
+        path = self._folder / 'telling.onnx'
+        self._mixtures.write_telling(names, path)
+        try:
+            self._mixtures.learn(self._reference.tell(StepFile(path), INPUTS))
+        finally:
+            path.unlink()
+
+    def _used(self, choice: Choice) -> float:
+        return _share(self._reference.drift(self._open(choice)))
 
     def _open(self, choice: Choice) -> StepFile:
         path = self._folder / 'tried.onnx'
@@ -140,6 +154,11 @@ class Search:
             return StepFile(path)
         finally:
             path.unlink()
+
+
+def _share(drift: Drift) -> float:
+    """Give how much of the budget is used up; more than 1 is too much, and so is nan."""
+    return float(np.max([drift.rollout_mean / BUDGET, drift.state / STATE_BUDGET]))
 
 
 def form_of(name: str, choice: Choice) -> str:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import FrozenSet, List, Optional
+from typing import FrozenSet, Iterable, List, Mapping, Optional
 
 import numpy as np
 import onnx
@@ -57,6 +57,21 @@ class Mixtures:
             nodes += replacement
             constants += more
         onnx.save(self._assembled(nodes, constants), str(path))
+
+    def write_telling(self, names: Iterable[str], path: Path) -> None:
+        """Write the fp32 step graph with what the products called `names` take as outputs too."""
+        model = onnx.ModelProto()
+        model.CopyFrom(self._model)
+        there = {one.name for one in model.graph.output}
+        for tensor in {self._products[name].x for name in names} - there:
+            model.graph.output.append(
+                helper.make_tensor_value_info(tensor, onnx.TensorProto.FLOAT, None))
+        onnx.save(model, str(path))
+
+    def learn(self, told: Mapping[str, np.ndarray]) -> None:
+        """Take what tensors were on real frames, float32 [S, K]: 4 bits are chosen for that."""
+        for product in self._products.values():
+            product.inputs = told.get(product.x, product.inputs)
 
     def _replaced(self, node: onnx.NodeProto, choice: Choice, held: Optional[Held]) -> Part:
         """Give what takes a node's place: itself, unless it is a product of the choice."""

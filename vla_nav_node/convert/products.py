@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from .compensate import compensated
 from .layers import Part
 
 MOST_INT8 = 127.0
@@ -30,6 +31,7 @@ class Product:
         weight = numpy_helper.to_array(constants[node.input[1]])
         flags = {one.name: helper.get_attribute_value(one) for one in node.attribute}
         self.weight = weight.T if flags.get('transB') else weight
+        self.inputs: Optional[np.ndarray] = None  # float32 [S, K] that x was on real frames
         self._rounded: Dict[int, Rounded] = {}
 
     def in_columns(self, held: Optional[Held] = None) -> Part:
@@ -57,8 +59,13 @@ class Product:
             numpy_helper.from_array(scale, names['scale'])]
 
     def in_blocks(self, bits: int) -> Part:
-        """Give ONNX Runtime's MatMulNBits in its place: 4 or 8 bits, a scale for each BLOCK."""
-        packed, scale = self._once(bits, lambda weight: per_block(weight, bits))
+        """
+        Give ONNX Runtime's MatMulNBits in its place: 4 or 8 bits, a scale for each BLOCK.
+
+        Where `inputs` are known, 4 bits are chosen for those: see compensate.
+        """
+        packed, scale = self._once(bits, lambda weight: per_block(
+            weight, bits, self.inputs if bits == 4 else None))
         names = {part: f'{self.name}.{part}' for part in ('weight', 'scale', 'product')}
         inner, outer = self.weight.shape
         nodes = [self._node(
@@ -120,19 +127,27 @@ def per_column(weight: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
     return np.ascontiguousarray(np.rint(weight / scale)).astype(np.int8), scale
 
 
-def per_block(weight: np.ndarray, bits: int) -> Tuple[np.ndarray, np.ndarray]:
+def per_block(weight: np.ndarray, bits: int, inputs: Optional[np.ndarray] = None) -> Rounded:
     """
     Round float32 [K, N] to 4 or 8 bits with a scale for each BLOCK of a column.
+
+    With `inputs` (float32 [S, K]) the rounding errors are made to cancel on them.
 
     Give uint8 [N, K / BLOCK, BLOCK * bits / 8], around 8 or 128 and with two of 4 bits to a byte,
     and float32 [N * K / BLOCK]. K is padded with zeros to whole blocks.
     """
     inner, outer = weight.shape
     zero = 1 << bits - 1
-    padded = np.zeros((outer, -(-inner // BLOCK) * BLOCK), np.float32)
-    padded[:, :inner] = weight.T
-    blocks = padded.reshape(outer, -1, BLOCK)
-    scale = np.abs(blocks).max(axis=2, keepdims=True) / (zero - 1)
-    scale = np.where(scale > 0, scale, 1).astype(np.float32)
-    q = (np.rint(blocks / scale) + zero).astype(np.uint8)
-    return (q if bits == 8 else q[..., 0::2] | q[..., 1::2] << 4), scale.ravel()
+    blocks = -(-inner // BLOCK)
+    if inputs is None:
+        padded = np.zeros((blocks * BLOCK, outer), np.float32)
+        padded[:inner] = weight
+        scale = np.abs(padded.reshape(blocks, BLOCK, outer)).max(axis=1) / (zero - 1)
+        scale = np.where(scale > 0, scale, 1).astype(np.float32)
+        rounded = np.rint(padded / np.repeat(scale, BLOCK, axis=0))
+    else:
+        rounded, scale = compensated(weight, inputs, zero - 1, BLOCK)
+    stored = np.full((blocks * BLOCK, outer), zero, np.uint8)
+    stored[:inner] = rounded[:inner] + zero
+    q = np.ascontiguousarray(stored.T).reshape(outer, blocks, BLOCK)
+    return (q if bits == 8 else q[..., 0::2] | q[..., 1::2] << 4), np.ravel(scale.T)

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Tuple
 
 import numpy as np
 
-from .choose import BITS, BUDGET, Row, Search
+from .choose import BITS, BUDGET, Row, Search, STATE_BUDGET
 from .fixed_scales import FILE as FIXED, write_fixed_scales
 from .frames import load_frames
 from .mixture import Mixtures
@@ -142,7 +142,8 @@ def print_report(bundle: Bundle, rows: List[Row], facts: Dict[str, Any]) -> None
 
 def _sentences(facts: Dict[str, Any]) -> List[str]:
     if 'drift' not in facts:
-        return [f'no layer is worth int8 here (budget {BUDGET} m/s): nothing is written']
+        return [f'no layer is worth int8 here (budget {BUDGET} m/s, and {STATE_BUDGET:.0%} of the '
+                'state): nothing is written']
     here = facts['here']
     return [_told(facts),
             f'a step takes {here["int8_ms"]:.3f} ms instead of {here["fp32_ms"]:.3f} here, '
@@ -153,4 +154,5 @@ def _told(facts: Dict[str, Any]) -> str:
     drift = facts['drift']
     return (f'off fp32 over {facts["steps"]} steps, mean (max) m/s: one step '
             f'{drift["step_mean"]:.5f} ({drift["step_max"]:.4f}), carried state '
-            f'{drift["rollout_mean"]:.5f} ({drift["rollout_max"]:.4f})')
+            f'{drift["rollout_mean"]:.5f} ({drift["rollout_max"]:.4f}); the state after one step '
+            f'{drift["state"]:.2%}')

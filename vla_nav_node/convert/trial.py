@@ -3,10 +3,11 @@
 from dataclasses import asdict, dataclass
 from pathlib import Path
 import time
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 
+from .open_loop import relative
 from ..backends.onnx_backend import CPU, open_session
 from ..interfaces import State
 
@@ -16,12 +17,13 @@ UNDISTURBED = 25  # percentile of the runs of a round: what else the machine doe
 
 @dataclass(frozen=True)
 class Drift:
-    """Differences of the action to fp32's, m/s, over all frames and both axes."""
+    """Differences to fp32's action, m/s, over all frames and both axes, and to its state."""
 
     step_mean: float  # from fp32's own state
     step_max: float
     rollout_mean: float  # from its own, carried from frame to frame
     rollout_max: float
+    state: float  # of the new state after one step, as a share of its size, mean
 
     def as_dict(self) -> Dict[str, float]:
         """Give them for the manifest."""
@@ -37,12 +39,18 @@ class StepFile:
         self._session: Any = open_session(onnxruntime, path, CPU)
         inputs = self._session.get_inputs()
         self._state = [entry.name for entry in inputs[1:]]
+        self.outputs = [entry.name for entry in self._session.get_outputs()]
         self.zero: State = tuple(np.zeros(entry.shape, np.float32) for entry in inputs[1:])
 
     def __call__(self, frame: np.ndarray, state: State) -> Tuple[np.ndarray, State]:
         """Run one step: frame uint8 [H, W, 3], state -> action [2] m/s, new state."""
         action, *after = self._session.run(None, self.feed(frame, state))
         return action[0], tuple(after)
+
+    def tell(self, outputs: Sequence[str], frame: np.ndarray, state: State) -> List[np.ndarray]:
+        """Run one step and give other outputs of the graph."""
+        told: List[np.ndarray] = self._session.run(list(outputs), self.feed(frame, state))
+        return told
 
     def feed(self, frame: np.ndarray, state: State) -> Dict[str, np.ndarray]:
         """Give the graph's inputs by their names."""
@@ -75,15 +83,28 @@ class Reference:
 
     def drift(self, step: StepFile) -> Drift:
         """Take another graph through the same frames, from this one's states and from its own."""
-        single, rolled, state = [], [], step.zero
-        for frame, before in zip(self._frames, self._states):
-            single.append(step(frame, before)[0])
+        single, rolled, off, state = [], [], [], step.zero
+        for frame, before, wanted in zip(self._frames, self._states, self._states[1:]):
+            action, after = step(frame, before)
+            single.append(action)
+            off.append(relative(after, wanted))
             action, state = step(frame, state)
             rolled.append(action)
         by_step = np.abs(np.array(single) - self.actions)
         by_rollout = np.abs(np.array(rolled) - self.actions)
         return Drift(*(float(value) for value in (
-            by_step.mean(), by_step.max(), by_rollout.mean(), by_rollout.max())))
+            by_step.mean(), by_step.max(), by_rollout.mean(), by_rollout.max(), np.mean(off))))
+
+    def tell(self, step: StepFile, most: int) -> Dict[str, np.ndarray]:
+        """
+        Give what the outputs of `step` were on this way, by name: float32 [S, ...] each.
+
+        Of at most so many frames, evenly from the first to the last.
+        """
+        chosen = np.linspace(0, len(self._frames) - 1, min(most, len(self._frames)))
+        told = [step.tell(step.outputs, self._frames[index], self._states[index])
+                for index in np.rint(chosen).astype(int)]
+        return {name: np.concatenate(values) for name, values in zip(step.outputs, zip(*told))}
 
 
 @dataclass(frozen=True)
