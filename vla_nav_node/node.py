@@ -223,7 +223,8 @@ def _cycle(bundle: Bundle, settings: Settings) -> Cycle:
     refuse(bundle, settings.backend, settings.precision, settings.allow_unverified)
     prepare()
     image.stay_in_one_thread()
-    backend = open_backend(settings.backend, bundle, settings.precision, settings.device)
+    backend = open_backend(settings.backend, bundle, settings.precision, settings.device,
+                           options=settings.options)
     gate = Gate(settings.max_linear_x, settings.max_linear_y, settings.max_acceleration,
                 settings.period_s, ABSURD * max(bundle.limits.values()))
     return Cycle(Policy(backend, bundle.zero_state()), Preprocess(bundle.input), gate,

@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 import numpy as np
 
 from .gentle_import import import_gently
+from .options import BackendOptions, DEFAULTS
 from .steps import StepShapes
 from ..bundle import Bundle, graph_name
 from ..errors import BackendError, first_line
@@ -25,7 +26,8 @@ class OnnxBackend:
     """One session; results are fresh arrays (on the CPU, IO binding measured no quicker)."""
 
     def __init__(self, bundle: Bundle, precision: str = 'fp32', device: str = 'auto',
-                 quiet: Optional[Callable[[], None]] = None) -> None:
+                 quiet: Optional[Callable[[], None]] = None,
+                 options: BackendOptions = DEFAULTS) -> None:
         """Open the bundle's graph of this precision and hold it against the manifest."""
         path = bundle.file(graph_name(precision))
         ort = import_gently('onnxruntime', quiet)

@@ -15,6 +15,7 @@ from .engine_graph import RECIPE
 from .engine_layers import precision_of, problem_of, read_layers
 from .engine_process import build_engine
 from .gpu_problem import CODE, gpu_problem, INSUFFICIENT
+from .options import BackendOptions, DEFAULTS
 from .steps import StepShapes
 from .tensorrt_library import built_for, failure, library, log_of, trouble_since, try_start
 from ..bundle import Bundle
@@ -31,7 +32,8 @@ class TensorrtBackend:
     """One engine, one context, one CUDA graph; the state stays on the GPU."""
 
     def __init__(self, bundle: Bundle, precision: str = 'fp32', device: str = 'auto',
-                 quiet: Optional[Callable[[], None]] = None) -> None:
+                 quiet: Optional[Callable[[], None]] = None,
+                 options: BackendOptions = DEFAULTS) -> None:
         """Open the engine of this precision, after building it if there is none yet."""
         graph = graph_of(bundle, precision)
         if device == 'cpu':

@@ -7,6 +7,7 @@ from typing import Any, Callable, Optional, Tuple
 import numpy as np
 
 from .gentle_import import import_gently
+from .options import BackendOptions, DEFAULTS
 from .steps import StepShapes
 from ..bundle import Bundle, WEIGHTS
 from ..errors import BackendError, first_line
@@ -21,7 +22,8 @@ class TorchBackend:
     """The network itself, one step at a time in inference mode."""
 
     def __init__(self, bundle: Bundle, precision: str = 'fp32', device: str = 'auto',
-                 quiet: Optional[Callable[[], None]] = None) -> None:
+                 quiet: Optional[Callable[[], None]] = None,
+                 options: BackendOptions = DEFAULTS) -> None:
         """Build the network from the bundle's weights, on the device that was asked for."""
         weights = bundle.file(WEIGHTS)
         _check_precision(precision, device)
