@@ -27,7 +27,8 @@ def profile(bundle, **more):
     return subprocess.run(
         [sys.executable, '-m', 'vla_nav_node.cli', 'profile', '--model', str(bundle.directory),
          '--frames', str(FRAMES), '--set', 'nvtx:=true'], text=True, capture_output=True,
-        env=environment(PYTHONPATH=SEARCH, **more), cwd=INJECTION.parents[1], timeout=100, check=False)
+        env=environment(PYTHONPATH=SEARCH, **more), cwd=INJECTION.parents[1], timeout=100,
+        check=False)
 
 
 @pytest.fixture(scope='module')
