@@ -1,4 +1,4 @@
-"""Profiles of the layers: real ones of ONNX Runtime; what TensorRT tells is only summed up here."""
+"""Profiles of the layers: real ones of ONNX Runtime; TensorRT's are only summed up here."""
 
 import json
 import logging

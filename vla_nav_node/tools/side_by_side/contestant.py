@@ -6,6 +6,7 @@ import re
 from typing import List, Optional, Sequence, Tuple
 
 from ...backends import check_request
+from ...backends.options import BackendOptions, DEFAULTS
 from ...bundle import Bundle, graph_name, load_bundle, SHIPPED, WEIGHTS
 from ...errors import SettingError
 
@@ -42,6 +43,7 @@ class Contestant:
     device: str = 'auto'
     threads: int = 0  # 0: as the backend or the runtime has it
     recipe: Recipe = Recipe()
+    options: BackendOptions = DEFAULTS  # of a bundle's backend
 
     @property
     def model_file(self) -> Path:
