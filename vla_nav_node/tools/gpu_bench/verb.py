@@ -115,6 +115,7 @@ def _policy(args: argparse.Namespace, model: str, name: str, budget: Any, bar: A
     if args.device == 'cuda' and 'int8' in args.precisions and 'tensorrt' in args.backends:
         bundle = with_fixed_scales(model, bundle, args.bundles,
                                    frames_of(args.frames, bundle.input, args.count, seed=1))
-    wanted = Wanted(args.backends, args.precisions, args.modes, args.device)
+    plan = plan_rows(name, bundle, Wanted(args.backends, args.precisions, args.modes,
+                                          args.device))
     pace = Pace(50, args.runs, args.period, args.paced_runs)
-    return (*measure(plan_rows(name, bundle, wanted), pace, frames, budget, bar), is_trained(bundle))
+    return (*measure(plan, pace, frames, budget, bar), is_trained(bundle))
