@@ -73,12 +73,12 @@ def _ratio(measured: Measured, policy: str, label: str, limit: float, least: boo
 
 
 def _parity(rows: Sequence[Row]) -> Target:
-    judged = [row for row in rows if 'problems' in row['parity']]
+    verdicts = [row['parity'] for row in rows]
+    passed = sum(one.get('problems') == [] for one in verdicts)
+    late = sum('unmeasured' in one for one in verdicts)
     bad = [f'{row["policy"]} {row["label"]}' for row in rows
            if row['parity'].get('problems') or row['parity'].get('failed')]
-    unmeasured = len(rows) - len(judged)
-    found = f'{len(judged) - sum(bool(row["parity"]["problems"]) for row in judged)} of {len(rows)}'
-    found += f', {unmeasured} not compared' if unmeasured else ''
-    met = False if bad else None if unmeasured or not rows else True
+    found = f'{passed} of {len(rows)}' + (f', {late} not compared' if late else '')
+    met = False if bad else None if late or not rows else True
     return Target('rows through the gates of verify', 'all',
                   found + (f'; not: {", ".join(bad)}' if bad else ''), met)
