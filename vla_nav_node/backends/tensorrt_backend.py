@@ -14,7 +14,7 @@ from .engine_cache import cache_directory, Engine, EngineCache, EngineKey, NoEng
 from .engine_graph import RECIPE
 from .engine_layers import precision_of, problem_of, read_layers
 from .engine_process import build_engine
-from .gpu_problem import CODE, gpu_problem, INSUFFICIENT
+from .gpu_problem import CODE, gpu_problem, INSUFFICIENT, OLDEST_CUDA
 from .options import BackendOptions, DEFAULTS
 from .steps import StepShapes
 from .tensorrt_library import built_for, failure, library, log_of, trouble_since, try_start
@@ -23,7 +23,6 @@ from ..errors import BackendError
 from ..interfaces import BackendInfo, State
 from ..verification import reads
 
-OLDEST_CUDA = {11: 11040, 12: 12000, 13: 13000}  # of a driver, for a TensorRT of that CUDA
 LOG = logging.getLogger(__name__)
 TYPES = {'UINT8': 'uint8', 'FLOAT': 'float32'}
 
