@@ -120,7 +120,6 @@ class VlaNavNode(Node):
             # A thread that hangs in a runtime cannot be ended, and would keep the process.
             sys.stderr.flush()
             os._exit(status)
-        self._driver.cycle.policy.backend.close()
         self._camera.close()
         self.destroy_node()
         return status

@@ -1,7 +1,8 @@
 """
-Profiles of the layers, for the first steps of a backend; then it runs as if there were none.
+Profiles of the layers: of some steps of their own, taken while a backend opens.
 
-`profile_directory` asks for them. Without it nothing of this is in a step's way.
+What drives afterwards knows nothing of them, and is as fast as without: a library that goes on
+taking notes costs half a step more, and the step that writes them down took 30 ms and more.
 """
 
 from collections import defaultdict
@@ -10,142 +11,89 @@ import logging
 import os
 from pathlib import Path
 import time
-from typing import Any, Dict, List, Optional, Protocol, Tuple
+from types import ModuleType
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import numpy as np
 
+from .onnx_placement import run_once, without_graph
+from .onnx_session import open_session, Provider
 from ..atomic import write_file
 from ..errors import BackendError
-from ..interfaces import Backend, State
 
-# Enough for a median, and few enough: the step that writes it takes that much longer. ONNX Runtime
-# wrote 900 steps of a small policy in 117 ms (19 MB), and 200 in 95 on a busy machine.
-STEPS = 50
+WARM_UP, STEPS = 10, 50
 LOG = logging.getLogger(__name__)
 
 
-class LayerProfile(Protocol):
-    """What a backend has of its library, to profile with."""
-
-    def after_step(self) -> None:
-        """Take down what the last step took."""
-
-    def write(self) -> Path:
-        """Write the profile, and end it."""
-
-
-class Profiled:
-    """A backend whose first STEPS steps are profiled; it drives on if that fails."""
-
-    def __init__(self, backend: Backend, profile: LayerProfile) -> None:
-        """Take both over."""
-        self.info = backend.info
-        self._backend = backend
-        self._profile: Optional[LayerProfile] = profile  # until it is written
-        self._left = STEPS
-
-    def infer(self, image: np.ndarray, state: State) -> Tuple[np.ndarray, State]:
-        """Run one step: see interfaces.Backend."""
-        result = self._backend.infer(image, state)
-        if self._profile is not None:
-            self._take_down(self._profile)
-        return result
-
-    def close(self) -> None:
-        """Write what there is, and release the backend."""
-        if self._profile is not None:
-            self._write(self._profile)
-        self._backend.close()
-
-    def _take_down(self, profile: LayerProfile) -> None:
-        self._left -= 1
-        try:
-            profile.after_step()
-        except BackendError as error:
-            LOG.error('there will be no profile of %s: %s', self.info, error)
-            self._profile = None
-            return
-        if not self._left:
-            self._write(profile)
-
-    def _write(self, profile: LayerProfile) -> None:
-        self._profile = None
-        try:
-            path = profile.write()
-        except (OSError, RuntimeError, BackendError) as error:
-            LOG.error('the profile of %s is lost: %s', self.info, error)
-        else:
-            LOG.info('the profile of %s is in %s', self.info, path)
-
-
-def profile_prefix(directory: str, name: str) -> Path:
-    """Give what the file of a profile begins with, or raise BackendError."""
+def profile_prefix(directory: str, name: str) -> Optional[Path]:
+    """Give what the name of a profile's file begins with, None without a directory to write to."""
+    if not directory:
+        return None
     folder = Path(directory).expanduser()
+    fix = 'set profile_directory to one, or to nothing'
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BackendError(f'no profile can be written to {folder}: {error.strerror}',
-                           'a directory', 'set profile_directory to one, or to nothing') from None
+                           'a directory', fix) from None
     if not os.access(folder, os.W_OK):
         raise BackendError(f'no profile can be written to {folder}', 'a directory that is yours',
-                           'set profile_directory to one, or to nothing')
+                           fix)
     return folder / name
 
 
-class OnnxProfile:
-    """ONNX Runtime's own profile: a Chrome trace, which Perfetto shows too."""
+def write_onnx_profile(ort: ModuleType, path: Path, providers: Sequence[Provider],
+                       prefix: Path) -> Path:
+    """
+    Run a session of its own, and have ONNX Runtime write its trace (Chrome's format).
 
-    def __init__(self, session: Any) -> None:
-        """Take a session that was opened with `profile_to`."""
-        self._session = session
-
-    def after_step(self) -> None:
-        """Do nothing: the runtime takes down everything itself."""
-
-    def write(self) -> Path:
-        """Write the trace; ONNX Runtime does not tell when it cannot."""
-        path = Path(self._session.end_profiling())
-        if not path.is_file():
-            raise BackendError(f'ONNX Runtime wrote no {path}')
-        return path
-
-
-def profile_to(options: Any, prefix: Path) -> None:
-    """Have a session that is opened with these SessionOptions keep a profile."""
-    options.enable_profiling = True
-    options.profile_file_prefix = str(prefix)
+    Without a CUDA graph, in which there are no nodes to time.
+    """
+    session = open_session(ort, path, *map(without_graph, providers), profile=prefix)
+    for _ in range(WARM_UP + STEPS):
+        run_once(session)
+    written = Path(session.end_profiling())
+    if not written.is_file():  # of which it says nothing
+        raise BackendError(f'ONNX Runtime wrote no {written}', 'room for some megabytes')
+    LOG.info('the profile of %s is in %s', path.name, written)
+    return written
 
 
-class TensorrtProfile:
-    """The time of each layer of an engine, measured on the GPU by CUDA's events."""
+def layer_times(trt: Any) -> Any:
+    """Give a profiler for TensorRT, whose `layers` are the times in ms of each by its name."""
+    class Times(trt.IProfiler):
 
-    def __init__(self, trt: Any, context: Any, prefix: Path) -> None:
-        """Tie it to an execution context, before its step is captured as a CUDA graph."""
-        class Times(trt.IProfiler):
+        def __init__(self) -> None:
+            trt.IProfiler.__init__(self)
+            self.layers: Dict[str, List[float]] = defaultdict(list)
 
-            def __init__(self) -> None:
-                trt.IProfiler.__init__(self)
-                self.layers: Dict[str, List[float]] = defaultdict(list)  # ms
+        def report_layer_time(self, layer_name: str, ms: float) -> None:
+            self.layers[layer_name].append(ms)
 
-            def report_layer_time(self, layer_name: str, ms: float) -> None:
-                self.layers[layer_name].append(ms)
+    return Times()
 
-        self._times, self._context, self._prefix = Times(), context, prefix
-        # Or enqueueing would wait for the GPU, which no CUDA graph allows.
-        context.enqueue_emits_profile = False
-        context.profiler = self._times
 
-    def after_step(self) -> None:
-        """Take down the times of the step that was launched last; the GPU is done with it."""
-        if not self._context.report_to_profiler():
-            raise BackendError('TensorRT gives no times of its layers', '',
-                               'set profile_directory to nothing')
+def write_tensorrt_profile(trt: Any, context: Any, run: Callable[[], None], prefix: Path) -> Path:
+    """
+    Write what each layer of an engine takes, by CUDA's events, as JSON.
 
-    def write(self) -> Path:
-        """Write the times of the layers, in their order, as JSON."""
-        path = Path(f'{self._prefix}_{time.strftime("%Y-%m-%d_%H-%M-%S")}.json')
-        write_file(path, json.dumps(summed_up(self._times.layers), indent=1).encode())
-        return path
+    `run` queues a run of `context`, which waits for the GPU then, having a profiler.
+    """
+    for _ in range(WARM_UP):
+        run()
+    times = context.profiler = layer_times(trt)
+    for _ in range(STEPS):
+        run()
+    if not times.layers:
+        raise BackendError('TensorRT gives no times of its layers', fix='set profile_directory to '
+                           'nothing, and report this')
+    written = Path(f'{prefix}_{time.strftime("%Y-%m-%d_%H-%M-%S")}.json')
+    try:
+        write_file(written, json.dumps(summed_up(times.layers), indent=1).encode())
+    except OSError as error:
+        raise BackendError(f'{written} cannot be written: {error.strerror}') from None
+    LOG.info('the profile of the engine is in %s', written)
+    return written
 
 
 def summed_up(layers: Dict[str, List[float]]) -> Dict[str, Any]:
