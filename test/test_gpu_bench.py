@@ -15,6 +15,7 @@ for package in ('onnxruntime', 'onnx', 'torch', 'rich'):
 
 import tiny  # noqa: E402, I100, they come after the checks above
 from vla_nav_node import cli  # noqa: E402
+from vla_nav_node.backends.onnx_cuda import NO_TF32  # noqa: E402
 from vla_nav_node.bundle import write_bundle  # noqa: E402
 from vla_nav_node.convert import presets  # noqa: E402
 from vla_nav_node.convert.open_loop import check_frames  # noqa: E402
@@ -31,6 +32,12 @@ from vla_nav_node.verification import STEPS  # noqa: E402
 
 EVERYTHING = Wanted(('torch', 'onnx', 'tensorrt'), ('fp32', 'fp16', 'int8'),
                     ('eager', 'cuda_graph', 'script', 'compile', 'tensorrt'), 'cpu')
+
+
+@pytest.fixture(autouse=True)
+def _tf32(monkeypatch):
+    """Have what the verb sets for its process not outlive a test."""
+    monkeypatch.setenv(NO_TF32, '0')
 
 
 @pytest.fixture(scope='module')
