@@ -16,7 +16,7 @@ for package in ('onnxruntime', 'onnx', 'torch', 'rich'):
 import tiny  # noqa: E402, I100, they come after the checks above
 from vla_nav_node import cli  # noqa: E402
 from vla_nav_node.backends.onnx_cuda import NO_TF32  # noqa: E402
-from vla_nav_node.bundle import write_bundle  # noqa: E402
+from vla_nav_node.bundle import load_bundle, write_bundle  # noqa: E402
 from vla_nav_node.convert import presets  # noqa: E402
 from vla_nav_node.convert.open_loop import check_frames  # noqa: E402
 from vla_nav_node.errors import SettingError  # noqa: E402
@@ -181,6 +181,14 @@ def test_the_frames_that_are_made_would_show_a_wrong_network(height, width, seed
     frames = policies.frames_of(policies.MADE, InputSpec(height, width), 40, seed)
     assert frames.shape == (40, height, width, 3) and frames.dtype == np.uint8
     check_frames(frames)
+
+
+def test_a_policy_of_the_simulator_sees_that_where_it_can_be_had(bundle, monkeypatch):
+    assert policies.source_for('auto', bundle) == policies.MADE  # it has no seeds
+    assert policies.source_for('some.npy', bundle) == 'some.npy'
+    shipped = load_bundle()
+    monkeypatch.setitem(sys.modules, 'mujoco', None)
+    assert policies.source_for('auto', shipped) == policies.MADE
 
 
 def test_a_preset_gets_fixed_scales_once_and_the_shipped_one_in_a_place_of_its_own(

@@ -1,6 +1,8 @@
 """The policies to measure and what they see, made on the machine itself."""
 
 import argparse
+from importlib.util import find_spec
+import os
 from pathlib import Path
 from typing import Sequence
 
@@ -12,14 +14,29 @@ from ..side_by_side.contestant import SHIPPED_NAME
 from ..side_by_side.pictures import NOISE
 from ...bundle import Bundle
 from ...convert.fixed_scales import FILE as FIXED
-from ...convert.frames import load_frames
+from ...convert.frames import load_frames, SIMULATOR
 from ...convert.presets import PRESETS
-from ...errors import SettingError
+from ...convert.verdict import trained_in_simulator
+from ...errors import SettingError, SimulationError
 from ...preprocess import InputSpec
 
-MADE = 'made'
+AUTO, MADE = 'auto', 'made'
 CELLS, CELL = 10, 24  # a wall of coloured cells; so many over the height, so many pixels wide
 STRIDE = 3  # pixels that the camera turns by from frame to frame
+
+
+def source_for(asked: str, bundle: Bundle) -> str:
+    """Give the simulator for 'auto' where a policy was trained in it and it can be had here."""
+    if asked != AUTO:
+        return asked
+    if not trained_in_simulator(bundle) or not all(map(find_spec, ('mujoco', 'scipy'))):
+        return MADE
+    from ...sim import rendering
+    try:
+        os.environ['MUJOCO_GL'] = rendering.choose()
+    except SimulationError:
+        return MADE
+    return SIMULATOR
 
 
 def frames_of(source: str, spec: InputSpec, count: int, seed: int = 0) -> np.ndarray:

@@ -25,7 +25,7 @@ def _policy(policy: str, rows: List[Row]) -> Table:
     table = Table(
         f'{policy} on {devices}, host image to host action, ms; {first["back_to_back"]["runs"]} '
         f'steps back to back, {first["paced"]["runs"]} every {first["period_ms"]:g} ms; off torch '
-        'fp32 on the CPU, m/s',
+        f'fp32 on the CPU, m/s, on frames: {first["frames"]}',
         ['', 'runs as', 'p50', 'p99', 'paced p50', 'paced p99', 'than eager', 'one step',
          'rollout', 'gates'])
     for row in rows:
@@ -67,7 +67,8 @@ def lines(report: Report) -> List[str]:
               for policy, absent in report['absent'].items() for label, reason in absent.items()),
             *(f'{row["policy"]}, {row["label"]}: {problem}.' for row in report['rows']
               for problem in row['parity'].get('problems', [row['parity'].get('unmeasured')])),
-            *(f'{name} has random weights: its times are real, its actions mean nothing.'
+            *(f'{name} has random weights: its times are real, its actions mean nothing and '
+              'hardly change; of its gates the one of the state counts.'
               for name in report['untrained'])]
     told += conditions.told(report['machine'])
     return [*told, *report['gpu'], f'It took {report["took_s"]:.0f} s; the limit was '

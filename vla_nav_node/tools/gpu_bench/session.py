@@ -24,9 +24,9 @@ TRIAL = 5  # steps that tell how long a row takes
 OTHER_S = 1.5  # of a row: comparing, and what is not a timed step
 
 
-def measure(plan: Plan, pace: Pace, frames: np.ndarray, budget: Budget,
+def measure(plan: Plan, pace: Pace, frames: np.ndarray, foreign: bool, budget: Budget,
             bar: Bar) -> Tuple[List[Row], Dict[str, str]]:
-    """Give the rows that came about, and the others with the reason."""
+    """Give the rows that came about, and the others with the reason; `foreign`: see parity."""
     absent = dict(plan.absent)
     with ThreadPoolExecutor(1) as pool, ExitStack() as stack:
         opening = budget.share(1, reserve_s=len(plan.entries) * _least_s(pace))
@@ -39,7 +39,7 @@ def measure(plan: Plan, pace: Pace, frames: np.ndarray, budget: Budget,
             return [], absent
         starts = [number == 0 for number in range(len(frames))]
         rows = rows_of(opened, plan, pace, Pictures(frames, starts), bar)
-        parity = compare_all(opened, kept, budget)
+        parity = compare_all(opened, kept, foreign, budget)
     return [{**row, 'parity': parity[row['label']]} for row in rows], absent
 
 

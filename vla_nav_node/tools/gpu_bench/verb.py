@@ -31,8 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--precisions', nargs='+', default=list(PRECISIONS), choices=PRECISIONS)
     parser.add_argument('--modes', nargs='+', default=list(MODES), choices=MODES,
                         help="of torch's steps and onnx's providers (default: all)")
-    parser.add_argument('--frames', default='made', metavar='SOURCE',
-                        help='made (needs nothing), or as of vla_nav verify (default: made)')
+    parser.add_argument('--frames', default='auto', metavar='SOURCE',
+                        help='as of vla_nav verify, or made (a painted wall; needs nothing); '
+                        "auto: the simulator's for who was trained in it, where it can be had")
     parser.add_argument('--count', type=int, default=120, metavar='N',
                         help='different frames (default: %(default)s)')
     parser.add_argument('--runs', type=int, default=500, metavar='N',
@@ -110,16 +111,19 @@ def _measure(args: argparse.Namespace) -> Dict[str, Any]:
 def _policy(args: argparse.Namespace, model: str, name: str, budget: Any, bar: Any) -> Any:
     """Give the rows of a policy, what there is not, and whether it is trained."""
     from .plan import plan_rows, Wanted
-    from .policies import frames_of, open_policy, with_fixed_scales
+    from .policies import frames_of, MADE, open_policy, source_for, with_fixed_scales
     from .session import measure
     from ..benchmark.session import Pace
     from ...verification import is_trained
     bundle = open_policy(model, args.bundles, args.precisions)
-    frames = frames_of(args.frames, bundle.input, args.count)
+    source = source_for(args.frames, bundle)
+    frames = frames_of(source, bundle.input, args.count)
     if args.device == 'cuda' and 'int8' in args.precisions and 'tensorrt' in args.backends:
         bundle = with_fixed_scales(model, bundle, args.bundles,
-                                   frames_of(args.frames, bundle.input, args.count, seed=1))
+                                   frames_of(source, bundle.input, args.count, seed=1))
     plan = plan_rows(name, bundle, Wanted(args.backends, args.precisions, args.modes,
                                           args.device))
     pace = Pace(50, args.runs, args.period, args.paced_runs)
-    return (*measure(plan, pace, frames, budget, bar), is_trained(bundle))
+    trained = is_trained(bundle)
+    rows, absent = measure(plan, pace, frames, trained and source == MADE, budget, bar)
+    return [{**row, 'frames': source} for row in rows], absent, trained
