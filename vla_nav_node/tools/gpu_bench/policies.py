@@ -4,7 +4,7 @@ import argparse
 from importlib.util import find_spec
 import os
 from pathlib import Path
-from typing import Sequence
+from typing import NamedTuple, Sequence
 
 import cv2
 import numpy as np
@@ -19,10 +19,41 @@ from ...convert.presets import PRESETS
 from ...convert.verdict import trained_in_simulator
 from ...errors import SettingError, SimulationError
 from ...preprocess import InputSpec
+from ...verification import is_trained
 
 AUTO, MADE = 'auto', 'made'
 CELLS, CELL = 10, 24  # a wall of coloured cells; so many over the height, so many pixels wide
+CALIBRATED_ON = 1  # seed; what a row is compared on has another
 STRIDE = 3  # pixels that the camera turns by from frame to frame
+
+
+class Policy(NamedTuple):
+    """What is measured, and what it sees."""
+
+    bundle: Bundle
+    source: str  # of the frames
+    frames: np.ndarray  # uint8 [N, H, W, 3]
+
+    @property
+    def trained(self) -> bool:
+        """Tell whether it has learned to drive."""
+        return is_trained(self.bundle)
+
+    @property
+    def foreign(self) -> bool:
+        """Tell whether the frames are unlike those that it was trained on."""
+        return self.trained and self.source == MADE
+
+
+def make_policy(name: str, folder: Path, precisions: Sequence[str], frames: str, count: int,
+                fixed_scales: bool) -> Policy:
+    """Give the policy of a name with all that is to be measured of it; see open_policy."""
+    bundle = open_policy(name, folder, precisions)
+    source = source_for(frames, bundle)
+    if fixed_scales:
+        bundle = with_fixed_scales(name, bundle, folder,
+                                   frames_of(source, bundle.input, count, CALIBRATED_ON))
+    return Policy(bundle, source, frames_of(source, bundle.input, count))
 
 
 def source_for(asked: str, bundle: Bundle) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from .budget import Budget
 from .parity import compare_all, reference
 from .plan import batches
+from .policies import Policy
 from ..benchmark.plan import Entry, Plan
 from ..benchmark.session import Pace, rows_of
 from ..progress import Bar
@@ -24,10 +25,10 @@ TRIAL = 5  # steps that tell how long a row takes
 OTHER_S = 1.5  # of a row: comparing, and what is not a timed step
 
 
-def measure(plan: Plan, pace: Pace, frames: np.ndarray, foreign: bool, budget: Budget,
+def measure(plan: Plan, pace: Pace, policy: Policy, budget: Budget,
             bar: Bar) -> Tuple[List[Row], Dict[str, str]]:
-    """Give the rows that came about, and the others with the reason; `foreign`: see parity."""
-    absent = dict(plan.absent)
+    """Give the rows that came about, and the others with the reason."""
+    absent, frames = dict(plan.absent), policy.frames
     with ThreadPoolExecutor(1) as pool, ExitStack() as stack:
         opening = budget.share(1, reserve_s=len(plan.entries) * _least_s(pace))
         # Beside the opening, which is mostly waiting for a GPU.
@@ -39,8 +40,9 @@ def measure(plan: Plan, pace: Pace, frames: np.ndarray, foreign: bool, budget: B
             return [], absent
         starts = [number == 0 for number in range(len(frames))]
         rows = rows_of(opened, plan, pace, Pictures(frames, starts), bar)
-        parity = compare_all(opened, kept, foreign, budget)
-    return [{**row, 'parity': parity[row['label']]} for row in rows], absent
+        parity = compare_all(opened, kept, policy.foreign, budget)
+    return [{**row, 'frames': policy.source, 'parity': parity[row['label']]}
+            for row in rows], absent
 
 
 def _least_s(pace: Pace) -> float:

@@ -88,42 +88,50 @@ def _measure(args: argparse.Namespace) -> Dict[str, Any]:
     budget, begin_s = Budget(args.limit), time.monotonic()
     rows: List[Dict[str, Any]] = []
     absent: Dict[str, Dict[str, str]] = {}
-    untrained: List[str] = []
-    with conditions.on_this_machine() as machine, progress() as bar:
-        names = short_names(args.models)
-        for number, (model, name) in enumerate(names.items()):
-            part = budget.share(len(names) - number)
-            try:
-                found, absent[name], trained = _policy(args, model, name, part, bar)
-            except VlaNavError as error:
-                absent[name] = {'all': str(error)}
-                continue
-            rows += found
-            untrained += [] if trained else [name]
+    names = short_names(args.models)
+    with conditions.on_this_machine() as machine:
+        # All of them first, so that the time that this takes is not one policy's alone; it may
+        # show bars of its own.
+        made = {name: policy for model, name in names.items()
+                if (policy := _made(args, model, absent.setdefault(name, {})))}
+        with progress() as bar:
+            for number, (name, policy) in enumerate(made.items()):
+                part = budget.share(len(made) - number)
+                rows += _rows(args, name, policy, part, bar, absent[name])
     return {
         'plan': {key: getattr(args, key) for key in (
             'runs', 'paced_runs', 'period', 'frames', 'count', 'device')},
         'limit_s': args.limit, 'took_s': time.monotonic() - begin_s, 'machine': machine,
-        'gpu': gpu_told(), 'rows': rows, 'absent': absent, 'untrained': untrained,
+        'gpu': gpu_told(), 'rows': rows, 'absent': absent,
+        'untrained': [name for name, policy in made.items() if not policy.trained],
         'targets': [one._asdict() for one in targets(tuple(names.values()), rows, absent)]}
 
 
-def _policy(args: argparse.Namespace, model: str, name: str, budget: Any, bar: Any) -> Any:
-    """Give the rows of a policy, what there is not, and whether it is trained."""
+def _made(args: argparse.Namespace, model: str, absent: Dict[str, str]) -> Any:
+    """Give a policy with its frames, None where it cannot be had."""
+    from .policies import make_policy
+    fixed_scales = ((args.device, 'int8' in args.precisions, 'tensorrt' in args.backends)
+                    == ('cuda', True, True))
+    try:
+        return make_policy(model, args.bundles, args.precisions, args.frames, args.count,
+                           fixed_scales)
+    except VlaNavError as error:
+        absent['all'] = str(error)
+
+
+def _rows(args: argparse.Namespace, name: str, policy: Any, budget: Any, bar: Any,
+          absent: Dict[str, str]) -> List[Dict[str, Any]]:
+    """Give the rows of a policy; what there is not goes to `absent` with the reason."""
     from .plan import plan_rows, Wanted
-    from .policies import frames_of, MADE, open_policy, source_for, with_fixed_scales
     from .session import measure
     from ..benchmark.session import Pace
-    from ...verification import is_trained
-    bundle = open_policy(model, args.bundles, args.precisions)
-    source = source_for(args.frames, bundle)
-    frames = frames_of(source, bundle.input, args.count)
-    if args.device == 'cuda' and 'int8' in args.precisions and 'tensorrt' in args.backends:
-        bundle = with_fixed_scales(model, bundle, args.bundles,
-                                   frames_of(source, bundle.input, args.count, seed=1))
-    plan = plan_rows(name, bundle, Wanted(args.backends, args.precisions, args.modes,
-                                          args.device))
+    wanted = Wanted(args.backends, args.precisions, args.modes, args.device)
+    plan = plan_rows(name, policy.bundle, wanted)
     pace = Pace(50, args.runs, args.period, args.paced_runs)
-    trained = is_trained(bundle)
-    rows, absent = measure(plan, pace, frames, trained and source == MADE, budget, bar)
-    return [{**row, 'frames': source} for row in rows], absent, trained
+    try:
+        rows, missing = measure(plan, pace, policy, budget, bar)
+    except VlaNavError as error:
+        absent['all'] = str(error)
+        return []
+    absent.update(missing)
+    return rows
