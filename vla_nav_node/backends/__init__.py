@@ -1,8 +1,9 @@
 """The runtimes that run a policy, each imported only when it is asked for."""
 
 from importlib import import_module, metadata, util
-from typing import Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
+from .layer_profile import Profiled
 from .options import BackendOptions, DEFAULTS
 from ..bundle import Bundle
 from ..errors import BackendError
@@ -33,9 +34,11 @@ def open_backend(name: str, bundle: Bundle, precision: str = 'fp32', device: str
     check_machine(name)
     module, kind, _ = BACKENDS[name]
     # The class imports its framework at opening, not at import.
-    opened: Backend = getattr(import_module(f'.{module}', __name__), kind)(
+    opened: Any = getattr(import_module(f'.{module}', __name__), kind)(
         bundle, precision, device, quiet, options)
-    return opened
+    profile = getattr(opened, 'profile', None)  # of a backend that has one, if it was asked for
+    backend: Backend = Profiled(opened, profile) if profile else opened
+    return backend
 
 
 def check_request(name: str, precision: str, device: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 import numpy as np
 
 from .gentle_import import import_gently
+from .layer_profile import LayerProfile, OnnxProfile, profile_prefix, profile_to
 from .options import BackendOptions, DEFAULTS
 from .steps import StepShapes
 from ..bundle import Bundle, graph_name
@@ -31,7 +32,10 @@ class OnnxBackend:
         """Open the bundle's graph of this precision and hold it against the manifest."""
         path = bundle.file(graph_name(precision))
         ort = import_gently('onnxruntime', quiet)
-        self._session: Any = _open(ort, path, device)
+        directory = options.profile_directory
+        prefix = profile_prefix(directory, f'onnx-{precision}') if directory else None
+        self._session: Any = _open(ort, path, device, prefix)
+        self.profile: Optional[LayerProfile] = OnnxProfile(self._session) if prefix else None
         _check_graph(self._session, bundle, path)
         self._shapes = StepShapes(bundle)
         self._inputs = [f'{part}_in' for part in bundle.state_shapes]
@@ -58,22 +62,22 @@ class OnnxBackend:
 
     def close(self) -> None:
         """Release the session."""
-        self._session = None
+        self._session = self.profile = None
 
 
-def _open(ort: ModuleType, path: Path, device: str) -> Any:
+def _open(ort: ModuleType, path: Path, device: str, profile: Optional[Path]) -> Any:
     """Open on what was asked; `auto` is CUDA where it really opens, else the CPU."""
     if device == 'cpu' or (device == 'auto' and CUDA not in ort.get_available_providers()):
-        return open_session(ort, path, CPU)
+        return open_session(ort, path, CPU, profile)
     try:
-        return _open_cuda(ort, path)
+        return _open_cuda(ort, path, profile)
     except BackendError:
         if device == 'cuda':
             raise
-        return open_session(ort, path, CPU)  # and `info` tells so
+        return open_session(ort, path, CPU, profile)  # and `info` tells so
 
 
-def _open_cuda(ort: ModuleType, path: Path) -> Any:
+def _open_cuda(ort: ModuleType, path: Path, profile: Optional[Path]) -> Any:
     built = ort.get_available_providers()
     if CUDA not in built:
         raise BackendError(
@@ -81,7 +85,7 @@ def _open_cuda(ort: ModuleType, path: Path) -> Any:
             'pip uninstall onnxruntime, then pip install onnxruntime-gpu; or set device to cpu')
     if hasattr(ort, 'preload_dlls'):
         ort.preload_dlls()  # finds the CUDA and cuDNN that came as Python packages
-    session = open_session(ort, path, CUDA)
+    session = open_session(ort, path, CUDA, profile)
     if session.get_providers()[0] != CUDA:
         raise BackendError(
             'onnxruntime has CUDA built in but could not start it (its log says why), '
@@ -91,10 +95,14 @@ def _open_cuda(ort: ModuleType, path: Path) -> Any:
     return session
 
 
-def open_session(ort: ModuleType, path: Path, provider: str) -> Any:
+def open_session(ort: ModuleType, path: Path, provider: str,
+                 profile: Optional[Path] = None) -> Any:
     """Open a graph with the settings that drive, or raise BackendError."""
+    options = _options(ort, path)
+    if profile:
+        profile_to(options, profile)
     try:
-        session = ort.InferenceSession(str(path), _options(ort, path), providers=[provider])
+        session = ort.InferenceSession(str(path), options, providers=[provider])
     except Exception as error:
         if not _is_of_runtime(error):
             raise

@@ -15,6 +15,7 @@ from .engine_graph import RECIPE
 from .engine_layers import precision_of, problem_of, read_layers
 from .engine_process import build_engine
 from .gpu_problem import CODE, gpu_problem, INSUFFICIENT
+from .layer_profile import LayerProfile, profile_prefix, TensorrtProfile
 from .options import BackendOptions, DEFAULTS
 from .steps import StepShapes
 from .tensorrt_library import built_for, failure, library, log_of, trouble_since, try_start
@@ -51,8 +52,9 @@ class TensorrtBackend:
         self._runtime: Any = None
         self._engine: Any = None
         self._context: Any = None
+        self.profile: Optional[LayerProfile] = None
         try:
-            self._open(trt, driver, bundle, graph, precision)
+            self._open(trt, driver, bundle, graph, precision, options.profile_directory)
         except BaseException:
             self._context = self._engine = self._runtime = None
             (self._step or self._memory).close()
@@ -70,10 +72,10 @@ class TensorrtBackend:
         step, self._step = self._step, None
         if step is not None:
             step.close()
-            self._context = self._engine = self._runtime = None
+            self._context = self._engine = self._runtime = self.profile = None
 
     def _open(self, trt: Any, driver: CudaDriver, bundle: Bundle, graph: Path,
-              precision: str) -> None:
+              precision: str, profile_directory: str) -> None:
         gpu = driver.gpu()
         key = EngineKey(
             model=bundle.manifest['files'][graph.name]['sha256'], tensorrt=trt.__version__,
@@ -93,6 +95,9 @@ class TensorrtBackend:
         self._context = self._engine.create_execution_context()
         if self._context is None:
             raise failure(log, since, 'TensorRT cannot set up the engine', driver.version)
+        if profile_directory:
+            self.profile = TensorrtProfile(
+                trt, self._context, profile_prefix(profile_directory, f'tensorrt-{precision}'))
         self._step = DeviceStep(self._memory, bundle.input.shape, bundle.state_shapes, self._bind)
         self.info = BackendInfo('tensorrt', 'tensorrt', trt.__version__, f'cuda ({gpu.name})',
                                 self._step.mode, precision, str(layers))
