@@ -7,7 +7,7 @@ from typing import Any, Callable, Iterator, Optional, Tuple
 import warnings
 
 from .engine_cache import cache_directory, own_directory
-from .gentle_import import import_gently
+from .gentle_import import gently, import_gently
 from ..errors import BackendError, first_line
 
 Step = Callable[..., Tuple[Any, ...]]  # (image, *state) -> (action, *state), tensors
@@ -15,6 +15,9 @@ AUTO = {'cpu': 'eager', 'cuda': 'cuda_graph'}
 TOLD = {'eager': 'eager', 'cuda_graph': 'CUDA graph', 'script': 'TorchScript',
         'compile': 'torch.compile'}
 CACHE = 'TORCHINDUCTOR_CACHE_DIR'
+# torch.compile refuses the mere sight of an nn.LSTM, of which the step graph takes only the
+# weights; and it collects garbage when it is done, which can hold a driving thread up for 0.2 s.
+SETTINGS = {'allow_rnn': True, 'run_gc_after_compile': False}
 WARM_UPS = 3  # TorchScript optimises by what it has seen in two runs
 
 
@@ -80,8 +83,9 @@ def _compiled(torch: Any, graph: Any, example: Tuple[Any, ...],
         compiled: Step = torch.compile(
             step, fullgraph=True, dynamic=False,
             options={'compile_threads': 1, 'triton.cudagraphs': False})
-        # It refuses the mere sight of an nn.LSTM, of which only the weights are taken.
-        with dynamo.config.patch(allow_rnn=True), torch.inference_mode():
+        settings = {name: value for name, value in SETTINGS.items()
+                    if hasattr(dynamo.config, name)}  # the second is not in older ones
+        with gently(), dynamo.config.patch(**settings), torch.inference_mode():
             for _ in range(WARM_UPS):
                 compiled(*example)
     return compiled
