@@ -1,9 +1,11 @@
 """ONNX Runtime on fixed buffers: what runs on a GPU, by the CPU's provider where there is none."""
 
 from concurrent.futures import ThreadPoolExecutor
+import gc
 import json
 from pathlib import Path
 import threading
+import weakref
 
 from host_memory import HostMemory
 import numpy as np
@@ -11,8 +13,10 @@ import onnxruntime
 import pytest
 import tiny
 from vla_nav_node.backends import onnx_cuda, open_backend
+from vla_nav_node.backends.cuda_memory import CudaMemory
 from vla_nav_node.backends.device_step import DeviceState, DeviceStep
 from vla_nav_node.backends.engine_cache import cache_directory
+from vla_nav_node.backends.gpu_problem import CudaError
 from vla_nav_node.backends.onnx_memory import CAPTURE, RUNS, SessionMemory
 from vla_nav_node.backends.onnx_missing import driver_for
 from vla_nav_node.backends.onnx_session import (
@@ -111,6 +115,43 @@ def test_the_thread_ends_with_the_step(bundle):
     assert [thread.name for thread in own] == ['onnxruntime_0']
     step.close()
     assert not any(thread.is_alive() for thread in own)
+
+
+@pytest.mark.parametrize('lost', [False, True])
+def test_the_session_of_a_lost_gpu_is_left_alone_for_its_destructor_ends_the_process(bundle, lost):
+    memory = SessionMemory(HostMemory(), 'cpu', lambda: open_session(
+        onnxruntime, bundle.file('policy.fp32.onnx'), CPU))
+    session, memory._lost = weakref.ref(memory.session), lost
+    memory.close()
+    gc.collect()
+    assert (session() is not None) == lost
+
+
+class LostDriver:
+    """A driver as it is after error 700: whatever it is asked, it fails."""
+
+    device = 0
+
+    def __init__(self):
+        """Work until then."""
+        self.lost, self.asked = False, []
+
+    def call(self, name, *arguments):
+        """Fail, once the GPU is lost."""
+        self.asked.append(name)
+        if self.lost:
+            raise CudaError(f'{name}: CUDA_ERROR_ILLEGAL_ADDRESS (700)')
+
+
+def test_a_lost_gpu_keeps_nobody_from_closing(caplog):
+    driver = LostDriver()
+    memory = CudaMemory(driver)
+    memory.device(8)
+    driver.lost = True
+    driver.asked.clear()
+    memory.close()
+    assert driver.asked == ['cuMemFree_v2', 'cuStreamDestroy_v2', 'cuDevicePrimaryCtxRelease_v2']
+    assert 'could not be released: cuMemFree_v2' in caplog.text
 
 
 @pytest.mark.skipif(OTHER not in onnxruntime.get_available_providers(),
