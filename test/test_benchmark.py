@@ -217,5 +217,5 @@ def test_the_shipped_policy_is_a_model():
 
 
 def test_models_of_the_same_name_are_told_apart():
-    assert verb._short_names(['a/x', 'b/x', 'c/y', 'shipped']) == {
+    assert verb.short_names(['a/x', 'b/x', 'c/y', 'shipped']) == {
         'a/x': 'a/x', 'b/x': 'b/x', 'c/y': 'y', 'shipped': 'shipped'}

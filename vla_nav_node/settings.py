@@ -82,6 +82,7 @@ class Settings:
     arena_extend_strategy: str
     cudnn_conv_use_max_workspace: bool
     profile_directory: str
+    nvtx: bool
 
     @property
     def runtime(self) -> Tuple[str, str, str, BackendOptions]:
@@ -160,8 +161,10 @@ def parameters(limits: Mapping[str, float],
         _option('arena_extend_strategy', "By how much onnx's arena on the GPU grows."),
         _option('cudnn_conv_use_max_workspace', 'Whether the convolutions of onnx on cuda may '
                 'take all the workspace that they are fastest with.'),
-        _option('profile_directory', 'Directory that onnx and tensorrt write profiles of their '
-                'layers to, which slows them down; empty: no profile.'),
+        _option('profile_directory', 'Directory that onnx and tensorrt write a profile of their '
+                'layers to while they open; empty: none.'),
+        Parameter('nvtx', False, 'Show the stages of every cycle to NVIDIA Nsight Systems as NVTX '
+                  'ranges; needs the Python package nvtx.'),
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from .device_step import DeviceStep
 from .gentle_import import import_gently
+from .layer_profile import profile_prefix, write_onnx_profile
 from .onnx_cuda import open_on_gpu
 from .onnx_memory import check_providers
 from .onnx_placement import refuse_elsewhere, refuse_untrue, run_once, take
@@ -44,6 +45,7 @@ class OnnxBackend:
         self._outputs = ['action', *(f'{part}_out' for part in bundle.state_shapes)]
         self._session: Any = None  # on the CPU
         self._step: Optional[DeviceStep] = None  # on a GPU
+        profile = profile_prefix(options.profile_directory, f'onnx-{precision}')
         provider = _provider(ort, device, options.onnx_provider)
         try:
             if provider != CPU:
@@ -55,6 +57,8 @@ class OnnxBackend:
             LOG.info('onnx runs %s on the CPU, since no GPU can be used: %s', bundle.name, error)
         if self._step is None:
             self._session, self.info = _open_on_cpu(ort, bundle, path, precision)
+            if profile:
+                write_onnx_profile(ort, path, [CPU], profile)
             self._providers = self._session.get_providers()
 
     def infer(self, image: np.ndarray, state: State) -> Tuple[np.ndarray, State]:

@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 from .cuda_memory import CudaMemory
 from .device_step import DeviceMemory, DeviceStep
 from .engine_cache import cache_directory, EngineCache
+from .layer_profile import profile_prefix, write_onnx_profile
 from .onnx_memory import RUNS, SessionMemory
 from .onnx_missing import driver_for
 from .onnx_placement import (
@@ -36,9 +37,10 @@ def open_on_gpu(ort: ModuleType, bundle: Bundle, path: Path, precision: str, pro
     driver = driver_for(ort, provider, quiet)
     gpu, graph = driver.gpu().name, bundle.manifest['files'][path.name]['sha256']
     engines = engine_directory(ort, graph, precision) if provider == TENSORRT else None
+    profile = profile_prefix(options.profile_directory, f'onnx-{precision}')
     memory = CudaMemory(driver)
     providers = providers_for(precision, options, memory.stream, engines)
-    step, placement = open_step(ort, bundle, path, memory, 'cuda', providers, quiet)
+    step, placement = open_step(ort, bundle, path, memory, 'cuda', providers, quiet, profile)
     layers = placement.precision()
     try:
         refuse_untrue(layers, precision, on_cpu=False)
@@ -51,18 +53,22 @@ def open_on_gpu(ort: ModuleType, bundle: Bundle, path: Path, precision: str, pro
 
 
 def open_step(ort: ModuleType, bundle: Bundle, path: Path, memory: DeviceMemory, place: str,
-              providers: List[Provider], quiet: Optional[Callable[[], None]] = None
-              ) -> Tuple[DeviceStep, Placement]:
+              providers: List[Provider], quiet: Optional[Callable[[], None]] = None,
+              profile: Optional[Path] = None) -> Tuple[DeviceStep, Placement]:
     """
     Open a session on providers, record its step, and show that all of it runs on them.
 
     The memory is closed with the step, or at once if that does not work.
     """
+    def opening() -> Any:
+        if profile:
+            write_onnx_profile(ort, path, providers, profile)
+        return open_proven(ort, path, providers, Path(scratch))
+
     allowed, closing = [name_of(provider) for provider in providers], memory.close
     try:
         with TemporaryDirectory(prefix='vla_nav_') as scratch:
-            worked = SessionMemory(memory, place, lambda: open_proven(
-                ort, path, providers, Path(scratch)), quiet)
+            worked = SessionMemory(memory, place, opening, quiet)
             closing = worked.close
             _check_first(worked.session, allowed)
             check_graph(worked.session, bundle, path)

@@ -70,7 +70,7 @@ def open_proven(ort: ModuleType, path: Path, providers: Sequence[Provider],
         return open_session(ort, path, *providers, strict=strict, profile=scratch / 'proof')
     except LeftToCpu:
         # It does not say which: ask a session that may, and wants no CUDA graph of it.
-        lax = open_session(ort, path, *map(_without_graph, providers), profile=scratch / 'names')
+        lax = open_session(ort, path, *map(without_graph, providers), profile=scratch / 'names')
         run_once(lax)
         refuse_elsewhere(take(lax), [name_of(provider) for provider in providers])
         raise
@@ -88,7 +88,8 @@ def run_once(session: Any) -> None:
         raise problem_of_run(error) from error
 
 
-def _without_graph(provider: Provider) -> Provider:
+def without_graph(provider: Provider) -> Provider:
+    """Give a provider as it is, but for its CUDA graph."""
     if isinstance(provider, str):
         return provider
     name, options = provider

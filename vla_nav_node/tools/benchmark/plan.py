@@ -39,7 +39,7 @@ def plan_rows(policy: str, bundle: Bundle, precisions: Sequence[str], device: st
     for backend in BACKENDS:
         for precision in precisions:
             label = f'{backend} {precision}'
-            reason = _absence(bundle, backend, precision)
+            reason = absence(bundle, backend, precision)
             if reason:
                 absent[label] = reason
             else:
@@ -53,7 +53,8 @@ def plan_rows(policy: str, bundle: Bundle, precisions: Sequence[str], device: st
     return Plan(policy, bundle, entries, absent)
 
 
-def _absence(bundle: Bundle, backend: str, precision: str) -> str:
+def absence(bundle: Bundle, backend: str, precision: str) -> str:
+    """Say why there can be no such row; empty when there can."""
     if not is_installed(backend):
         return f'the Python package {BACKENDS[backend][2]} is not installed'
     name, = reads(bundle, backend, precision)

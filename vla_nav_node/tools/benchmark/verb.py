@@ -64,7 +64,7 @@ def _measure(args: argparse.Namespace) -> Dict[str, Any]:
     from .session import Pace
     pace = Pace(args.warm_up, args.runs, args.period)
     bundles = {short: open_model(name, args.bundles, args.precisions, args.frames)
-               for name, short in _short_names(args.models).items()}
+               for name, short in short_names(args.models).items()}
     with conditions.on_this_machine() as machine:
         rows, absent, bandwidth = _rows(args, bundles, pace)
     if not rows:
@@ -84,7 +84,7 @@ def _measure(args: argparse.Namespace) -> Dict[str, Any]:
         'advice': [one._asdict() for one in advise(ranking.groups)]}
 
 
-def _short_names(models: List[str]) -> Dict[str, str]:
+def short_names(models: List[str]) -> Dict[str, str]:
     """Give each model the last part of its path as its name, where no other has the same."""
     last = {name: Path(name).name or name for name in models}
     return {name: short if list(last.values()).count(short) == 1 else name
