@@ -202,8 +202,7 @@ def test_what_is_no_profile_is_refused(text):
         read_profile(text)
 
 
-def test_opening_costs_little_more_than_without_the_proof(bundle, tmp_path):
-    """Nothing of it stays: a step with the profile ended is a step without one."""
+def test_nothing_of_the_proof_stays_in_the_way_of_a_step(bundle, tmp_path):
     path = bundle.file('policy.fp32.onnx')
     proven = open_session(onnxruntime, path, CPU, profile=tmp_path / 'p')
     placement.run_once(proven)

@@ -1,15 +1,17 @@
 """ONNX Runtime on a GPU, by its CUDA or its TensorRT provider: opened, recorded, proven."""
 
 import hashlib
+import logging
 import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar
 
 from .cuda_memory import CudaMemory
 from .device_step import DeviceMemory, DeviceStep
 from .engine_cache import cache_directory, EngineCache
+from .gpu_problem import CudaError
 from .layer_profile import profile_prefix, write_onnx_profile
 from .onnx_memory import RUNS, SessionMemory
 from .onnx_missing import driver_for
@@ -26,6 +28,9 @@ from ..interfaces import BackendInfo
 GIVES_THE_LOCK_UP = (1, 31)
 NO_TF32 = 'NVIDIA_TF32_OVERRIDE'  # environment variable of NVIDIA's libraries; 0: never
 
+CAPTURE_FAILS = range(900, 909)  # cudaErrorStreamCapture...
+LOG = logging.getLogger(__name__)
+T = TypeVar('T')
 Opened = Tuple[DeviceStep, BackendInfo]
 
 
@@ -38,18 +43,38 @@ def open_on_gpu(ort: ModuleType, bundle: Bundle, path: Path, precision: str, pro
     gpu, graph = driver.gpu().name, bundle.manifest['files'][path.name]['sha256']
     engines = engine_directory(ort, graph, precision) if provider == TENSORRT else None
     profile = profile_prefix(options.profile_directory, f'onnx-{precision}')
-    memory = CudaMemory(driver)
-    providers = providers_for(precision, options, memory.stream, engines)
-    step, placement = open_step(ort, bundle, path, memory, 'cuda', providers, quiet, profile)
+
+    def opened(graph: bool) -> Tuple[DeviceStep, Placement]:
+        memory = CudaMemory(driver)
+        providers = providers_for(precision, options, memory.stream, engines, graph)
+        return open_step(ort, bundle, path, memory, 'cuda', providers, quiet, profile)
+
+    (step, placement), problem = with_or_without_graph(opened)
     layers = placement.precision()
     try:
         refuse_untrue(layers, precision, on_cpu=False)
     except BackendError:
         step.close()
         raise
-    how = 'CUDA graph' if placement.runs < RUNS else 'no CUDA graph'
+    graph_of = 'CUDA graph' if placement.runs < RUNS else f'no CUDA graph{problem}'
     return step, BackendInfo('onnx', 'onnxruntime', ort.__version__, f'cuda ({gpu})',
-                             f'{provider}, {how}', precision, str(layers))
+                             f'{provider}, {graph_of}', precision, str(layers))
+
+
+def with_or_without_graph(opened: Callable[[bool], T]) -> Tuple[T, str]:
+    """
+    Open with a CUDA graph, or without where something cannot be captured; and give why.
+
+    That is slower and otherwise the same. The first session, and its memory, stay until the
+    process ends: see SessionMemory.close.
+    """
+    try:
+        return opened(True), ''
+    except CudaError as error:
+        if error.code not in CAPTURE_FAILS:
+            raise
+        LOG.warning('onnx runs without a CUDA graph: %s', error.found)
+        return opened(False), f', since none could be made: {error.found}'
 
 
 def open_step(ort: ModuleType, bundle: Bundle, path: Path, memory: DeviceMemory, place: str,
@@ -90,14 +115,14 @@ def _check_first(session: Any, allowed: List[str]) -> None:
 
 
 def providers_for(precision: str, options: BackendOptions, stream: int,
-                  engines: Optional[Path]) -> List[Provider]:
+                  engines: Optional[Path], graph: bool = True) -> List[Provider]:
     """
     Give the providers in order of preference, with their options.
 
     TensorRT's, if there is a directory for its `engines`, then CUDA's for what it does not take;
     the latter's CUDA graph is for whole steps, and so not to be had beside the former.
     """
-    cuda: Provider = (CUDA, cuda_options(options, stream, graph=engines is None))
+    cuda: Provider = (CUDA, cuda_options(options, stream, graph and engines is None))
     if engines is None:
         return [cuda]
     return [(TENSORRT, tensorrt_options(precision, stream, engines)), cuda]

@@ -1,11 +1,13 @@
 """The buffers of a DeviceStep and a session of ONNX Runtime tied to them, in one thread."""
 
 from concurrent.futures import ThreadPoolExecutor
+import ctypes
 from typing import Any, Callable, Dict, Optional
 
 import numpy as np
 
 from .device_step import DeviceMemory
+from .gpu_problem import CudaError
 from .onnx_session import described, is_of_runtime, problem_of_run
 from ..errors import BackendError
 
@@ -35,6 +37,7 @@ class SessionMemory:
         self.enter, self.wait, self.mode = memory.enter, memory.wait, memory.mode
         self._memory, self._place, self._quiet = memory, place, quiet
         self._binding: Any = None
+        self._lost = False  # the GPU, after an error of CUDA
         self._thread = ThreadPoolExecutor(1, 'onnxruntime')
         try:
             self.session: Any = self._thread.submit(opening).result()
@@ -68,6 +71,9 @@ class SessionMemory:
 
     def close(self) -> None:
         """Release the session, and then the memory that it works on."""
+        if self._lost:
+            # To destroy its CUDA graph is an exception in a destructor then: the process ends.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self.session))
         self.session = self._binding = None
         self._thread.shutdown()
         self._memory.close()
@@ -78,7 +84,9 @@ class SessionMemory:
         except Exception as error:
             if not is_of_runtime(error):
                 raise
-            raise problem_of_run(error) from error
+            problem = problem_of_run(error)
+            self._lost = isinstance(problem, CudaError)
+            raise problem from error
         check_providers(self.session, self._providers)
 
 
