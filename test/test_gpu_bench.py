@@ -143,12 +143,13 @@ def found(rows, absent=None, policies_=('simple',)):
 
 def test_targets_are_held_against_the_figures_of_a_gpu():
     rows = [made('simple', BEST, 0.08), made('simple', 'torch fp16 eager', 0.224),
+            made('simple', 'torch fp32 eager', 0.3),
             made('simple', 'torch fp16 cuda_graph', 0.12)]
     told = found(rows)
     assert told[f'simple, {BEST}: p50'][1:] == ('<= 0.10 ms', '0.080 ms', True)
     assert told[f'simple: torch fp16 eager / {BEST}'][2:] == ('2.80 x', False)
     assert told[f'simple: torch fp16 cuda_graph / {BEST}'][2:] == ('1.50 x', True)
-    assert told['rows through the gates of verify'][2:] == ('3 of 3', True)
+    assert told['rows through the gates of verify'][2:] == ('4 of 4', True)
 
 
 @pytest.mark.parametrize('rows, absent, reason', [
