@@ -5,6 +5,8 @@ import math
 from pathlib import Path
 
 import pytest
+from vla_nav_node.backends import BACKENDS
+from vla_nav_node.backends.options import BackendOptions, READ_BY
 from vla_nav_node.errors import SettingError
 from vla_nav_node.settings import changed, parameters, Settings, settings_of
 import yaml
@@ -27,9 +29,38 @@ def test_defaults_are_those_of_the_documentation():
         model='', backend='onnx', precision='fp32', device='auto', control_period_ms=20.0,
         image_timeout=0.2, frozen_timeout=1.0, state_reset_gap=1.0, max_linear_x=0.8,
         max_linear_y=0.6, max_acceleration=2.5, enable_stamped_cmd_vel=False,
-        image_transport='raw', image_qos='auto', realtime=False, allow_unverified=False)
+        image_transport='raw', image_qos='auto', realtime=False, allow_unverified=False,
+        torch_mode='auto', onnx_provider='auto', cudnn_conv_algo_search='HEURISTIC',
+        gpu_mem_limit_mb=0, arena_extend_strategy='kSameAsRequested',
+        cudnn_conv_use_max_workspace=True, profile_directory='', nvtx=False)
     assert settings.period_s == pytest.approx(0.02)
-    assert settings.runtime == ('onnx', 'fp32', 'auto')
+    assert settings.runtime == ('onnx', 'fp32', 'auto', BackendOptions())
+    assert settings.options == BackendOptions()
+
+
+def test_an_option_of_another_backend_is_kept_and_swaps_nothing():
+    before = settings_of(TABLE, {})
+    after = changed(before, TABLE, {'torch_mode': 'script'})
+    assert after.runtime == before.runtime
+    assert after.options == BackendOptions(torch_mode='script')
+    on_torch = changed(after, TABLE, {'backend': 'torch'})
+    assert on_torch.runtime == ('torch', 'fp32', 'auto', BackendOptions(torch_mode='script'))
+    profiled = changed(before, TABLE, {'profile_directory': '/tmp/profiles'})
+    assert profiled.runtime != before.runtime
+
+
+def test_every_option_is_a_live_parameter_and_read_by_a_backend():
+    names = [field.name for field in fields(BackendOptions)]
+    assert all(row(name).live for name in names)
+    assert set(names) == {name for read in READ_BY.values() for name in read}
+    assert set(READ_BY) == set(BACKENDS)
+
+
+@pytest.mark.parametrize('wrong', [{'torch_mode': 'jit'}, {'onnx_provider': 'CUDA'},
+                                   {'gpu_mem_limit_mb': -1}])
+def test_options_check_themselves(wrong):
+    with pytest.raises(SettingError, match=next(iter(wrong))):
+        BackendOptions(**wrong)
 
 
 @pytest.mark.parametrize('entry', TABLE, ids=lambda entry: entry.name)
@@ -52,6 +83,11 @@ def test_every_default_is_allowed_and_described(entry):
                             '10 s'),
     ('max_linear_y', 0.7, 'max_linear_y is 0.7; expected a double from 0 to 0.6 m/s'),
     ('max_linear_x', -0.1, 'max_linear_x is -0.1; expected a double from 0 to 0.8 m/s'),
+    ('gpu_mem_limit_mb', 2.0, 'gpu_mem_limit_mb is the double 2.0; expected an integer from 0 to '
+                              '1000000 MB'),
+    ('gpu_mem_limit_mb', -1, 'gpu_mem_limit_mb is -1; expected an integer from 0 to 1000000 MB'),
+    ('torch_mode', 'jit', "torch_mode is 'jit'; expected one of auto, eager, cuda_graph, script, "
+                          'compile'),
     ('enable_stamped_cmd_vel', 1, 'enable_stamped_cmd_vel is the integer 1; expected a boolean'),
 ])
 def test_a_bad_value_is_refused_with_what_is_allowed(name, value, message):

@@ -29,6 +29,7 @@ from .health import policy_status, realtime_status, Status
 from .interfaces import BackendInfo, Command
 from .latency import FIELDS
 from .monitor import Monitor, watch
+from .nvtx_ranges import show_stages
 from .parameters import answer, declare
 from .policy import Policy
 from .preprocess import Preprocess
@@ -71,6 +72,8 @@ class VlaNavNode(Node):
         self._wheels = Wheels(self._send, self._settings)
         self._driver = Driver(_cycle(bundle, self._settings), self._wheels, self._settings,
                               self._ros_now_ns, self._publish_latency)
+        if self._settings.nvtx:
+            show_stages(self._driver)
         self._camera = Camera(self, self._settings, self._driver.mailbox)
         self._on_disk = BundleWatch(bundle)
         self._swapper = Swapper(bundle, self._on_disk, self._driver, open_backend,
@@ -223,7 +226,8 @@ def _cycle(bundle: Bundle, settings: Settings) -> Cycle:
     refuse(bundle, settings.backend, settings.precision, settings.allow_unverified)
     prepare()
     image.stay_in_one_thread()
-    backend = open_backend(settings.backend, bundle, settings.precision, settings.device)
+    backend = open_backend(settings.backend, bundle, settings.precision, settings.device,
+                           options=settings.options)
     gate = Gate(settings.max_linear_x, settings.max_linear_y, settings.max_acceleration,
                 settings.period_s, ABSURD * max(bundle.limits.values()))
     return Cycle(Policy(backend, bundle.zero_state()), Preprocess(bundle.input), gate,

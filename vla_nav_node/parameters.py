@@ -2,7 +2,8 @@
 
 from typing import Any, Callable, Dict, List, Sequence
 
-from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor, SetParametersResult
+from rcl_interfaces.msg import (
+    FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult)
 from rclpy.exceptions import InvalidParameterValueException
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
@@ -33,6 +34,8 @@ def descriptor(row: settings.Parameter) -> ParameterDescriptor:
         dynamic_typing=True)
     if row.kind is float:
         result.floating_point_range = [FloatingPointRange(from_value=row.low, to_value=row.high)]
+    elif row.kind is int:
+        result.integer_range = [IntegerRange(from_value=int(row.low), to_value=int(row.high))]
     elif row.choices:
         result.additional_constraints = row.constraints()
     return result

@@ -1,11 +1,12 @@
 """The node's parameters as data, and the pure checks of what a user sets."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Dict, Mapping, Tuple, Type, Union
 
+from .backends.options import BackendOptions, CHOICES, DEFAULTS
 from .errors import SettingError
 
-Value = Union[str, float, bool]
+Value = Union[str, int, float, bool]
 _TYPE_NAMES = {bool: 'boolean', int: 'integer', float: 'double', str: 'string'}
 
 
@@ -31,9 +32,11 @@ class Parameter:
         """Say in words what a value must be."""
         if self.choices:
             return 'one of ' + ', '.join(self.choices)
-        if self.kind is float:
-            return f'a double from {self.low:g} to {self.high:g} {self.unit}'.rstrip()
-        return f'a {_TYPE_NAMES[self.kind]}'
+        name = _TYPE_NAMES[self.kind]
+        kind = f'an {name}' if self.kind is int else f'a {name}'
+        if self.kind in (int, float):
+            return f'{kind} from {self.low:.9g} to {self.high:.9g} {self.unit}'.rstrip()
+        return kind
 
     def check(self, value: Any) -> Value:
         """Give `value` back if it is allowed, else raise a SettingError that says what is."""
@@ -47,7 +50,7 @@ class Parameter:
         return checked
 
     def _allows(self, value: Any) -> bool:
-        if self.kind is float:
+        if self.kind in (int, float):
             return bool(self.low <= value <= self.high)  # NaN is not
         return not self.choices or value in self.choices
 
@@ -72,11 +75,25 @@ class Settings:
     image_qos: str
     realtime: bool
     allow_unverified: bool
+    torch_mode: str
+    onnx_provider: str
+    cudnn_conv_algo_search: str
+    gpu_mem_limit_mb: int
+    arena_extend_strategy: str
+    cudnn_conv_use_max_workspace: bool
+    profile_directory: str
+    nvtx: bool
 
     @property
-    def runtime(self) -> Tuple[str, str, str]:
+    def runtime(self) -> Tuple[str, str, str, BackendOptions]:
         """Give what decides which runtime drives; a change of it is a hot swap."""
-        return (self.backend, self.precision, self.device)
+        return (self.backend, self.precision, self.device, self.options.read_by(self.backend))
+
+    @property
+    def options(self) -> BackendOptions:
+        """Give the options of all backends."""
+        return BackendOptions(**{
+            field.name: getattr(self, field.name) for field in fields(BackendOptions)})
 
     @property
     def period_s(self) -> float:
@@ -132,7 +149,29 @@ def parameters(limits: Mapping[str, float],
         Parameter('allow_unverified', False, 'Drive by a backend and precision that vla_nav '
                   'verify has not passed for this bundle; diagnostics then warn all the time. An '
                   'untrained policy is refused all the same.'),
+        _option('torch_mode', 'How the torch backend runs a step. auto: cuda_graph on a GPU, '
+                'eager on the CPU; script: TorchScript, frozen; compile: torch.compile, which '
+                'opens slowly and needs a C++ compiler (CPU) or triton (GPU).'),
+        _option('onnx_provider', 'What the onnx backend runs on. auto: cuda or cpu, as device '
+                'says; tensorrt: its TensorRT provider, then cuda, and nothing on the CPU.'),
+        _option('cudnn_conv_algo_search', 'How onnx on cuda chooses its convolutions; DEFAULT is '
+                "cuDNN's slow fallback mode since ONNX Runtime 1.20."),
+        _option('gpu_mem_limit_mb', "Most memory of the GPU that onnx's arena may take; 0: no "
+                'limit.', 'MB', 0, 1_000_000),
+        _option('arena_extend_strategy', "By how much onnx's arena on the GPU grows."),
+        _option('cudnn_conv_use_max_workspace', 'Whether the convolutions of onnx on cuda may '
+                'take all the workspace that they are fastest with.'),
+        _option('profile_directory', 'Directory that onnx and tensorrt write a profile of their '
+                'layers to while they open; empty: none.'),
+        Parameter('nvtx', False, 'Show the stages of every cycle to NVIDIA Nsight Systems as NVTX '
+                  'ranges; needs the Python package nvtx.'),
     )
+
+
+def _option(name: str, description: str, unit: str = '', low: float = 0.0,
+            high: float = 0.0) -> Parameter:
+    return Parameter(name, getattr(DEFAULTS, name), description, unit, low, high,
+                     CHOICES.get(name, ()), live=True)
 
 
 def _limit(axis: str, word: str, limits: Mapping[str, float]) -> Parameter:

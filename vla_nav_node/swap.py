@@ -6,6 +6,7 @@ from typing import Callable, Sequence
 import numpy as np
 
 from .backends import check_machine
+from .backends.options import BackendOptions, DEFAULTS
 from .bundle import Bundle
 from .bundle_watch import BundleWatch
 from .cycle import Step
@@ -14,7 +15,7 @@ from .errors import BackendError
 from .interfaces import Backend
 from .verification import refuse
 
-Open = Callable[[str, Bundle, str, str, Callable[[], None]], Backend]
+Open = Callable[[str, Bundle, str, str, Callable[[], None], BackendOptions], Backend]
 
 WARM_UPS = 3  # runtimes choose kernels and allocate on the first runs
 FIRST_CYCLE_S = 2.0  # how long to wait for the first cycle of the new backend
@@ -40,13 +41,15 @@ class Swapper:
         """Tell whether a swap is going on."""
         return self._one_at_a_time.locked()
 
-    def swap(self, backend: str, precision: str, device: str) -> str:
+    def swap(self, backend: str, precision: str, device: str,
+             options: BackendOptions = DEFAULTS) -> str:
         """Drive by another backend; give what it is, or raise while the old one drives on."""
         with self._one_at_a_time:
             now = self._watch.check()  # its hashes were those of the start
             check_machine(backend)  # first: what cannot be had here needs no verdict
             refuse(now, backend, precision, self._allow_unverified)
-            new = self._open(backend, self._bundle, precision, device, self._after_a_cycle)
+            new = self._open(backend, self._bundle, precision, device, self._after_a_cycle,
+                             options)
             try:
                 self._warm_up(new)
                 self._check(new)

@@ -3,6 +3,7 @@
 from importlib import import_module, metadata, util
 from typing import Callable, Dict, Optional, Tuple
 
+from .options import BackendOptions, DEFAULTS
 from ..bundle import Bundle
 from ..errors import BackendError
 from ..interfaces import Backend
@@ -20,18 +21,20 @@ PRECISIONS = ('fp32', 'fp16', 'int8')
 
 
 def open_backend(name: str, bundle: Bundle, precision: str = 'fp32', device: str = 'auto',
-                 quiet: Optional[Callable[[], None]] = None) -> Backend:
+                 quiet: Optional[Callable[[], None]] = None,
+                 options: BackendOptions = DEFAULTS) -> Backend:
     """
     Open a bundle on the backend called `name`, or raise BackendError; nothing in between.
 
-    `quiet` is for opening beside a backend that drives: see gentle_import.import_gently.
+    `quiet` is for opening beside a backend that drives: see gentle_import.import_gently. Of
+    `options` it takes those that it reads.
     """
     check_request(name, precision, device)
     check_machine(name)
     module, kind, _ = BACKENDS[name]
     # The class imports its framework at opening, not at import.
     opened: Backend = getattr(import_module(f'.{module}', __name__), kind)(
-        bundle, precision, device, quiet)
+        bundle, precision, device, quiet, options)
     return opened
 
 
