@@ -1,0 +1,51 @@
+"""What happens around a policy that falls back: who drives on after a hang, and who is told."""
+
+from contextlib import suppress
+import logging
+from threading import Event
+from typing import Callable
+
+from .driver import Driver
+from .fallback import Abandoned, FallbackPolicy
+
+LOG = logging.getLogger(__name__)
+
+
+class Rescue:
+    """See that someone drives, and that everybody knows by what."""
+
+    def __init__(self, driver: Driver, policy: FallbackPolicy,
+                 start_driving: Callable[[], None], wake: Callable[[], None]) -> None:
+        """Take what starts a thread that drives, and what brings diagnostics about."""
+        self._driver = driver
+        self._policy = policy
+        self._start_driving = start_driving
+        self._wake = wake
+        self._warned = ''
+        policy.on_fall = self._on_fall
+
+    def drive(self, stopping: Event) -> None:
+        """Drive until `stopping`, or until another thread does so; a thread's whole work."""
+        with suppress(Abandoned):
+            self._driver.run(stopping)
+
+    def check(self) -> None:
+        """Drive on by a fall-back, where there is one, when the backend hangs; to be called often."""
+        if not self._policy.spares:
+            return
+        hang = self._driver.hang()
+        if hang and self._policy.rescue(hang, self._driver.settings.image_timeout):
+            self._driver.cycle.watch.stop()
+            self._start_driving()
+
+    def warning(self) -> str:
+        """Give the policy's warning, and log it when it is new; not for the driving thread."""
+        warning = self._policy.warning()
+        if warning != self._warned:
+            LOG.warning(warning or 'no fall-back drives, and all are ready')
+            self._warned = warning
+        return warning
+
+    def _on_fall(self) -> None:
+        self._driver.cycle.recent.clear()  # no new backend is held against what has failed
+        self._wake()
