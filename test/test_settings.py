@@ -105,7 +105,7 @@ def test_every_default_is_allowed_and_described(entry):
                           'compile'),
     ('fallback_backends', 'torch', "fallback_backends is the string 'torch'; expected a list of "
      "strings, such as ['onnx:fp32@cpu', 'torch']; to mend it: write ['torch']"),
-    ('fallback_backends', [1], "fallback_backends is [1]; expected a list of strings, such as "
+    ('fallback_backends', [1], 'fallback_backends is [1]; expected a list of strings, such as '
      "['onnx:fp32@cpu', 'torch']"),
     ('fallback_backends', ['onnx/fp32'], "fallback_backends has 'onnx/fp32'; expected backend"
      "[:precision[@device]]; to mend it: write it like 'onnx:fp16@cpu' or 'torch'"),

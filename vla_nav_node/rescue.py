@@ -30,7 +30,7 @@ class Rescue:
             self._driver.run(stopping)
 
     def check(self) -> None:
-        """Drive on by a fall-back, where there is one, when the backend hangs; to be called often."""
+        """Drive on by a fall-back when the backend hangs and there is one; to be called often."""
         if not self._policy.spares:
             return
         hang = self._driver.hang()
