@@ -15,7 +15,7 @@ from vla_nav_node.policy import Policy
 from vla_nav_node.preprocess import Preprocess
 
 FAULTY = [sys.executable, str(Path(__file__).with_name('faulty_node.py'))]
-PERIOD_S, IMAGE_TIMEOUT_S = 0.02, 0.2
+PERIOD_S = 0.02
 TOLD = 'driving on fall-back torch:fp32@cpu because of onnx:fp32@auto: '
 
 
@@ -66,45 +66,47 @@ def gaps(commands):
     return np.diff([at for at, _, _ in commands])
 
 
-@pytest.mark.parametrize('fault', ['raise', 'nan', 'crash'])
-def test_not_one_command_is_lost(start, fault):
+def test_not_one_command_is_lost(start):
     scene = start(fallback_backends="['torch:fp32@cpu']", max_acceleration=100.0)
     rig = scene.rig
     with CameraThread(rig):
         rig.drives()
-        assert rig.say('policy', 'by onnx')[2]['fall-backs'] == 'torch:fp32@cpu ready'
-        before = time.monotonic()
-        time.sleep(1.0)
-        cycles = len(rig.latencies)
-        at = scene.make(fault)
-        level, _, values = rig.say('policy', TOLD, at)
-        time.sleep(1.0)
-        usual, around = (
-            [command for command in rig.new_commands(since) if command[0] < to]
-            for since, to in ((before, at), (at, time.monotonic())))
-        told = next(when for when, entry in rig.diagnostics
-                    if when > at and TOLD in entry['policy'][1])
-        print(f'\n{fault}: longest gap {1e3 * gaps(around).max():.1f} ms (before '
-              f'{1e3 * gaps(usual).max():.1f} ms); longest cycle '
-              f'{max(cycle.data[0] for cycle in rig.latencies[cycles:]):.1f} ms (before '
-              f'{max(cycle.data[0] for cycle in rig.latencies[cycles - 50:cycles]):.1f} ms); '
-              f'told after {1e3 * (told - at):.0f} ms')
-        assert (level, values['backend'], values['fall-backs']) == (
-            WARN, 'torch', 'torch:fp32@cpu drives')
-        assert all(x or y for _, x, y in around)  # never a stop
-        # On a quiet machine 1.5 periods; here others may hold the processor.
-        assert gaps(around).max() < 1.5 * PERIOD_S + 0.1 + gaps(usual).max()
-        # Until somebody acts: neither the end of the fault nor a reset of the state brings it back.
-        scene.mend()
-        assert rig.call(Trigger).success
-        assert rig.say('policy', TOLD, time.monotonic() + 1.0)[0] == WARN
-        assert rig.get('backend') == 'onnx'
-        assert rig.configure(backend='onnx') == ''
-        level, _, values = rig.say('policy', 'by onnx')
-        assert (level, values['fall-backs']) == (OK, 'torch:fp32@cpu ready')
+        for fault in ('raise', 'nan', 'crash'):
+            assert rig.say('policy', 'by onnx')[2]['fall-backs'] == 'torch:fp32@cpu ready'
+            falls(scene, fault)
+            # Until somebody acts: neither the end of the fault nor a reset of the state does it.
+            scene.mend()
+            assert rig.call(Trigger).success
+            assert rig.say('policy', TOLD, time.monotonic() + 1.0)[0] == WARN
+            assert rig.get('backend') == 'onnx'
+            assert rig.configure(backend='onnx') == ''
+            assert rig.say('policy', 'by onnx')[0] == OK
     status, said = scene.node.finish()
     assert status == 0, said
-    assert said.count(TOLD) == 1  # in the log, once
+    assert said.count(TOLD) == 3  # in the log, once each
+
+
+def falls(scene, fault):
+    """See that a fault of the backend that drives is not seen at the wheels."""
+    rig, before = scene.rig, time.monotonic()
+    time.sleep(1.0)
+    cycles, at = len(rig.latencies), scene.make(fault)
+    level, _, values = rig.say('policy', TOLD, at)
+    assert (level, values['backend'], values['fall-backs']) == (
+        WARN, 'torch', 'torch:fp32@cpu drives')
+    time.sleep(1.0)
+    usual = [command for command in rig.new_commands(before) if command[0] < at]
+    around = rig.new_commands(at)
+    told = next(when for when, entry in rig.diagnostics
+                if when > at and TOLD in entry['policy'][1])
+    longest, longest_before = (max(cycle.data[0] for cycle in some) for some in (
+        rig.latencies[cycles:], rig.latencies[cycles - 40:cycles]))
+    print(f'\n{fault}: longest gap {1e3 * gaps(around).max():.1f} ms (before '
+          f'{1e3 * gaps(usual).max():.1f} ms), longest cycle {longest:.1f} ms (before '
+          f'{longest_before:.1f} ms), told after {1e3 * (told - at):.0f} ms')
+    assert all(x or y for _, x, y in around)  # never a stop
+    # On a quiet machine 1.5 periods; here others may hold the processor.
+    assert gaps(around).max() < 1.5 * PERIOD_S + 0.1 + gaps(usual).max()
 
 
 def test_the_state_goes_on_with_the_fall_back(start, bundle):
@@ -113,7 +115,7 @@ def test_the_state_goes_on_with_the_fall_back(start, bundle):
                   state_reset_gap=3600.0, image_timeout=10.0, max_linear_x=0.8)
     policy = Policy(open_backend('onnx', bundle, device='cpu'), bundle.zero_state())
     preprocess, rig = Preprocess(bundle.input), scene.rig
-    rig.until(lambda: rig.images.get_subscription_count(), 'the camera is found')
+    rig.until(rig.images.get_subscription_count, 'the camera is found')
     rig.until(lambda: rig.commands, 'the wheels are found')
     for number in range(12):
         if number == 6:
@@ -128,15 +130,16 @@ def test_the_state_goes_on_with_the_fall_back(start, bundle):
 
 
 def test_a_hang_costs_a_stop_and_then_it_drives_on(start):
-    scene = start(fallback_backends="['torch:fp32@cpu']")
-    rig = scene.rig
+    scene = start(fallback_backends="['onnx:fp32@cpu']", realtime=True)
+    rig, told = scene.rig, 'driving on fall-back onnx:fp32@cpu because of onnx:fp32@auto: infer '
     with CameraThread(rig):
         rig.drives()
-        at = scene.make('hang')
-        rig.say('policy', TOLD + 'infer has not come back for 0.2 s', at)
+        at = scene.make('hang 0')
+        rig.say('policy', told + 'has not come back for 0.2 s', at)
         zero = next(when for when, x, y in rig.new_commands(at) if not (x or y))
         again = rig.drives(zero)[0][0]
-        print(f'\nzero after {1e3 * (zero - at):.0f} ms, driving after {1e3 * (again - at):.0f} ms')
+        print(f'\nzero after {1e3 * (zero - at):.0f} ms, driving after '
+              f'{1e3 * (again - at):.0f} ms')
         assert again - zero < 2 * PERIOD_S + 0.5  # the last is this process's own lateness
         # What hung comes back, and nobody notices.
         since = time.monotonic()
@@ -146,20 +149,12 @@ def test_a_hang_costs_a_stop_and_then_it_drives_on(start):
         assert rig.say('driving', 'driving')[0] == OK
         assert rig.configure(backend='onnx') == ''
         assert rig.say('policy', 'by onnx')[0] == OK
+        # It ends in good order, too, while a thread hangs.
+        rig.say('policy', told, scene.make('hang 2'))
+        rig.drives()
     status, said = scene.node.finish()
     assert status == 0, said
-
-
-def test_it_ends_in_good_order_while_a_thread_hangs(start):
-    scene = start(fallback_backends="['torch:fp32@cpu']", realtime=True)
-    with CameraThread(scene.rig):
-        scene.rig.drives()
-        at = scene.make('hang')
-        scene.rig.say('policy', TOLD, at)
-        scene.rig.drives()
-    status, said = scene.node.finish()
-    assert status == 0, said
-    assert scene.rig.commands[-1][1:] == (0.0, 0.0)
+    assert rig.commands[-1][1:] == (0.0, 0.0)
 
 
 def test_when_the_last_one_fails_it_stands_still_as_ever(start):
@@ -232,10 +227,8 @@ def test_at_the_start_the_next_one_drives(start):
 @pytest.mark.skipif(is_installed('tensorrt'), reason='TensorRT is installed here')
 @pytest.mark.parametrize(('fallbacks', 'told'), [
     ("['onnx:int8']", 'int8'),
-    ("['tensorrt:fp32@cpu']", 'tensorrt:fp32@auto: backend tensorrt needs'),
-    ("['onnx@gpu']", "fallback_backends has 'onnx@gpu': device 'gpu'; expected one of"),
-    ('torch', "write ['torch']")])
-def test_at_the_start_a_list_that_cannot_be_meant_is_refused(start, fallbacks, told):
+    ("['tensorrt:fp32@cpu']", 'tensorrt:fp32@auto: backend tensorrt needs')])
+def test_at_the_start_nothing_that_is_listed_can_drive(start, fallbacks, told):
     scene = start(backend='tensorrt', fallback_backends=fallbacks)
     status, said = scene.node.wait()
     assert (status, told in said) == (2, True), said
