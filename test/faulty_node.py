@@ -8,6 +8,7 @@ is not all of them: 'raise 0' makes the first one raise.
 import os
 from pathlib import Path
 import sys
+from threading import current_thread
 import time
 
 import numpy as np
@@ -43,7 +44,7 @@ class FaultyBackend(OnnxBackend):
         if fault == 'hang':
             while FAULT.exists():
                 time.sleep(0.01)
-        if fault == 'raise':
+        if fault == 'raise' or (fault == 'drive' and current_thread().name == 'driving'):
             raise BackendError('the runtime has run out of memory')
         if fault == 'crash':
             raise ZeroDivisionError('nobody foresaw this')

@@ -3,41 +3,20 @@
 from threading import Event, Thread
 import time
 
+from faulty import Faulty, of_chain, start
 from host_memory import bind_onnx, HostMemory
 from hypothesis import given, settings, strategies as st
 import numpy as np
 import pytest
 import tiny
-from vla_nav_node.backends import is_installed, open_backend
+from vla_nav_node.backends import open_backend
 from vla_nav_node.backends.device_step import DeviceState, DeviceStep
-from vla_nav_node.backends.onnx_backend import OnnxBackend
-from vla_nav_node.errors import BackendError, BundleError, SettingError
-from vla_nav_node.fallback import Abandoned, Chain, FallbackPolicy, Link
-from vla_nav_node.opening import Opener
+from vla_nav_node.errors import BackendError
+from vla_nav_node.fallback import Abandoned, Link
 from vla_nav_node.policy import Policy
-from vla_nav_node.runtimes import read_runtimes, Runtime
-from vla_nav_node.safety import ABSURD, Gate
+from vla_nav_node.runtimes import Runtime
 
 NOT_FINITE = 'the policy gave a number that is not finite'
-
-
-class Faulty(OnnxBackend):
-    """ONNX Runtime, until it is told to fail."""
-
-    fault = ''
-    over = None  # an Event: ends a hang
-
-    def infer(self, image, state):
-        """Run the step, or do what `fault` says."""
-        action, after = super().infer(image, state)
-        if self.fault == 'hang':
-            self.over.wait(30.0)
-        if self.fault == 'raise':
-            raise BackendError('the runtime has run out of memory')
-        if self.fault == 'crash':
-            raise ZeroDivisionError('nobody foresaw this')
-        wrong = {'nan': np.nan, 'absurd': 1e9}.get(self.fault)
-        return (action, after) if wrong is None else (np.full_like(action, wrong), after)
 
 
 @pytest.fixture(name='bundle', scope='module')
@@ -55,20 +34,6 @@ def _policy(bundle, backends):
     return start(bundle, backends)
 
 
-def start(bundle, backends):
-    """Give a policy whose chain is sound."""
-    for backend in backends:
-        backend.fault = ''
-    return of_chain(bundle, [Link(Runtime(name), backend)
-                             for name, backend in zip(('tensorrt', 'onnx', 'torch'), backends)])
-
-
-def of_chain(bundle, links):
-    """Give a policy that drives by the first of some links."""
-    gate = Gate(0.8, 0.8, 100.0, absurd=ABSURD * 0.8)
-    return FallbackPolicy(Chain(tuple(links), 0), bundle.zero_state(), gate.objection)
-
-
 def expected(bundle, pictures):
     """Give what a policy that never fails does."""
     policy = Policy(open_backend('onnx', bundle, device='cpu'), bundle.zero_state())
@@ -83,7 +48,7 @@ def same(policy, pictures, actions):
 
 @pytest.mark.parametrize(('fault', 'told'), [
     ('raise', 'the runtime has run out of memory'),
-    ('crash', 'ZeroDivisionError: nobody foresaw this (test_fallback.py:'),
+    ('crash', 'ZeroDivisionError: nobody foresaw this (faulty.py:'),
     ('nan', NOT_FINITE),
     ('absurd', 'the policy gave (1e+09, 1e+09) m/s, more than 10 times what it was trained for')])
 def test_the_same_picture_is_driven_on_with_the_state_kept(
@@ -332,38 +297,3 @@ def test_a_state_on_a_device_that_hangs_is_not_waited_for(bundle, on_device):
     first.memory.over.set()
     hang.thread.join(10.0)
     assert isinstance(hang.ended, Abandoned)
-
-
-@pytest.mark.skipif(is_installed('tensorrt'), reason='TensorRT is installed here')
-def test_what_the_machine_has_not_is_told_and_what_the_bundle_has_not_is_refused(bundle):
-    opener = Opener(bundle, open_backend)
-    absent = Runtime('tensorrt', 'fp32', 'auto')
-    chain = opener.open_chain(absent, [Runtime('onnx'), absent])
-    assert (chain.driving, chain.links[1].problem) == (1, '')
-    policy = FallbackPolicy(chain, bundle.zero_state(), Gate(0.8, 0.8, 1.0).objection)
-    assert 'because of tensorrt:fp32@auto: backend tensorrt needs' in policy.warning()
-    assert '; fall-back tensorrt:fp32@auto is not to be had (backend tensorrt' in policy.warning()
-    with pytest.raises(BackendError, match='^tensorrt:fp32@auto: .*; tensorrt:fp32@cpu: '):
-        opener.open_chain(absent, [absent._replace(device='cpu')])
-    with pytest.raises(BundleError, match='int8'):
-        opener.open_chain(Runtime('onnx'), [Runtime('onnx', 'int8')])
-
-
-@given(st.text(max_size=20) | st.from_regex(r'\w+(:\w+)?(@\w+)?', fullmatch=True))
-def test_any_text_is_a_runtime_or_refused(text):
-    try:
-        runtime, = read_runtimes([text])
-    except SettingError as error:
-        assert repr(text) in str(error)
-    else:
-        assert read_runtimes([str(runtime)]) == (runtime,)
-
-
-@given(st.sampled_from(['torch', 'onnx', 'tensorrt']), st.sampled_from(['fp32', 'fp16', 'int8']),
-       st.sampled_from(['auto', 'cpu', 'cuda']))
-def test_what_is_left_out_is_fp32_and_auto(backend, precision, device):
-    assert read_runtimes([backend]) == ((backend, 'fp32', 'auto', *Runtime('x')[3:]),)
-    assert read_runtimes([f'{backend}:{precision}'])[0][1:3] == (precision, 'auto')
-    assert read_runtimes([f'{backend}@{device}'])[0][1:3] == ('fp32', device)
-    assert read_runtimes([f'{backend}:{precision}@{device}'])[0][:3] == (
-        backend, precision, device)

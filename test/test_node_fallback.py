@@ -187,16 +187,32 @@ def test_fall_backs_while_it_drives(start):
             # One that cannot be had is refused with all the others.
             reason = rig.configure(fallback_backends=['torch', 'tensorrt'])
             assert 'needs the Python package tensorrt' in reason
-        assert rig.configure(fallback_backends=['torch:fp32@cpu', 'onnx:fp32@cpu']) == ''
+        assert rig.configure(fallback_backends=['onnx:fp32@cpu', 'torch:fp32@cpu']) == ''
         assert rig.say('policy', 'by onnx')[2]['fall-backs'] == (
-            'torch:fp32@cpu ready, onnx:fp32@cpu ready')
-        # The first is renewed under its fall-backs; one that fails at once is refused.
+            'onnx:fp32@cpu ready, torch:fp32@cpu ready')
+        since = time.monotonic()
+        # What cannot drive is refused, while another one drives.
         scene.make('crash 2')
         assert rig.configure(device='cpu') == 'ZeroDivisionError: nobody foresaw this'
-        since = time.monotonic()
-        scene.make('raise 0 1')  # of onnx: what drives, and the last of the fall-backs
-        assert rig.say('policy', TOLD, since)[0] == WARN
+        scene.make('drive 3')
+        reason = rig.configure(device='cpu')
+        assert reason.startswith('the first cycle of onnx ')
+        assert reason.endswith(' failed: the runtime has run out of memory')
+        assert rig.say('policy', 'by onnx')[0] == OK
+        # Two of three fail. Whoever leads anew leads the other one that is left.
+        scene.make('raise 0 1')
+        rig.say('policy', 'driving on fall-back torch:fp32@cpu because of onnx:fp32@auto: ')
+        scene.mend()
+        assert rig.configure(backend='onnx') == ''
+        level, _, values = rig.say('policy', 'fall-back onnx:fp32@cpu is not to be had (the ')
+        assert (level, values['backend'], values['fall-backs']) == (
+            WARN, 'onnx', 'onnx:fp32@cpu failed, torch:fp32@cpu ready')
+        both = ['onnx:fp32@cpu', 'torch:fp32@cpu']
+        assert rig.configure(fallback_backends=both) == ''
+        assert rig.say('policy', 'by onnx')[0] == OK
         # A new list leaves what drives alone; another backend takes the lead over all of them.
+        scene.make('raise 4 5')
+        rig.say('policy', TOLD)
         assert rig.configure(fallback_backends=['']) == ''
         assert rig.say('policy', TOLD)[2]['fall-backs'] == 'torch:fp32@cpu drives'
         scene.mend()

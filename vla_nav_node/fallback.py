@@ -12,7 +12,7 @@ from .policy import Policy
 from .runtimes import Runtime
 from .threads import describe
 
-FETCH_S = 0.02  # how long the state may take to come from a device that hangs
+FETCH_S = 0.05  # how long the state may take to come from a device, which may hang
 
 
 class Link(NamedTuple):
@@ -106,7 +106,7 @@ class FallbackPolicy(Policy):
             if time.perf_counter_ns() - hung.since_ns < after_s * 1e9:
                 return False  # the one before it took that long, and has failed
             self._working = None
-        self.state = self._kept(_fetch_soon)
+        self.state = self._kept()
         self._fall({**self._problems, hung.index: problem}, self.chain.after(hung.index)[0],
                    hung.index)
         return True
@@ -157,7 +157,7 @@ class FallbackPolicy(Policy):
 
     def _go_on(self, image: np.ndarray, failed: _Attempt) -> _Attempt:
         """Give the first sound step of the backends that are left, or fail as `failed`."""
-        state = self._kept(_fetch)
+        state = self._kept()
         self._problems[failed.index] = failed.problem
         for index in self.chain.after(failed.index):
             attempt = self._attempt(index, image, state)
@@ -174,11 +174,11 @@ class FallbackPolicy(Policy):
             raise failed.error
         return failed
 
-    def _kept(self, fetch: Callable[[State], State]) -> State:
+    def _kept(self) -> State:
         """Give the state on the host and finite, or the zero state."""
         self._lost = ''
         try:
-            state = fetch(self.state)
+            state = _fetch(self.state)
         except BackendError as error:
             self._lost = f' (its state is lost, and began anew: {error})'
             return self.zero_state
@@ -204,15 +204,11 @@ def _backend(chain: Chain) -> Backend:
 
 
 def _fetch(state: State) -> State:
-    return tuple(np.asarray(part) for part in state)
-
-
-def _fetch_soon(state: State) -> State:
-    """Fetch a state that may be on a device that hangs, or raise BackendError."""
+    """Give a state on the host, or raise BackendError; soon, though its device may hang."""
     if isinstance(state, tuple):
         return state
     found: List[Any] = []
-    thread = Thread(target=lambda: found.append(_try(state)), daemon=True)
+    thread = Thread(target=lambda: found.append(_try_to_fetch(state)), daemon=True)
     thread.start()
     thread.join(FETCH_S)
     if not found or isinstance(found[0], BackendError):
@@ -221,9 +217,9 @@ def _fetch_soon(state: State) -> State:
     return fetched
 
 
-def _try(state: State) -> Any:
+def _try_to_fetch(state: State) -> Any:
     try:
-        return _fetch(state)
+        return tuple(np.asarray(part) for part in state)
     except BackendError as error:
         return error
 

@@ -9,6 +9,9 @@ from .driver import Driver
 from .fallback import Abandoned, FallbackPolicy
 
 LOG = logging.getLogger(__name__)
+# Checks in a row that see a hang. A process that was stopped as a whole (SIGSTOP, a frozen
+# container) looks like one at the first check after it, and has made its step at the next.
+SEEN = 2
 
 
 class Rescue:
@@ -22,6 +25,7 @@ class Rescue:
         self._start_driving = start_driving
         self._wake = wake
         self._warned = ''
+        self._hangs = 0
         policy.on_fall = self._on_fall
 
     def drive(self, stopping: Event) -> None:
@@ -30,11 +34,14 @@ class Rescue:
             self._driver.run(stopping)
 
     def check(self) -> None:
-        """Drive on by a fall-back when the backend hangs and there is one; to be called often."""
-        if not self._policy.spares:
-            return
-        hang = self._driver.hang()
-        if hang and self._policy.rescue(hang, self._driver.settings.image_timeout):
+        """
+        Drive on by a fall-back when the backend hangs and there is one.
+
+        To be called once a period.
+        """
+        hang = self._driver.hang() if self._policy.spares else ''
+        self._hangs = self._hangs + 1 if hang else 0
+        if self._hangs >= SEEN and self._policy.rescue(hang, self._driver.settings.image_timeout):
             self._driver.cycle.watch.stop()
             self._start_driving()
 
@@ -42,7 +49,8 @@ class Rescue:
         """Give the policy's warning, and log it when it is new; not for the driving thread."""
         warning = self._policy.warning()
         if warning != self._warned:
-            LOG.warning(warning or 'no fall-back drives, and all are ready')
+            LOG.log(logging.WARNING if warning else logging.INFO,
+                    warning or 'no fall-back drives, and all are ready')
             self._warned = warning
         return warning
 

@@ -116,7 +116,7 @@ class Swapper:
     def _lead(self, new: Link) -> Chain:
         """Put a link first; where there are fall-backs, what drove until now is the next."""
         links, driving = self._policy.chain
-        others = links[driving:] if len(links) > 1 else ()
+        others = () if len(links) == 1 else links[1:] if driving else links
         return self._policy.put(Chain((new, *others), 0))
 
     def _arrange(self, spares: Sequence[Runtime], opened: Mapping[Runtime, Backend]) -> None:
