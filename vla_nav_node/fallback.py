@@ -2,7 +2,7 @@
 
 from threading import Lock, Thread
 import time
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -207,21 +207,20 @@ def _fetch(state: State) -> State:
     """Give a state on the host, or raise BackendError; soon, though its device may hang."""
     if isinstance(state, tuple):
         return state
-    found: List[Any] = []
-    thread = Thread(target=lambda: found.append(_try_to_fetch(state)), daemon=True)
+    found: List[State] = []
+    problems = []
+
+    def fetch() -> None:
+        try:
+            found.append(tuple(np.asarray(part) for part in state))
+        except Exception as error:  # noqa: BLE001  # whatever it is, the state is lost
+            problems.append(str(error))
+    thread = Thread(target=fetch, daemon=True)
     thread.start()
     thread.join(FETCH_S)
-    if not found or isinstance(found[0], BackendError):
-        raise found[0] if found else BackendError('the device that it is on hangs')
-    fetched: State = found[0]
-    return fetched
-
-
-def _try_to_fetch(state: State) -> Any:
-    try:
-        return tuple(np.asarray(part) for part in state)
-    except BackendError as error:
-        return error
+    if found:
+        return found[0]
+    raise BackendError(problems[0] if problems else 'the device that it is on hangs')
 
 
 def _nothing() -> None:
