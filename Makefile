@@ -7,10 +7,12 @@
 #   make soak      a driving node for CYCLES, with all that may happen to it mixed in
 #   make faults    bring about every fault of docs/faults.md and write its table
 #   make bench     what the node costs, beside an idiomatic node and a bare echo
+#   make gpu-bench parity and times of every backend on a GPU, in eight minutes, without ROS 2
 # Each sets itself up in .venv the first time; later calls start at once.
 
 PYTHON ?= python3
 VENV ?= .venv
+GPU_VENV ?= .venv-gpu
 ROS_DOMAIN_ID ?= 42
 ARGS ?=
 RUNS ?= 1000000
@@ -18,7 +20,8 @@ CYCLES ?= 200000
 
 BIN := $(VENV)/bin
 PY := $(BIN)/python
-PIP := $(PY) -m pip install --quiet --disable-pip-version-check
+PIP_INSTALL := python -m pip install --quiet --disable-pip-version-check
+PIP := $(BIN)/$(PIP_INSTALL)
 # torch is pinned: the checkpoint, the exporter and the figures in policy.yaml belong to it.
 TORCH := torch==2.13.0
 SOURCES := $(wildcard setup.py vla_nav_node launch test)
@@ -31,7 +34,7 @@ unexport PYTHONPATH AMENT_PREFIX_PATH LD_LIBRARY_PATH PYTHONHOME _ROS_WHEELS_BOO
 # What renders here, tried for real; where nothing does, it prints the line that mends it.
 WITH_GL = gl=$$($(PY) -m vla_nav_node.sim.rendering) || exit 2; export MUJOCO_GL=$$gl;
 
-.PHONY: help demo test check train evaluate profile fuzz soak faults bench clean
+.PHONY: help demo test check train evaluate profile fuzz soak faults bench gpu-bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -59,6 +62,9 @@ check: $(VENV)/.ready-check
 bench: $(VENV)/.ready-test
 	@$(PY) -m vla_nav_node.cli latency $(ARGS)
 
+gpu-bench: $(GPU_VENV)/.ready
+	@$(GPU_VENV)/bin/python -m vla_nav_node.cli gpu-bench $(ARGS)
+
 train: $(VENV)/.ready-test
 	@$(WITH_GL) $(PY) -m vla_nav_node.cli train $(ARGS)
 
@@ -75,7 +81,7 @@ soak: $(VENV)/.ready-test
 	@$(PY) test/soak.py --cycles $(CYCLES) $(ARGS)
 
 clean:
-	rm -rf $(VENV) build install log out *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(GPU_VENV) build install log out *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
 # The stamps: one for each set of packages, made anew when what they are made from changes.
 $(VENV)/.ready-venv:
@@ -105,4 +111,13 @@ $(VENV)/.ready-check: $(VENV)/.ready-test
 $(VENV)/.ready-fuzz: $(VENV)/.ready-test
 	@echo "Installing the fuzzer into $(VENV)"
 	@$(PIP) -e '.[fuzz]'
+	@touch $@
+
+# What the machine's own Python has (a torch for its CUDA, a Jetson's TensorRT) is used as it is.
+$(GPU_VENV)/.ready: setup.py
+	@echo "Installing ONNX Runtime for GPUs, and torch where there is none, into $(GPU_VENV)"
+	@$(PYTHON) -m venv --system-site-packages $(GPU_VENV)
+	@$(GPU_VENV)/bin/$(PIP_INSTALL) -e '.[gpu-bench]'
+	@$(GPU_VENV)/bin/$(PIP_INSTALL) -e '.[tensorrt]' || \
+	  echo "TensorRT cannot be installed here: its rows will say so"
 	@touch $@

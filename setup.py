@@ -26,10 +26,13 @@ TORCH = ['torch>=2.0', 'safetensors>=0.4']
 SIM = ['mujoco>=3.0', 'scipy>=1.8']
 DEMO = ['rich>=12', 'matplotlib>=3.5']
 BAGS = ['rosbags>=0.10']
+NVTX = ['nvtx>=0.2.10']
+GPU = ['onnxruntime-gpu>=1.19']
+GPU_BENCH = GPU + TORCH + ['torch>=2.1', 'onnx>=1.14', 'rich>=12']
 BENCH = ONNX + TORCH + DEMO + ['pillow>=9.1']
 CONVERT = TORCH + ONNX + ['torch>=2.1', 'onnx>=1.14', 'rich>=12']  # 2.1 maps checkpoints
 TRAIN = TORCH + ONNX + SIM + ['onnx>=1.14', 'rich>=12']
-TEST = BAGS + ['pytest>=6.2', 'pytest-timeout', 'hypothesis>=6']
+TEST = BAGS + NVTX + ['pytest>=6.2', 'pytest-timeout', 'hypothesis>=6']
 FUZZ = ['atheris>=2.3', 'coverage>=6']  # wheels: Linux x86_64, CPython 3.10 to 3.14
 CHECK = [
     'flake8>=6', 'flake8-blind-except', 'flake8-builtins', 'flake8-class-newline',
@@ -58,7 +61,7 @@ setup(
     install_requires=['numpy>=1.21', 'opencv-python-headless>=4.5', 'pyyaml>=5.4'],
     extras_require={
         'onnx': ONNX,
-        'gpu': ['onnxruntime-gpu>=1.19'],
+        'gpu': GPU,
         # A Jetson has it from JetPack. On PyPI it is a stub that fetches NVIDIA's own wheels.
         'tensorrt': ['tensorrt>=8.6', 'onnx>=1.14'],
         'torch': TORCH,
@@ -66,6 +69,8 @@ setup(
         'demo': DEMO,
         'bags': BAGS,
         'bench': BENCH,
+        'gpu-bench': GPU_BENCH,
+        'nvtx': NVTX,
         'convert': CONVERT,
         'train': TRAIN,
         'test': TEST,

@@ -29,23 +29,27 @@ def bundle(tmp_path_factory):
 def test_every_row_is_measured_and_the_one_shot_export_is_not_ranked(bundle, tmp_path, capsys):
     status = cli.main(['benchmark', str(bundle.directory), '--one-shot', '--warm-up', '2',
                        '--runs', str(RUNS), '--count', '5', '--device', 'cpu', '--out',
-                       str(tmp_path), '--json', str(tmp_path / 'also.json')])
+                       str(tmp_path), '--json', str(tmp_path / 'also.json'), '--torch-modes',
+                       'auto', 'script', 'cuda_graph'])
     said = ' '.join(capsys.readouterr().out.split())
     assert status == 0, said
     report = json.loads((tmp_path / 'benchmark.json').read_text())
     rows = {row['label']: row for row in report['rows']}
-    assert set(rows) == {'torch fp32', 'onnx fp32', 'one-shot export'}
+    assert set(rows) == {'torch fp32', 'torch fp32 script', 'onnx fp32', 'one-shot export'}
     assert_measured(rows)
     assert {'torch fp16', 'torch int8', 'onnx fp16', 'onnx int8', 'tensorrt fp32'} <= set(
         report['absent']['tiny'])
     assert 'no policy.int8.onnx' in report['absent']['tiny']['onnx int8']
     group, = report['ranking']
-    assert {row['label'] for row in group['rows']} == {'torch fp32', 'onnx fp32'}
+    assert {row['label'] for row in group['rows']} == set(rows) - {'one-shot export'}
+    assert rows['torch fp32 script']['provider'] == 'TorchScript'
+    assert report['absent']['tiny']['torch fp32 cuda_graph'] == (
+        'torch_mode cuda_graph on device cpu')
     refused, = report['refused']
     assert refused.startswith('tiny, one-shot export: not ranked, it carries no state')
     assert {one['kind'] for one in report['advice']} == {kind.name for kind in KINDS}
     assert report['untrained'] == [] and report['bandwidth_gb_s'] > 0.1
-    assert [row['may_not_drive'] for row in rows.values()] == ['', '', 'is no bundle']
+    assert [row['may_not_drive'] for row in rows.values()] == ['', '', '', 'is no bundle']
     assert 'tiny, one-shot export: not ranked' in said
     assert report == json.loads((tmp_path / 'also.json').read_text())
     page = (tmp_path / 'benchmark.md').read_text()
@@ -103,6 +107,17 @@ def test_a_plan_has_a_row_for_what_there_is_and_a_reason_for_the_rest(bundle, tm
     threads = [one.threads for one in torch_entry.alternatives]
     assert threads == sorted(set(threads)) and threads[0] == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_torch_has_a_row_for_each_way_to_run_it(bundle, tmp_path):
+    plan = plan_rows('tiny', bundle, ['fp32', 'int8'], 'cpu', False, tmp_path,
+                     ['auto', 'script', 'compile'])
+    assert [entry.label for entry in plan.entries] == [
+        'torch fp32', 'torch fp32 script', 'torch fp32 compile', 'onnx fp32']
+    assert {'torch int8', 'torch int8 script', 'onnx int8'} <= set(plan.absent)
+    modes = [one.options.torch_mode for entry in plan.entries for one in entry.alternatives]
+    assert set(modes) == {'auto', 'script', 'compile'}
+    assert [one.threads for one in plan.entries[2].alternatives] == [0]
 
 
 def made_row(label='onnx fp32', policy='p', device='cpu', p95=1.0, **other):
@@ -217,5 +232,5 @@ def test_the_shipped_policy_is_a_model():
 
 
 def test_models_of_the_same_name_are_told_apart():
-    assert verb._short_names(['a/x', 'b/x', 'c/y', 'shipped']) == {
+    assert verb.short_names(['a/x', 'b/x', 'c/y', 'shipped']) == {
         'a/x': 'a/x', 'b/x': 'b/x', 'c/y': 'y', 'shipped': 'shipped'}

@@ -32,7 +32,8 @@ def test_defaults_are_those_of_the_documentation():
         image_transport='raw', image_qos='auto', realtime=False, allow_unverified=False,
         torch_mode='auto', onnx_provider='auto', cudnn_conv_algo_search='HEURISTIC',
         gpu_mem_limit_mb=0, arena_extend_strategy='kSameAsRequested',
-        cudnn_conv_use_max_workspace=True, profile_directory='', fallback_backends=())
+        cudnn_conv_use_max_workspace=True, profile_directory='', fallback_backends=(),
+        nvtx=False)
     assert settings.period_s == pytest.approx(0.02)
     assert settings.runtime == ('onnx', 'fp32', 'auto', BackendOptions())
     assert settings.options == BackendOptions()

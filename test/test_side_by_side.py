@@ -16,10 +16,9 @@ for package in ('onnxruntime', 'torch', 'rich'):
 import tiny  # noqa: E402, I100, they come after the checks above
 import torch  # noqa: E402
 from vla_nav_node.backends import open_backend  # noqa: E402
-from vla_nav_node.convert.export import StepGraph  # noqa: E402
 from vla_nav_node.convert.one_shot import export_one_shot, OneShot  # noqa: E402
 from vla_nav_node.errors import BackendError, SettingError, VlaNavError  # noqa: E402
-from vla_nav_node.network import load_network  # noqa: E402
+from vla_nav_node.network import load_network, StepGraph  # noqa: E402
 from vla_nav_node.policy import Policy  # noqa: E402
 from vla_nav_node.preprocess import InputSpec  # noqa: E402
 from vla_nav_node.tools.side_by_side import agreement, figures, memory, pictures  # noqa: E402

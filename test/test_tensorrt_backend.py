@@ -13,6 +13,7 @@ from vla_nav_node.backends import open_backend
 from vla_nav_node.backends.engine_cache import cache_directory
 from vla_nav_node.backends.tensorrt_backend import graph_of, TensorrtBackend
 from vla_nav_node.bundle import write_bundle
+from vla_nav_node.convert.trial import StepFile
 from vla_nav_node.errors import BackendError, BundleError
 
 
@@ -163,11 +164,29 @@ def largest_difference(backend, reference, bundle):
     return worst
 
 
+class GraphAlone:
+    """A graph without the backend, which refuses int8 that a CPU computes in fp32."""
+
+    def __init__(self, path):
+        """Open it."""
+        self.step = StepFile(path)
+
+    def infer(self, image, state):
+        """Run one step."""
+        action, after = self.step(image[0], state)
+        return action[None], after
+
+
 @pytest.mark.parametrize('precision', LARGEST)
 def test_the_graphs_of_these_tests_are_the_policy(precise, precision):
     good, _ = precise
-    assert largest_difference(open_backend('onnx', good, precision, 'cpu'),
+    assert largest_difference(GraphAlone(good.file(f'policy.{precision}.onnx')),
                               open_backend('onnx', good, 'fp32', 'cpu'), good) < LARGEST[precision]
+
+
+def test_int8_for_tensorrt_is_none_on_a_cpu(precise):
+    with pytest.raises(BackendError, match='asked for int8, but 6 of 6 products in fp32'):
+        open_backend('onnx', precise[0], 'int8', 'cpu')
 
 
 @pytest.mark.gpu

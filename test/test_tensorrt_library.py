@@ -12,7 +12,8 @@ RUNTIME = {
     'Runtime': ['deserialize_cuda_engine'],
     'ICudaEngine': ['create_engine_inspector', 'create_execution_context', 'num_io_tensors',
                     'get_tensor_name', 'get_tensor_dtype', 'get_tensor_shape'],
-    'IExecutionContext': ['set_tensor_address', 'execute_async_v3'],
+    'IExecutionContext': ['set_tensor_address', 'execute_async_v3', 'profiler'],
+    'IProfiler': ['report_layer_time'],
     'LayerInformationFormat': ['JSON'], 'DataType': ['UINT8', 'FLOAT'], 'ILogger': ['log']}
 BUILDER = {
     'Builder': ['create_network', 'create_builder_config', 'build_serialized_network'],

@@ -41,13 +41,14 @@ def quantised(shipped, tmp_path_factory):
     return path
 
 
-def figures_of(shipped, path):
+def figures_of(shipped, path, precision='fp32'):
     """Compare a graph of the trained policy with torch, and print what comes of it."""
     bundle, frames, kept = shipped
     manifest = {key: value for key, value in bundle.manifest.items() if key != 'files'}
     written = write_bundle(path.with_name(f'{path.stem}.bundle'), manifest, {
-        'policy.safetensors': bundle.file('policy.safetensors'), 'policy.fp32.onnx': path})
-    backend = open_backend('onnx', written, 'fp32', 'cpu')
+        'policy.safetensors': bundle.file('policy.safetensors'),
+        f'policy.{precision}.onnx': path})
+    backend = open_backend('onnx', written, precision, 'cpu')
     figures = compare(backend, frames, kept)
     backend.close()
     once, rolled = (' / '.join(str(worst(figures[part], kind)) for kind in ('mean', 'max'))
@@ -82,11 +83,11 @@ def test_planted_damage_is_caught(shipped, tmp_path, name):
 
 
 def test_int8_passes_and_a_saturated_layer_does_not(shipped, quantised, tmp_path):
-    assert judge_open_loop('int8', figures_of(shipped, quantised)) == []
+    assert judge_open_loop('int8', figures_of(shipped, quantised, 'int8')) == []
     model = onnx.load(quantised)
     damage.saturate(model, damage.weights_of(shipped[0]))
     onnx.save(model, tmp_path / 'saturated')
-    problems = judge_open_loop('int8', figures_of(shipped, tmp_path / 'saturated'))
+    problems = judge_open_loop('int8', figures_of(shipped, tmp_path / 'saturated', 'int8'))
     assert any('the state differs' in told for told in problems)
 
 

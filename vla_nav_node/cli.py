@@ -14,6 +14,7 @@ VERBS = {
     'demo': ('tools.demo', 'drive the simulated robot before your eyes, over ROS 2'),
     'evaluate': ('sim.evaluate', 'count how often a policy reaches the cup'),
     'export': ('convert.export_verb', 'write the step graphs of a policy, in fp32 and fp16'),
+    'gpu-bench': ('tools.gpu_bench.verb', 'parity and times of every backend, on a GPU'),
     'import': ('convert.importing', 'make a bundle of a trained checkpoint'),
     'latency': ('tools.node_bench.verb', 'measure the node beside an idiomatic one and an echo'),
     'profile': ('tools.cycle_profile', 'tell where the time of one cycle goes'),

@@ -30,6 +30,7 @@ from .health import policy_status, realtime_status, Status
 from .interfaces import BackendInfo, Command
 from .latency import FIELDS
 from .monitor import Monitor, watch
+from .nvtx_ranges import show_stages
 from .opening import Opener
 from .parameters import answer, declare
 from .preprocess import Preprocess
@@ -75,6 +76,8 @@ class VlaNavNode(Node):
         self._policy, cycle = _policy_and_cycle(opener, self._settings)
         self._driver = Driver(cycle, self._wheels, self._settings, self._ros_now_ns,
                               self._publish_latency)
+        if self._settings.nvtx:
+            show_stages(self._driver)
         self._camera = Camera(self, self._settings, self._driver.mailbox)
         self._on_disk = BundleWatch(bundle)
         self._swapper = Swapper(self._on_disk, self._driver, self._policy, opener)

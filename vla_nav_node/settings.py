@@ -108,6 +108,7 @@ class Settings:
     cudnn_conv_use_max_workspace: bool
     profile_directory: str
     fallback_backends: Tuple[str, ...]
+    nvtx: bool
 
     @property
     def runtime(self) -> Runtime:
@@ -193,13 +194,15 @@ def parameters(limits: Mapping[str, float],
         _option('arena_extend_strategy', "By how much onnx's arena on the GPU grows."),
         _option('cudnn_conv_use_max_workspace', 'Whether the convolutions of onnx on cuda may '
                 'take all the workspace that they are fastest with.'),
-        _option('profile_directory', 'Directory that onnx and tensorrt write profiles of their '
-                'layers to, which slows them down; empty: no profile.'),
+        _option('profile_directory', 'Directory that onnx and tensorrt write a profile of their '
+                'layers to while they open; empty: none.'),
         Parameter('fallback_backends', (), 'What drives on, in this order, when the backend '
                   "fails to open at the start or fails in mid-drive: ['onnx:fp32@cpu', 'torch'], "
                   'each backend[:precision[@device]] with fp32 and auto if left out. All are '
                   'opened beforehand; diagnostics warn until backend is set again.',
                   live=True, read=read_runtimes),
+        Parameter('nvtx', False, 'Show the stages of every cycle to NVIDIA Nsight Systems as NVTX '
+                  'ranges; needs the Python package nvtx.'),
     )
 
 

@@ -74,7 +74,9 @@ def standing(bundle: Bundle, info: BackendInfo) -> Tuple[str, str]:
     if found:
         return f'no: {found}', f'it {found}; it drives because allow_unverified is set'
     if (info.name, info.precision) == REFERENCE:
-        return 'the reference', ''
+        return ('the reference' if info.provider == 'eager' else
+                f'the reference by {info.provider}, held against torch eager when it was opened'
+                ), ''
     ran_on = verdict_of(bundle, info.name, info.precision).get('ran_on')
     ran_on = ran_on if isinstance(ran_on, dict) else {}
     told = 'passed on {library} {version}, {provider}, {device}'.format(

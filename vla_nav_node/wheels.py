@@ -33,7 +33,7 @@ class Wheels:
         self.stops = 0  # since the start, not counting that the node is disabled
         self.last_stop = ''  # its reason
         self.on_stop: Callable[[], None] = _nothing  # called when the robot stops that drove
-        self._send = send
+        self.send = send  # may be wrapped before anything drives
         self._clock_ns = clock_ns
         self._lock = Lock()
         self._ticket = 0
@@ -134,7 +134,7 @@ class Wheels:
         self.last = command
         silent = self._silent_ns is not None and now_ns > self._silent_ns
         if not silent:
-            self._send(command)
+            self.send(command)
         return command
 
 

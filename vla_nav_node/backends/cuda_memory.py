@@ -2,7 +2,8 @@
 
 import ctypes
 from ctypes import c_void_p
-from typing import Callable, List
+import logging
+from typing import Any, Callable, List, Optional, Tuple
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from .gpu_problem import CudaError
 NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: no order with the default stream of other libraries
 # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: another backend's thread may allocate meanwhile.
 THREAD_LOCAL = 1
+LOG = logging.getLogger(__name__)
 
 
 class CudaMemory:
@@ -92,16 +94,26 @@ class CudaMemory:
         self._driver.call('cuStreamSynchronize', self._stream)
 
     def close(self) -> None:
-        """Release everything; the arrays of `host` are not to be touched again."""
-        call = self._driver.call
-        if self._graph.value:
-            call('cuGraphExecDestroy', self._graph)
-        for address in self._addresses:
-            call('cuMemFree_v2', address)
-        for place in self._pinned:
-            call('cuMemFreeHost', place)
-        call('cuStreamDestroy_v2', self._stream)
-        call('cuDevicePrimaryCtxRelease_v2', self._driver.device)
+        """
+        Release everything; the arrays of `host` are not to be touched again.
+
+        A GPU that is lost refuses to; that is told, and keeps nobody from going on without it.
+        """
+        graph = [('cuGraphExecDestroy', self._graph)] if self._graph.value else []
+        problems = [str(problem) for problem in map(self._try, (
+            *graph, *(('cuMemFree_v2', address) for address in self._addresses),
+            *(('cuMemFreeHost', place) for place in self._pinned),
+            ('cuStreamDestroy_v2', self._stream),
+            ('cuDevicePrimaryCtxRelease_v2', self._driver.device))) if problem]
+        if problems:
+            LOG.warning('the memory of the GPU could not be released: %s', problems[0])
+
+    def _try(self, call: Tuple[str, Any]) -> Optional[CudaError]:
+        try:
+            self._driver.call(*call)
+        except CudaError as error:
+            return error
+        return None
 
     def _capture(self, work: Callable[[], None]) -> c_void_p:
         graph, runnable = c_void_p(), c_void_p()

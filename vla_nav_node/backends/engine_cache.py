@@ -68,22 +68,27 @@ def cache_directory() -> Path:
     return root / 'vla_nav_node' / 'engines'
 
 
+def own_directory(directory: Path) -> Path:
+    """Make a directory for code, or raise BackendError if it cannot be trusted or made."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        found = directory.stat()
+    except OSError as error:
+        raise _cannot_write(directory, error) from None
+    if found.st_uid != os.getuid() or found.st_mode & OTHERS_MAY_WRITE:
+        raise BackendError(
+            f'the directory {directory} can be written by others', 'a directory of your own: what '
+            'lies in it is code, and is taken from nobody else',
+            f'chmod 700 {directory}, or set XDG_CACHE_HOME')
+    return directory
+
+
 class EngineCache:
     """One directory of engines, which belongs to this user and in which nobody else writes."""
 
     def __init__(self, directory: Path) -> None:
         """Make the directory, or raise BackendError if it cannot be trusted or made."""
-        self.directory = directory
-        try:
-            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            found = directory.stat()
-        except OSError as error:
-            raise _cannot_write(directory, error) from None
-        if found.st_uid != os.getuid() or found.st_mode & OTHERS_MAY_WRITE:
-            raise BackendError(
-                f'the directory of engines {directory} can be written by others', 'a directory of '
-                'your own: an engine is code, and is taken from nobody else',
-                f'chmod 700 {directory}, or set XDG_CACHE_HOME')
+        self.directory = own_directory(directory)
 
     def load(self, key: EngineKey) -> Engine:
         """Read the engine for `key`, or raise NoEngine with why there is none to be used."""

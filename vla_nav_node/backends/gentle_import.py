@@ -75,10 +75,17 @@ def import_gently(name: str, quiet: Optional[Callable[[], None]] = None) -> Modu
     with _one_at_a_time:
         if name in sys.modules:
             return importlib.import_module(name)
-        with _short_turns(), _young_collections(), _before(LONG_STARTS.get(name, ()), quiet):
+        with gently(), _before(LONG_STARTS.get(name, ()), quiet):
             for path, flags in _libraries(name).items():
                 _open_unlocked(path, flags)
             return importlib.import_module(name)
+
+
+@contextmanager
+def gently() -> Iterator[None]:
+    """Do a long piece of work with the interpreter's lock given up as often as can be."""
+    with _short_turns(), _young_collections():
+        yield
 
 
 def _libraries(name: str) -> Dict[Path, int]:

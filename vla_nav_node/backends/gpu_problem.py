@@ -12,7 +12,8 @@ VERSION = re.compile(r'Kernel Module.*?\s(\d+\.\d+(?:\.\d+)?)')
 # Initialising CUDA, as TensorRT and others write it into their logs.
 CODE = re.compile(r'(?:failure with error|\bcuda ?error|\bcuda failure):? (\d+)', re.IGNORECASE)
 OLDEST_DRIVER = {11: '450', 12: '525', 13: '580'}  # for each CUDA, by NVIDIA's release notes
-OUT_OF_MEMORY, STUB, INSUFFICIENT, UNAVAILABLE, NO_DEVICE = 2, 34, 35, 46, 100
+OLDEST_CUDA = {11: 11040, 12: 12000, 13: 13000}  # that a driver has to be for, for each CUDA
+OUT_OF_MEMORY, STUB, INSUFFICIENT, UNAVAILABLE, NO_DEVICE, NO_KERNEL = 2, 34, 35, 46, 100, 209
 NOT_READY, MISMATCH, FORWARD, UNKNOWN = 802, 803, 804, 999
 CAUSES: Dict[int, Tuple[str, str]] = {
     OUT_OF_MEMORY: ("the GPU's memory is full", 'end what else uses it (nvidia-smi shows what)'),
@@ -20,6 +21,8 @@ CAUSES: Dict[int, Tuple[str, str]] = {
            "take the toolkit's stubs directory out of LD_LIBRARY_PATH, or install the driver"),
     UNAVAILABLE: ('the GPU is taken by another process, or not available',
                   'end that process, or: nvidia-smi -c DEFAULT'),
+    NO_KERNEL: ('this GPU is not among those that the library was built for',
+                'install the build that is for it'),
     NOT_READY: ('the GPU is not ready', 'start nvidia-fabricmanager, or wait for it'),
     MISMATCH: ("the driver's library and its kernel module are of different versions",
                'restart the machine after the update; in a container, the one outside counts'),
@@ -58,12 +61,13 @@ def module_version(module: Path = KERNEL_MODULE) -> str:
     return found.group(1) if found else 'of unknown version'
 
 
-def gpu_problem(code: int, said: str, driver_cuda: int = 0, built_for: int = 0) -> CudaError:
+def gpu_problem(code: int, said: str, driver_cuda: int = 0, built_for: int = 0,
+                library: str = 'TensorRT') -> CudaError:
     """
     Tell what an error code of CUDA means here.
 
     `driver_cuda` is what the driver says it is for (12040 for CUDA 12.4), `built_for` the major
-    version of CUDA that the library was built for; 0 where that is not known.
+    version of CUDA that `library` was built for; 0 where that is not known.
     """
     if code == NO_DEVICE:
         visible = os.environ.get('CUDA_VISIBLE_DEVICES', 'not set')
@@ -71,7 +75,7 @@ def gpu_problem(code: int, said: str, driver_cuda: int = 0, built_for: int = 0) 
                           f'{said})', 'a GPU',
                           'pass it into the container, or set CUDA_VISIBLE_DEVICES')
     elif code == INSUFFICIENT:
-        error = _too_old(said, driver_cuda, built_for)
+        error = _too_old(said, driver_cuda, built_for, library)
     else:
         cause, cure = CAUSES.get(code, ('CUDA failed', ''))
         error = CudaError(f'{cause} ({said})', fix=cure)
@@ -79,11 +83,12 @@ def gpu_problem(code: int, said: str, driver_cuda: int = 0, built_for: int = 0) 
     return error
 
 
-def _too_old(said: str, driver_cuda: int, built_for: int) -> CudaError:
+def _too_old(said: str, driver_cuda: int, built_for: int, library: str) -> CudaError:
     has = f'{driver_cuda // 1000}.{driver_cuda % 1000 // 10}' if driver_cuda else 'an older CUDA'
     wants = f'CUDA {built_for}' if built_for else 'a newer CUDA'
     oldest = OLDEST_DRIVER.get(built_for)
     return CudaError(
-        f'the NVIDIA driver {module_version()} is too old: it is for CUDA {has}, this TensorRT '
+        f'the NVIDIA driver {module_version()} is too old: it is for CUDA {has}, this {library} '
         f'for {wants} ({said})', f'a driver >= {oldest}' if oldest else 'a newer driver',
-        'update the driver, or install the TensorRT that was built for it (PyPI: tensorrt-cu12)')
+        f'update the driver, or install the {library} that was built for it'
+        + (' (PyPI: tensorrt-cu12)' if library == 'TensorRT' else ''))

@@ -1,29 +1,37 @@
 """ONNX Runtime: runs policy.<precision>.onnx on the CPU or a CUDA GPU."""
 
-import os
+import logging
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Optional, Tuple
 
 import numpy as np
 
+from .device_step import DeviceStep
 from .gentle_import import import_gently
+from .layer_profile import profile_prefix, write_onnx_profile
+from .onnx_cuda import open_on_gpu
+from .onnx_memory import check_providers
+from .onnx_placement import refuse_elsewhere, refuse_untrue, run_once, take
+from .onnx_session import (
+    check_graph, CPU, CUDA, is_of_runtime, open_session, problem_of_run, TENSORRT)
 from .options import BackendOptions, DEFAULTS
 from .steps import StepShapes
 from ..bundle import Bundle, graph_name
-from ..errors import BackendError, first_line
+from ..errors import BackendError
 from ..interfaces import BackendInfo, State
 
-CPU, CUDA = 'CPUExecutionProvider', 'CUDAExecutionProvider'
-TYPES = {'tensor(uint8)': 'uint8', 'tensor(float)': 'float32'}
-# A network of 3.3 MB on two busy cores, p50 / p99 / max in ms: one thread 0.29 / 4.4 / 4.6, two
-# 0.33 / 5.4 / 9.0, two spinning 0.30 / 8.6 / 20. More threads help only where there is more to do.
-LARGE_BYTES = 8 << 20
-MOST_THREADS = 4
+PROVIDERS = {'cpu': CPU, 'cuda': CUDA, 'tensorrt': TENSORRT}
+LOG = logging.getLogger(__name__)
 
 
 class OnnxBackend:
-    """One session; results are fresh arrays (on the CPU, IO binding measured no quicker)."""
+    """
+    One session; on a GPU it works on fixed buffers, and the state stays there.
+
+    On the CPU results are fresh arrays: IO binding measured no quicker there.
+    """
 
     def __init__(self, bundle: Bundle, precision: str = 'fp32', device: str = 'auto',
                  quiet: Optional[Callable[[], None]] = None,
@@ -31,123 +39,76 @@ class OnnxBackend:
         """Open the bundle's graph of this precision and hold it against the manifest."""
         path = bundle.file(graph_name(precision))
         ort = import_gently('onnxruntime', quiet)
-        self._session: Any = _open(ort, path, device)
-        _check_graph(self._session, bundle, path)
         self._shapes = StepShapes(bundle)
+        self._zero = bundle.zero_state()
         self._inputs = [f'{part}_in' for part in bundle.state_shapes]
         self._outputs = ['action', *(f'{part}_out' for part in bundle.state_shapes)]
-        provider = self._session.get_providers()[0]
-        self.info = BackendInfo(
-            'onnx', 'onnxruntime', ort.__version__, 'cuda' if provider == CUDA else 'cpu',
-            provider, precision)
+        self._session: Any = None  # on the CPU
+        self._step: Optional[DeviceStep] = None  # on a GPU
+        profile = profile_prefix(options.profile_directory, f'onnx-{precision}')
+        provider = _provider(ort, device, options.onnx_provider)
+        try:
+            if provider != CPU:
+                self._step, self.info = open_on_gpu(
+                    ort, bundle, path, precision, provider, options, quiet)
+        except BackendError as error:
+            if device == 'cuda' or options.onnx_provider != 'auto':
+                raise
+            LOG.info('onnx runs %s on the CPU, since no GPU can be used: %s', bundle.name, error)
+        if self._step is None:
+            self._session, self.info = _open_on_cpu(ort, bundle, path, precision)
+            if profile:
+                write_onnx_profile(ort, path, [CPU], profile)
+            self._providers = self._session.get_providers()
 
     def infer(self, image: np.ndarray, state: State) -> Tuple[np.ndarray, State]:
-        """Run one step: see interfaces.Backend."""
+        """Run one step: see interfaces.Backend; a GPU's state is fetched when it is looked at."""
         if self._session is None:
-            raise BackendError('the onnx backend is closed')
+            return self._infer_on_gpu(image, state)
         self._shapes.check(image, state)
         try:
             action, *after = self._session.run(
                 self._outputs, {'image': image, **dict(zip(self._inputs, state))})
         except Exception as error:
-            # The runtime's classes share no base of their own, but all are of its C++ module.
-            if not _is_of_runtime(error):
+            if not is_of_runtime(error):
                 raise
-            raise BackendError(f'ONNX Runtime failed: {first_line(error)}') from error
+            raise problem_of_run(error) from error
+        check_providers(self._session, self._providers)
         return action, tuple(after)
 
     def close(self) -> None:
-        """Release the session."""
-        self._session = None
+        """Release the session; states of a GPU's that are alive come to the host."""
+        step, self._session, self._step = self._step, None, None
+        if step is not None:
+            step.close()
+
+    def _infer_on_gpu(self, image: np.ndarray, state: State) -> Tuple[np.ndarray, State]:
+        if self._step is None:
+            raise BackendError('the onnx backend is closed')
+        self._shapes.check(image, state if not self._step.owns(state) else self._zero)
+        return self._step.infer(image, state)
 
 
-def _open(ort: ModuleType, path: Path, device: str) -> Any:
-    """Open on what was asked; `auto` is CUDA where it really opens, else the CPU."""
-    if device == 'cpu' or (device == 'auto' and CUDA not in ort.get_available_providers()):
-        return open_session(ort, path, CPU)
-    try:
-        return _open_cuda(ort, path)
-    except BackendError:
-        if device == 'cuda':
-            raise
-        return open_session(ort, path, CPU)  # and `info` tells so
+def _provider(ort: ModuleType, device: str, asked: str) -> str:
+    """Give the provider to try; `auto` is CUDA where it was built in, else the CPU."""
+    if asked == 'auto':
+        has_cuda = device == 'cuda' or CUDA in ort.get_available_providers()
+        return CPU if device == 'cpu' or not has_cuda else CUDA
+    if (asked == 'cpu') != (device == 'cpu') and device != 'auto':
+        raise BackendError(f'onnx_provider {asked} on device {device}', 'two that agree',
+                           'set one of them to auto')
+    return PROVIDERS[asked]
 
 
-def _open_cuda(ort: ModuleType, path: Path) -> Any:
-    built = ort.get_available_providers()
-    if CUDA not in built:
-        raise BackendError(
-            'this onnxruntime is built without CUDA (it has ' + ', '.join(built) + ')', CUDA,
-            'pip uninstall onnxruntime, then pip install onnxruntime-gpu; or set device to cpu')
-    if hasattr(ort, 'preload_dlls'):
-        ort.preload_dlls()  # finds the CUDA and cuDNN that came as Python packages
-    session = open_session(ort, path, CUDA)
-    if session.get_providers()[0] != CUDA:
-        raise BackendError(
-            'onnxruntime has CUDA built in but could not start it (its log says why), '
-            f'and offers {session.get_providers()[0]}', CUDA,
-            'a GPU that the driver shows, and the CUDA and cuDNN this onnxruntime was built for; '
-            'or set device to cpu')
-    return session
-
-
-def open_session(ort: ModuleType, path: Path, provider: str) -> Any:
-    """Open a graph with the settings that drive, or raise BackendError."""
-    try:
-        session = ort.InferenceSession(str(path), _options(ort, path), providers=[provider])
-    except Exception as error:
-        if not _is_of_runtime(error):
-            raise
-        raise BackendError(f'ONNX Runtime cannot open {path.name}: {first_line(error)}',
-                           'a graph that this version reads',
-                           'export the bundle again, or use a newer onnxruntime') from error
-    session.disable_fallback()  # or run() might move to the CPU in mid-drive without a word
-    return session
-
-
-def _options(ort: ModuleType, path: Path) -> Any:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = _threads(path)
-    options.inter_op_num_threads = 1
-    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.log_severity_level = 3  # errors
-    options.add_session_config_entry('session.intra_op.allow_spinning', '0')
-    return options
-
-
-def _threads(path: Path) -> int:
-    if path.stat().st_size < LARGE_BYTES:
-        return 1
-    return min(MOST_THREADS, len(os.sched_getaffinity(0)))  # what a container leaves us
-
-
-def _check_graph(session: Any, bundle: Bundle, path: Path) -> None:
-    """Raise BackendError unless the graph is the step that the manifest describes."""
-    states = bundle.state_shapes
-    expected = {
-        'inputs': {'image': ('uint8', bundle.input.shape),
-                   **{f'{part}_in': ('float32', shape) for part, shape in states.items()}},
-        'outputs': {'action': ('float32', (1, 2)),
-                    **{f'{part}_out': ('float32', shape) for part, shape in states.items()}}}
-    found = {'inputs': _described(session.get_inputs()),
-             'outputs': _described(session.get_outputs())}
-    problems: List[str] = [
-        f'{side} {_told(found[side])} instead of {_told(expected[side])}'
-        for side in expected if found[side] != expected[side]]
-    if problems:
-        raise BackendError(f'{path.name} does not fit {bundle.name}: ' + '; '.join(problems),
-                           'the step graph of the policy in policy.yaml', 'export it again')
-
-
-def _described(nodes: List[Any]) -> Dict[str, Any]:
-    return {node.name: (TYPES.get(node.type, node.type), tuple(node.shape)) for node in nodes}
-
-
-def _told(arrays: Dict[str, Any]) -> str:
-    return ', '.join(f'{name} {dtype} {list(shape)}' for name, (dtype, shape) in arrays.items())
-
-
-def _is_of_runtime(error: Exception) -> bool:
-    return (type(error).__module__.startswith('onnxruntime')
-            or isinstance(error, (RuntimeError, ValueError)))
+def _open_on_cpu(ort: ModuleType, bundle: Bundle, path: Path,
+                 precision: str) -> Tuple[Any, BackendInfo]:
+    with TemporaryDirectory(prefix='vla_nav_') as scratch:
+        session = open_session(ort, path, CPU, profile=Path(scratch) / 'proof')
+        check_graph(session, bundle, path)
+        run_once(session)
+        placement = take(session)
+    refuse_elsewhere(placement, (CPU,))
+    layers = placement.precision()
+    refuse_untrue(layers, precision, on_cpu=True)
+    return session, BackendInfo('onnx', 'onnxruntime', ort.__version__, 'cpu',
+                                session.get_providers()[0], precision, str(layers))

@@ -14,7 +14,8 @@ from .engine_cache import cache_directory, Engine, EngineCache, EngineKey, NoEng
 from .engine_graph import RECIPE
 from .engine_layers import precision_of, problem_of, read_layers
 from .engine_process import build_engine
-from .gpu_problem import CODE, gpu_problem, INSUFFICIENT
+from .gpu_problem import CODE, gpu_problem, INSUFFICIENT, OLDEST_CUDA
+from .layer_profile import profile_prefix, write_tensorrt_profile
 from .options import BackendOptions, DEFAULTS
 from .steps import StepShapes
 from .tensorrt_library import built_for, failure, library, log_of, trouble_since, try_start
@@ -23,7 +24,6 @@ from ..errors import BackendError
 from ..interfaces import BackendInfo, State
 from ..verification import reads
 
-OLDEST_CUDA = {11: 11040, 12: 12000, 13: 13000}  # of a driver, for a TensorRT of that CUDA
 LOG = logging.getLogger(__name__)
 TYPES = {'UINT8': 'uint8', 'FLOAT': 'float32'}
 
@@ -46,6 +46,8 @@ class TensorrtBackend:
         _check_version(driver)
         self._shapes = StepShapes(bundle)
         self._zero = bundle.zero_state()
+        self._profile_to = profile_prefix(options.profile_directory, f'tensorrt-{precision}')
+        self._trt, self._driver_cuda = trt, driver.version
         self._memory = CudaMemory(driver)
         self._step: Optional[DeviceStep] = None
         self._runtime: Any = None
@@ -88,11 +90,7 @@ class TensorrtBackend:
         if problem:
             raise BackendError(f'the engine is not what its precision says: {problem}',
                                f'products in {precision}', 'use another precision')
-        log = log_of(trt)
-        since = len(log.said)
-        self._context = self._engine.create_execution_context()
-        if self._context is None:
-            raise failure(log, since, 'TensorRT cannot set up the engine', driver.version)
+        self._context = self._new_context()
         self._step = DeviceStep(self._memory, bundle.input.shape, bundle.state_shapes, self._bind)
         self.info = BackendInfo('tensorrt', 'tensorrt', trt.__version__, f'cuda ({gpu.name})',
                                 self._step.mode, precision, str(layers))
@@ -123,10 +121,26 @@ class TensorrtBackend:
         return engine
 
     def _bind(self, addresses: Dict[str, int]) -> Callable[[], None]:
+        if self._profile_to:
+            # In a context of its own, so that what drives is not slowed.
+            context = self._new_context()
+            write_tensorrt_profile(self._trt, context, self._run_of(context, addresses),
+                                   self._profile_to)
+        return self._run_of(self._context, addresses)
+
+    def _new_context(self) -> Any:
+        log = log_of(self._trt)
+        since = len(log.said)
+        context = self._engine.create_execution_context()
+        if context is None:
+            raise failure(log, since, 'TensorRT cannot set up the engine', self._driver_cuda)
+        return context
+
+    def _run_of(self, context: Any, addresses: Dict[str, int]) -> Callable[[], None]:
         for name, address in addresses.items():
-            if not self._context.set_tensor_address(name, address):
+            if not context.set_tensor_address(name, address):
                 raise BackendError(f'TensorRT does not take the address of {name}')
-        run, stream, context = self._context.execute_async_v3, self._memory.stream, self._context
+        run, stream = context.execute_async_v3, self._memory.stream
 
         def queue() -> None:
             if not run(stream):

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Tuple
 
 import numpy as np
 
-from ..backends.onnx_backend import CPU, open_session
+from ..backends.onnx_session import CPU, open_session
 from ..interfaces import State
 
 WARM_UP, ROUNDS, RUNS = 5, 21, 10  # RUNS one after the other, each side in turn, ROUNDS times

@@ -49,6 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--precision', default='fp32', help='default: %(default)s')
     parser.add_argument('--model', default='', metavar='DIR',
                         help='policy bundle (default: the one that ships)')
+    parser.add_argument('--set', nargs='+', default=[], metavar='NAME:=VALUE', dest='others',
+                        help='other parameters of the node, such as nvtx:=true')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures there too')
 
 
@@ -56,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
     """Drive on noise and print the table."""
     parameters = [part for name in ('model', 'backend', 'precision')
                   for part in ('-p', f'{name}:="{getattr(args, name)}"')]
+    parameters += [part for other in args.others for part in ('-p', other)]
     messages = _messages(args.size)
     # It drives no robot, so it may look at what no robot may drive by.
     context = start(['--ros-args', '-r', f'__ns:={NAMESPACE}', '-p', 'allow_unverified:=true',

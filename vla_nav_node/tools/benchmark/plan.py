@@ -1,12 +1,14 @@
 """Which rows there are for a policy: every backend and precision, and what people had before."""
 
 from dataclasses import dataclass
+from itertools import product
 import os
 from pathlib import Path
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, Iterator, List, Sequence, Tuple
 
 from ..side_by_side.contestant import Contestant, recipe_of
 from ...backends import BACKENDS, is_installed
+from ...backends.options import BackendOptions
 from ...bundle import Bundle, WEIGHTS
 from ...verification import reads
 
@@ -32,18 +34,20 @@ class Plan:
 
 
 def plan_rows(policy: str, bundle: Bundle, precisions: Sequence[str], device: str,
-              one_shot: bool, folder: Path) -> Plan:
+              one_shot: bool, folder: Path, torch_modes: Sequence[str] = ('auto',)) -> Plan:
     """List every backend and precision; `folder` is where a one-shot export may be written."""
     entries: List[Entry] = []
     absent: Dict[str, str] = {}
-    for backend in BACKENDS:
-        for precision in precisions:
-            label = f'{backend} {precision}'
-            reason = _absence(bundle, backend, precision)
-            if reason:
-                absent[label] = reason
-            else:
-                entries.append(_entry(label, bundle, backend, precision, device))
+    for backend, precision, mode in _kinds(precisions, torch_modes):
+        label = ' '.join([backend, precision, *([] if mode == 'auto' else [mode])])
+        reason = absence(bundle, backend, precision)
+        if reason:
+            absent[label] = reason
+        else:
+            entries.append(Entry(label, _with_threads(
+                Contestant(label, 'bundle', bundle.directory, precision, backend, device,
+                           options=BackendOptions(torch_mode=mode)),
+                _threads(backend, mode))))
     if one_shot and WEIGHTS not in bundle.manifest['files']:
         absent[ONE_SHOT] = f'the bundle has no {WEIGHTS}'
     elif one_shot:
@@ -53,7 +57,8 @@ def plan_rows(policy: str, bundle: Bundle, precisions: Sequence[str], device: st
     return Plan(policy, bundle, entries, absent)
 
 
-def _absence(bundle: Bundle, backend: str, precision: str) -> str:
+def absence(bundle: Bundle, backend: str, precision: str) -> str:
+    """Say why there can be no such row; empty when there can."""
     if not is_installed(backend):
         return f'the Python package {BACKENDS[backend][2]} is not installed'
     name, = reads(bundle, backend, precision)
@@ -62,12 +67,21 @@ def _absence(bundle: Bundle, backend: str, precision: str) -> str:
     return 'torch has no int8 here' if (backend, precision) == ('torch', 'int8') else ''
 
 
-def _entry(label: str, bundle: Bundle, backend: str, precision: str, device: str) -> Entry:
-    contestant = Contestant(label, 'bundle', bundle.directory, precision, backend, device)
-    # torch at its best, since it is what the others are held against; a backend of ours has
-    # chosen its threads already.
-    choices = _thread_choices() if backend == 'torch' else (0,)
-    return Entry(label, _with_threads(contestant, choices))
+def _kinds(precisions: Sequence[str],
+           torch_modes: Sequence[str]) -> Iterator[Tuple[str, str, str]]:
+    """Give backend, precision and torch_mode of each row."""
+    for backend in BACKENDS:
+        yield from product([backend], precisions, torch_modes if backend == 'torch' else ['auto'])
+
+
+def _threads(backend: str, mode: str) -> Sequence[int]:
+    """
+    Give on how many threads to try a row; 0 for what the backend chose.
+
+    torch at its best, since it is what the others are held against; a backend of ours has chosen
+    already, and compiled code is for the number that it was compiled with.
+    """
+    return _thread_choices() if backend == 'torch' and mode != 'compile' else (0,)
 
 
 def _with_threads(contestant: Contestant, choices: Sequence[int]) -> Tuple[Contestant, ...]:

@@ -18,6 +18,7 @@ from ...errors import VlaNavError
 from ...verification import problem
 
 Row = Dict[str, Any]
+REFERENCES = ('torch fp32', 'onnx fp32')  # what the others' actions are held against
 
 
 class Pace(NamedTuple):
@@ -26,6 +27,7 @@ class Pace(NamedTuple):
     warm_up: int
     runs: int
     period_ms: float
+    paced_runs: int = 0  # 0: as many as runs
 
 
 class Measured(NamedTuple):
@@ -47,13 +49,19 @@ def measure(plan: Plan, pace: Pace, pictures: Pictures, bar: Bar
         opened = _open(plan, stack, absent, bar)
         if not opened:
             return [], absent
-        contenders = [contender for _, contender in opened]
-        spans = _time(contenders, pictures, pace, bar, plan.policy)
-        acted = [(one.actions(pictures.starts), one.actions([True] * len(pictures.frames)))
-                 for one in contenders]
-        found = [Measured(label, contender, *pair, *actions) for (label, contender), pair, actions
-                 in zip(opened, spans, acted)]
-        return _rows(plan, pace, found), absent
+        return rows_of(opened, plan, pace, pictures, bar), absent
+
+
+def rows_of(opened: List[Tuple[str, Contender]], plan: Plan, pace: Pace, pictures: Pictures,
+            bar: Bar) -> List[Row]:
+    """Time contenders in turns; give a row for each label."""
+    contenders = [contender for _, contender in opened]
+    spans = _time(contenders, pictures, pace, bar, plan.policy)
+    acted = [(one.actions(pictures.starts), one.actions([True] * len(pictures.frames)))
+             for one in contenders]
+    found = [Measured(label, contender, *pair, *actions) for (label, contender), pair, actions
+             in zip(opened, spans, acted)]
+    return _rows(plan, pace, found)
 
 
 def _open(plan: Plan, stack: ExitStack, absent: Dict[str, str],
@@ -81,9 +89,11 @@ def _time(contenders: List[Contender], pictures: Pictures, pace: Pace, bar: Bar,
     for contender in contenders:
         contender.show(pictures.frames)
         contender.run(pace.warm_up, 0)
-    steps = pace.runs * len(contenders)
-    spans = [take_turns(contenders, pace.runs, period_ms / 1e3, bar(f'{policy}: {name}', steps))
-             for name, period_ms in (('back to back', 0.0), ('paced', pace.period_ms))]
+    spans = [take_turns(contenders, runs, period_ms / 1e3,
+                        bar(f'{policy}: {name}', runs * len(contenders)))
+             for name, runs, period_ms in (
+                 ('back to back', pace.runs, 0.0),
+                 ('paced', pace.paced_runs or pace.runs, pace.period_ms))]
     return list(zip(*spans))
 
 
@@ -94,7 +104,8 @@ def _rows(plan: Plan, pace: Pace, found: List[Measured]) -> List[Row]:
         if (one.label not in best
                 or np.median(one.back_to_back.ms) < np.median(best[one.label].back_to_back.ms)):
             best[one.label] = one
-    reference = best.get('torch fp32') or best.get('onnx fp32') or found[0]
+    reference = next((one for name in REFERENCES for label, one in best.items()
+                      if label.startswith(name)), found[0])
     return [_row(plan, pace, one, reference, [other for other in found if other.label == label])
             for label, one in best.items()]
 

@@ -10,6 +10,7 @@ from .models import open_model, PRESETS
 from ..side_by_side import conditions, options
 from ..side_by_side.contestant import SHIPPED_NAME
 from ...backends import PRECISIONS
+from ...backends.options import CHOICES
 from ...errors import SettingError, VlaNavError
 
 EXAMPLE = 'vla_nav benchmark shipped simple --one-shot --device cpu --out out/benchmark'
@@ -27,6 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--period', type=float, default=20.0, metavar='MS',
                         help='a paced step begins every so often (default: %(default)s)')
     parser.add_argument('--precisions', nargs='+', default=list(PRECISIONS), choices=PRECISIONS)
+    parser.add_argument('--torch-modes', nargs='+', default=['auto'], metavar='MODE',
+                        choices=CHOICES['torch_mode'], help='ways to run torch, a row each: '
+                        + ', '.join(CHOICES['torch_mode']) + ' (default: auto, as the node)')
     parser.add_argument('--one-shot', action='store_true',
                         help='also the export that people usually make: one picture in, no state, '
                         "ONNX's own RNN or LSTM operator")
@@ -64,7 +68,7 @@ def _measure(args: argparse.Namespace) -> Dict[str, Any]:
     from .session import Pace
     pace = Pace(args.warm_up, args.runs, args.period)
     bundles = {short: open_model(name, args.bundles, args.precisions, args.frames)
-               for name, short in _short_names(args.models).items()}
+               for name, short in short_names(args.models).items()}
     with conditions.on_this_machine() as machine:
         rows, absent, bandwidth = _rows(args, bundles, pace)
     if not rows:
@@ -84,7 +88,7 @@ def _measure(args: argparse.Namespace) -> Dict[str, Any]:
         'advice': [one._asdict() for one in advise(ranking.groups)]}
 
 
-def _short_names(models: List[str]) -> Dict[str, str]:
+def short_names(models: List[str]) -> Dict[str, str]:
     """Give each model the last part of its path as its name, where no other has the same."""
     last = {name: Path(name).name or name for name in models}
     return {name: short if list(last.values()).count(short) == 1 else name
@@ -107,7 +111,7 @@ def _rows(args: argparse.Namespace, bundles: Dict[str, Any], pace: Any) -> Any:
     with tempfile.TemporaryDirectory() as folder, progress() as bar:
         for policy, bundle in bundles.items():
             plan = plan_rows(policy, bundle, args.precisions, args.device, args.one_shot,
-                             Path(folder))
+                             Path(folder), args.torch_modes)
             speeds.append(read_bandwidth())
             measured, absent[policy] = measure(plan, pace, pictures[policy], bar)
             rows += measured

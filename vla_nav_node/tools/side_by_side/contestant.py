@@ -6,7 +6,9 @@ import re
 from typing import List, Optional, Sequence, Tuple
 
 from ...backends import check_request
+from ...backends.options import BackendOptions, DEFAULTS
 from ...bundle import Bundle, graph_name, load_bundle, SHIPPED, WEIGHTS
+from ...convert.fixed_scales import FILE as FIXED
 from ...errors import SettingError
 
 HELP = ('a bundle as DIRECTORY[:PRECISION[@BACKEND]] (shipped: the one that comes with the '
@@ -42,12 +44,16 @@ class Contestant:
     device: str = 'auto'
     threads: int = 0  # 0: as the backend or the runtime has it
     recipe: Recipe = Recipe()
+    options: BackendOptions = DEFAULTS  # of a bundle's backend
 
     @property
     def model_file(self) -> Path:
         """Give the file that holds the weights which run."""
         if self.kind != 'bundle':
             return self.path
+        fixed = self.path / FIXED
+        if self.backend == 'tensorrt' and self.precision == 'int8' and fixed.is_file():
+            return fixed  # see verification.reads
         return self.path / (WEIGHTS if self.backend == 'torch'
                             else graph_name(self.precision))
 

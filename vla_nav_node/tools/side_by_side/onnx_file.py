@@ -6,7 +6,7 @@ import numpy as np
 
 from .contestant import Contestant, Recipe
 from .runners import ImageInput
-from ...backends.onnx_backend import CPU, CUDA
+from ...backends.onnx_session import CPU, CUDA
 from ...errors import BackendError, first_line
 
 DTYPES = {'tensor(uint8)': 'uint8', 'tensor(float)': 'float32', 'tensor(float16)': 'float16'}

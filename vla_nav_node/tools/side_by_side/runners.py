@@ -42,13 +42,13 @@ class BundleRunner:
     def __init__(self, contestant: Contestant) -> None:
         """Open the backend, on the threads it takes by itself unless told otherwise."""
         bundle = load_bundle(contestant.path)
-        backend = open_backend(contestant.backend, bundle, contestant.precision,
-                               contestant.device)
+        self.backend = open_backend(contestant.backend, bundle, contestant.precision,
+                                    contestant.device, options=contestant.options)
         if contestant.threads:
             _limit_torch(contestant)
-        self._policy = Policy(backend, bundle.zero_state())
+        self._policy = Policy(self.backend, bundle.zero_state())
         self.size = (bundle.input.height, bundle.input.width)
-        self.info = {key: str(value) for key, value in vars(backend.info).items()
+        self.info = {key: str(value) for key, value in vars(self.backend.info).items()
                      if key != 'name'}
 
     def prepare(self, image: np.ndarray) -> np.ndarray:

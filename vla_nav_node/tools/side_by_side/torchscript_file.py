@@ -113,7 +113,7 @@ def _states(module: Any, contestant: Contestant) -> List[Any]:
 
 
 def _device(torch: Any, device: str) -> str:
-    from ...backends.torch_backend import cuda_problem
+    from ...backends.torch_device import cuda_problem
     problem = None if device == 'cpu' else cuda_problem(torch)
     if device == 'cuda' and problem:
         raise problem

@@ -10,7 +10,8 @@ import numpy as np
 
 from .contestant import Contestant, Size
 from .memory import own_memory
-from .runners import open_runner, Runner
+from .runners import BundleRunner, open_runner, Runner
+from ...convert.open_loop import compare, Record
 from ...errors import VlaNavError
 from ...threads import describe
 
@@ -90,6 +91,11 @@ class Worker:
                 cpu_ms += (cpu_end_ns - cpu_ns) / 1e6
         gc.enable()
         return Span(ms, cpu_ms)
+
+    def compare(self, record: Record) -> Dict[str, Any]:
+        """Hold a bundle's backend against what the reference did on the frames; see open_loop."""
+        assert isinstance(self._runner, BundleRunner)
+        return compare(self._runner.backend, self._frames[:, 0], record)
 
     def most_memory(self) -> float:
         """Give the most memory this process ever had, less the frames that it was handed."""

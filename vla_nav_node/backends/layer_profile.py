@@ -1,0 +1,104 @@
+"""
+Profiles of the layers: of some steps of their own, taken while a backend opens.
+
+What drives afterwards knows nothing of them, and is as fast as without: a library that goes on
+taking notes costs half a step more, and the step that writes them down took 30 ms and more.
+"""
+
+from collections import defaultdict
+import json
+import logging
+import os
+from pathlib import Path
+import time
+from types import ModuleType
+from typing import Any, Callable, Dict, List, Optional, Sequence
+
+import numpy as np
+
+from .onnx_placement import run_once, without_graph
+from .onnx_session import open_session, Provider
+from ..atomic import write_file
+from ..errors import BackendError
+
+WARM_UP, STEPS = 10, 50
+LOG = logging.getLogger(__name__)
+
+
+def profile_prefix(directory: str, name: str) -> Optional[Path]:
+    """Give what the name of a profile's file begins with, None without a directory to write to."""
+    if not directory:
+        return None
+    folder = Path(directory).expanduser()
+    fix = 'set profile_directory to one, or to nothing'
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BackendError(f'no profile can be written to {folder}: {error.strerror}',
+                           'a directory', fix) from None
+    if not os.access(folder, os.W_OK):
+        raise BackendError(f'no profile can be written to {folder}', 'a directory that is yours',
+                           fix)
+    return folder / name
+
+
+def write_onnx_profile(ort: ModuleType, path: Path, providers: Sequence[Provider],
+                       prefix: Path) -> Path:
+    """
+    Run a session of its own, and have ONNX Runtime write its trace (Chrome's format).
+
+    Without a CUDA graph, in which there are no nodes to time.
+    """
+    session = open_session(ort, path, *map(without_graph, providers), profile=prefix)
+    for _ in range(WARM_UP + STEPS):
+        run_once(session)
+    written = Path(session.end_profiling())
+    if not written.is_file():  # of which it says nothing
+        raise BackendError(f'ONNX Runtime wrote no {written}', 'room for some megabytes')
+    LOG.info('the profile of %s is in %s', path.name, written)
+    return written
+
+
+def layer_times(trt: Any) -> Any:
+    """Give a profiler for TensorRT, whose `layers` are the times in ms of each by its name."""
+    class Times(trt.IProfiler):
+
+        def __init__(self) -> None:
+            trt.IProfiler.__init__(self)
+            self.layers: Dict[str, List[float]] = defaultdict(list)
+
+        def report_layer_time(self, layer_name: str, ms: float) -> None:
+            self.layers[layer_name].append(ms)
+
+    return Times()
+
+
+def write_tensorrt_profile(trt: Any, context: Any, run: Callable[[], None], prefix: Path) -> Path:
+    """
+    Write what each layer of an engine takes, by CUDA's events, as JSON.
+
+    `run` queues a run of `context`, which waits for the GPU then, having a profiler.
+    """
+    for _ in range(WARM_UP):
+        run()
+    times = context.profiler = layer_times(trt)
+    for _ in range(STEPS):
+        run()
+    if not times.layers:
+        raise BackendError('TensorRT gives no times of its layers', fix='set profile_directory to '
+                           'nothing, and report this')
+    written = Path(f'{prefix}_{time.strftime("%Y-%m-%d_%H-%M-%S")}.json')
+    try:
+        write_file(written, json.dumps(summed_up(times.layers), indent=1).encode())
+    except OSError as error:
+        raise BackendError(f'{written} cannot be written: {error.strerror}') from None
+    LOG.info('the profile of the engine is in %s', written)
+    return written
+
+
+def summed_up(layers: Dict[str, List[float]]) -> Dict[str, Any]:
+    """Give for each layer the mean, median and longest time in ms, and its share of all."""
+    whole = sum(map(sum, layers.values())) or 1.0
+    return {'unit': 'ms', 'layers': [
+        {'name': name, 'steps': len(ms), 'mean': float(np.mean(ms)), 'p50': float(np.median(ms)),
+         'max': max(ms), 'share': sum(ms) / whole} for name, ms in layers.items()]}
