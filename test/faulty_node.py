@@ -1,8 +1,14 @@
-"""The node on a policy runtime that misbehaves as a file says: the faults that no camera makes."""
+"""
+The node on a policy runtime that misbehaves as a file says: the faults that no camera makes.
+
+The file has the fault, and after it the only one of the opened backends that is to have it, if it
+is not all of them: 'raise 0' makes the first one raise.
+"""
 
 import os
 from pathlib import Path
 import sys
+from threading import current_thread
 import time
 
 import numpy as np
@@ -17,14 +23,28 @@ FAULT = Path(os.environ['FAULT_FILE'])
 class FaultyBackend(OnnxBackend):
     """ONNX Runtime, until the fault file says otherwise."""
 
+    opened = 0
+
+    def __init__(self, *request):
+        """Open it, and count it."""
+        super().__init__(*request)
+        self.number = FaultyBackend.opened
+        FaultyBackend.opened += 1
+
+    def _fault(self):
+        if not FAULT.exists():
+            return ''
+        fault, *numbers = FAULT.read_text().split()
+        return fault if not numbers or str(self.number) in numbers else ''
+
     def infer(self, image, state):
         """Run the step, or do what the file says."""
-        fault = FAULT.read_text() if FAULT.exists() else ''
+        fault = self._fault()
         action, after = super().infer(image, state)
         if fault == 'hang':
             while FAULT.exists():
                 time.sleep(0.01)
-        if fault == 'raise':
+        if fault == 'raise' or (fault == 'drive' and current_thread().name == 'driving'):
             raise BackendError('the runtime has run out of memory')
         if fault == 'crash':
             raise ZeroDivisionError('nobody foresaw this')

@@ -75,6 +75,15 @@ def test_a_policy_that_is_not_verified_is_a_warning():
     assert status.values['verified'] == 'no: has not been verified'
 
 
+def test_a_fall_back_that_drives_is_a_warning():
+    info = BackendInfo('onnx', 'onnxruntime', '1.31.1', 'cpu', 'CPUExecutionProvider', 'fp32')
+    status = policy_status('cup_seeker', info, 'passed', fallback='driving on fall-back onnx',
+                           spares='onnx:fp32@cpu drives')
+    assert (status.level, status.values['fall-backs']) == (WARN, 'onnx:fp32@cpu drives')
+    assert status.message.endswith(', fp32; driving on fall-back onnx')
+    assert 'fall-backs' not in policy_status('cup_seeker', info, 'passed').values
+
+
 @pytest.mark.parametrize(('misses', 'level'), [(0, OK), (1, OK), (2, WARN)])
 def test_misses_against_the_period(misses, level):
     fields = dict.fromkeys(FIELDS, Percentiles(1.0, 2.0, 3.0, 4.0))

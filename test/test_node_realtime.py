@@ -1,11 +1,12 @@
 """What the parameter `realtime` asks for: granted or refused, it is told, and the node drives."""
 
 import json
+import logging
 import os
 from pathlib import Path
 import subprocess
 import sys
-from threading import Event
+from threading import Event, Thread
 
 import pytest
 from rig import CameraThread, NodeProcess, Rig
@@ -77,6 +78,29 @@ def test_unasked_it_asks_for_nothing():
 def test_other_threads_stay_ordinary():
     assert Realtime(True, None).in_front('diagnostics', Event.set) is Event.set
     assert PRIORITIES['watchdog'] > PRIORITIES['driving'] > PRIORITIES['camera']
+
+
+def test_who_hangs_makes_room_for_who_takes_the_place():
+    realtime, going, done, states = Realtime(True, logging.getLogger()), Event(), Event(), []
+
+    def work(stopping):
+        going.set()
+        done.wait(10.0)
+        states.append(os.sched_getscheduler(0) & 0xff)
+    threads = [Thread(target=realtime.in_front('driving', work), args=(None,), name='driving')
+               for _ in range(2)]
+    threads[0].start()
+    assert going.wait(10.0)
+    realtime.step_back('driving')
+    going.clear()
+    threads[1].start()
+    assert going.wait(10.0)
+    done.set()
+    for thread in threads:
+        thread.join()
+    first, _ = realtime.answers  # what was asked twice is told once
+    assert sorted(states) == sorted(
+        [os.SCHED_OTHER, os.SCHED_FIFO if first.granted else os.SCHED_OTHER])
 
 
 @pytest.mark.parametrize(('text', 'wanted'), [

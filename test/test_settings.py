@@ -32,7 +32,8 @@ def test_defaults_are_those_of_the_documentation():
         image_transport='raw', image_qos='auto', realtime=False, allow_unverified=False,
         torch_mode='auto', onnx_provider='auto', cudnn_conv_algo_search='HEURISTIC',
         gpu_mem_limit_mb=0, arena_extend_strategy='kSameAsRequested',
-        cudnn_conv_use_max_workspace=True, profile_directory='', nvtx=False)
+        cudnn_conv_use_max_workspace=True, profile_directory='', fallback_backends=(),
+        nvtx=False)
     assert settings.period_s == pytest.approx(0.02)
     assert settings.runtime == ('onnx', 'fp32', 'auto', BackendOptions())
     assert settings.options == BackendOptions()
@@ -47,6 +48,21 @@ def test_an_option_of_another_backend_is_kept_and_swaps_nothing():
     assert on_torch.runtime == ('torch', 'fp32', 'auto', BackendOptions(torch_mode='script'))
     profiled = changed(before, TABLE, {'profile_directory': '/tmp/profiles'})
     assert profiled.runtime != before.runtime
+
+
+@pytest.mark.parametrize('nothing', [None, [], (), [''], ()])
+def test_no_fall_backs_in_all_the_ways_that_ros_has(nothing):
+    assert row('fallback_backends').check(nothing) == ()
+
+
+def test_fall_backs_mean_the_same_whatever_else_is_set():
+    settings = settings_of(TABLE, {'fallback_backends': ['onnx:int8@cpu', 'torch'],
+                                   'precision': 'fp16', 'device': 'cuda',
+                                   'torch_mode': 'script', 'onnx_provider': 'cpu'})
+    assert settings.spares == (
+        ('onnx', 'int8', 'cpu', BackendOptions(onnx_provider='cpu')),
+        ('torch', 'fp32', 'auto', BackendOptions(torch_mode='script')))
+    assert [str(runtime) for runtime in settings.spares] == ['onnx:int8@cpu', 'torch:fp32@auto']
 
 
 def test_every_option_is_a_live_parameter_and_read_by_a_backend():
@@ -88,6 +104,16 @@ def test_every_default_is_allowed_and_described(entry):
     ('gpu_mem_limit_mb', -1, 'gpu_mem_limit_mb is -1; expected an integer from 0 to 1000000 MB'),
     ('torch_mode', 'jit', "torch_mode is 'jit'; expected one of auto, eager, cuda_graph, script, "
                           'compile'),
+    ('fallback_backends', 'torch', "fallback_backends is the string 'torch'; expected a list of "
+     "strings, such as ['onnx:fp32@cpu', 'torch']; to mend it: write ['torch']"),
+    ('fallback_backends', [1], 'fallback_backends is [1]; expected a list of strings, such as '
+     "['onnx:fp32@cpu', 'torch']"),
+    ('fallback_backends', ['onnx/fp32'], "fallback_backends has 'onnx/fp32'; expected backend"
+     "[:precision[@device]]; to mend it: write it like 'onnx:fp16@cpu' or 'torch'"),
+    ('fallback_backends', ['openvino'], "fallback_backends has 'openvino': backend 'openvino'; "
+     'expected one of: torch, onnx, tensorrt'),
+    ('fallback_backends', ['torch:fp32', 'torch@auto'], 'fallback_backends names the same twice: '
+     'torch:fp32, torch@auto'),
     ('enable_stamped_cmd_vel', 1, 'enable_stamped_cmd_vel is the integer 1; expected a boolean'),
 ])
 def test_a_bad_value_is_refused_with_what_is_allowed(name, value, message):
@@ -115,5 +141,8 @@ def test_the_parameter_file_has_every_default():
     path = Path(__file__).parents[1] / 'config' / 'vla_nav_node.yaml'
     values = yaml.safe_load(path.read_text(encoding='utf-8'))['/**']['ros__parameters']
     limits = {'max_linear_x', 'max_linear_y'}  # the bundle's, there as comments
-    assert values == {row.name: row.default for row in TABLE if row.name not in limits}
+    # ROS cannot tell the type of an empty list; one empty string stands for none.
+    assert values.pop('fallback_backends') == ['']
+    assert values == {row.name: row.default for row in TABLE
+                      if row.name not in {'fallback_backends', *limits}}
     assert all(f'# {name}: ' in path.read_text(encoding='utf-8') for name in limits)

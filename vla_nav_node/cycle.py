@@ -49,7 +49,7 @@ class Cycle:
 
     def step(self, frame: Frame, now_s: float) -> Tuple[Command, Timing]:
         """Turn `frame` into a command; what goes wrong on the way turns into a stop."""
-        watch, state = self.watch, self.policy.state
+        watch = self.watch
         watch.start()
         try:
             watch.enter('decode')
@@ -64,7 +64,7 @@ class Cycle:
             command = self.gate.stop(f'{watch.stage}: {error}', now_s)
         timing = watch.stop()
         if not command.is_stop:
-            self._step = Step(picture, state, action)
+            self._step = Step(picture, self.policy.before, action)
         elif timing.gate:
             self.policy.reset()  # an output that is not finite may have come out of the state
         return command, timing

@@ -83,22 +83,25 @@ def _hint(camera: CameraReport) -> str:
 
 
 def policy_status(policy: str, info: BackendInfo, verified: str, unverified: str = '',
-                  changed: str = '') -> Status:
+                  changed: str = '', fallback: str = '', spares: str = '') -> Status:
     """
     Tell what drives, as it really is.
 
     `verified` and `unverified` are its verification.standing; `changed` is what its files on disk
-    no longer are.
+    no longer are; `fallback` says what failed, and `spares` lists what is to drive then.
     """
     message = f'{policy} by {info}'
+    if fallback:
+        message += f'; {fallback}'
     if unverified:
         message += f'; {unverified}'
     if changed:
         message += f'; {changed}: the next start would not drive by the same'
-    return Status('policy', WARN if changed or unverified else OK, message, {
+    return Status('policy', WARN if changed or unverified or fallback else OK, message, {
         'policy': policy, 'backend': info.name, 'library': f'{info.library} {info.version}',
         'provider': info.provider, 'device': info.device, 'precision': info.precision,
-        'verified': verified, **({'layers': info.layers} if info.layers else {})})
+        'verified': verified, **({'layers': info.layers} if info.layers else {}),
+        **({'fall-backs': spares} if spares else {})})
 
 
 def latency_status(summary: Summary, period_ms: float, replaced: int) -> Status:

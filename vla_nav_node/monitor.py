@@ -14,10 +14,11 @@ REPORT_S = 1.0
 SOONEST_S = 0.1  # between two reports, however often the robot stops
 
 
-def watch(driver: Driver, stopping: Event) -> None:
-    """Repeat or stop commands whenever it is due, until `stopping`; a thread's whole work."""
+def watch(driver: Driver, stopping: Event, rescue: Callable[[], None]) -> None:
+    """Repeat or stop commands, and `rescue`, whenever it is due; a thread's whole work."""
     while not stopping.is_set():
         stopping.wait(driver.wheels.tick())
+        rescue()
 
 
 class Monitor:

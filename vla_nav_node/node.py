@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 from threading import Event
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Twist, TwistStamped
@@ -17,29 +17,31 @@ from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 
 from . import garbage, image, ros_messages
-from .backends import BACKENDS, check_machine, open_backend, prepare
-from .bundle import Bundle, load_bundle
+from .backends import BACKENDS, open_backend, prepare
+from .bundle import load_bundle
 from .bundle_watch import BundleWatch
 from .camera import Camera
 from .context import NodeContext, start
 from .cycle import Cycle
 from .driver import Driver
 from .errors import VlaNavError
+from .fallback import FallbackPolicy
 from .health import policy_status, realtime_status, Status
 from .interfaces import BackendInfo, Command
 from .latency import FIELDS
 from .monitor import Monitor, watch
 from .nvtx_ranges import show_stages
+from .opening import Opener
 from .parameters import answer, declare
-from .policy import Policy
 from .preprocess import Preprocess
 from .realtime import Realtime
+from .rescue import Rescue
 from .ros_log import log_to_ros
 from .safety import ABSURD, Gate
 from .settings import changed, MODEL, parameters, Settings, settings_of
 from .swap import Swapper
 from .threads import describe, Ending, Threads
-from .verification import refuse, standing
+from .verification import standing
 from .wheels import Wheels
 
 NAME = 'vla_nav_node'
@@ -70,27 +72,29 @@ class VlaNavNode(Node):
         self._threads = Threads(self._on_failure)
         self._make_publishers()
         self._wheels = Wheels(self._send, self._settings)
-        self._driver = Driver(_cycle(bundle, self._settings), self._wheels, self._settings,
-                              self._ros_now_ns, self._publish_latency)
+        opener = Opener(bundle, open_backend, self._settings.allow_unverified)
+        self._policy, cycle = _policy_and_cycle(opener, self._settings)
+        self._driver = Driver(cycle, self._wheels, self._settings, self._ros_now_ns,
+                              self._publish_latency)
         if self._settings.nvtx:
             show_stages(self._driver)
         self._camera = Camera(self, self._settings, self._driver.mailbox)
         self._on_disk = BundleWatch(bundle)
-        self._swapper = Swapper(bundle, self._on_disk, self._driver, open_backend,
-                                self._settings.allow_unverified)
+        self._swapper = Swapper(self._on_disk, self._driver, self._policy, opener)
         self._monitor = Monitor(self._driver, self._camera.report, self._policy_status,
                                 self._count_listeners, self._report)
+        self._rescue = Rescue(self._driver, self._policy, self._start_driving, self._monitor.wake)
         self._make_services()
 
     def run(self) -> int:
         """Drive until a signal, a shutdown of ROS or a failure; give the exit status."""
         self._ending.catch_signals()
         self._ros.before_shutdown = self._before_shutdown
-        info = self._driver.cycle.policy.backend.info
+        info = self._policy.backend.info
         self.get_logger().info(f'driving by {info}, images from {self._camera.topic}')
         self._realtime.lock_memory()
         garbage.settle()
-        for name, work in (('watchdog', self._watch), ('driving', self._driver.run),
+        for name, work in (('watchdog', self._watch), ('driving', self._rescue.drive),
                            ('camera', self._camera.run), ('services', self._serve),
                            ('diagnostics', self._monitor.run)):
             self._threads.start(name, self._realtime.in_front(name, work))
@@ -125,7 +129,11 @@ class VlaNavNode(Node):
         return status
 
     def _watch(self, stopping: Event) -> None:
-        watch(self._driver, stopping)
+        watch(self._driver, stopping, self._rescue.check)
+
+    def _start_driving(self) -> None:
+        self._realtime.step_back('driving')
+        self._threads.start('driving', self._realtime.in_front('driving', self._rescue.drive))
 
     def _serve(self, stopping: Event) -> None:
         """Answer services; two threads, so that a swap that takes seconds holds no other up."""
@@ -181,7 +189,8 @@ class VlaNavNode(Node):
     def _policy_status(self, info: BackendInfo) -> Status:
         bundle = self._on_disk.bundle
         return policy_status(bundle.name, info, *standing(bundle, info),
-                             changed=self._on_disk.changed())
+                             changed=self._on_disk.changed(), fallback=self._rescue.warning(),
+                             spares=self._policy.told())
 
     def _report(self, statuses: List[Status]) -> None:
         if self._realtime.on:
@@ -195,8 +204,12 @@ class VlaNavNode(Node):
     def _on_parameters(self, values: Dict[str, Any]) -> None:
         """Take new settings over, all or none; a new runtime first, because it may refuse."""
         settings = changed(self._settings, self._table, values)
-        if settings.runtime != self._settings.runtime:
-            self.get_logger().info('driving on by ' + self._swapper.swap(*settings.runtime))
+        acts = self._policy.fell and 'backend' in values  # to what it is set already, it may be
+        first = settings.runtime if acts or settings.runtime != self._settings.runtime else None
+        renew = 'fallback_backends' in values or settings.spares != self._settings.spares
+        if first or renew:
+            self.get_logger().info(
+                'driving on by ' + self._swapper.swap(first, settings.spares, renew))
         if 'use_sim_time' in values:
             self._camera.use_sim_time(values['use_sim_time'])
         self._settings = settings
@@ -221,17 +234,15 @@ class VlaNavNode(Node):
         return response
 
 
-def _cycle(bundle: Bundle, settings: Settings) -> Cycle:
-    check_machine(settings.backend)
-    refuse(bundle, settings.backend, settings.precision, settings.allow_unverified)
+def _policy_and_cycle(opener: Opener, settings: Settings) -> Tuple[FallbackPolicy, Cycle]:
     prepare()
     image.stay_in_one_thread()
-    backend = open_backend(settings.backend, bundle, settings.precision, settings.device,
-                           options=settings.options)
+    bundle = opener.bundle
     gate = Gate(settings.max_linear_x, settings.max_linear_y, settings.max_acceleration,
                 settings.period_s, ABSURD * max(bundle.limits.values()))
-    return Cycle(Policy(backend, bundle.zero_state()), Preprocess(bundle.input), gate,
-                 ros_messages.decoder())
+    policy = FallbackPolicy(opener.open_chain(settings.runtime, settings.spares),
+                            bundle.zero_state(), gate.objection)
+    return policy, Cycle(policy, Preprocess(bundle.input), gate, ros_messages.decoder())
 
 
 def main(args: Optional[List[str]] = None) -> int:

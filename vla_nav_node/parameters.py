@@ -19,7 +19,9 @@ def declare(node: Node, rows: Sequence[settings.Parameter]) -> Dict[str, Any]:
 
 def _declare(node: Node, row: settings.Parameter) -> Any:
     try:
-        return row.check(node.declare_parameter(row.name, row.default, descriptor(row)).value)
+        # One empty string says of an empty list that it is one of strings.
+        default = [*row.default] or [''] if isinstance(row.default, tuple) else row.default
+        return row.check(node.declare_parameter(row.name, default, descriptor(row)).value)
     except InvalidParameterValueException as error:
         raise SettingError(' '.join(str(error).split()), row.constraints()) from None
 
@@ -36,7 +38,7 @@ def descriptor(row: settings.Parameter) -> ParameterDescriptor:
         result.floating_point_range = [FloatingPointRange(from_value=row.low, to_value=row.high)]
     elif row.kind is int:
         result.integer_range = [IntegerRange(from_value=int(row.low), to_value=int(row.high))]
-    elif row.choices:
+    elif row.choices or row.read:
         result.additional_constraints = row.constraints()
     return result
 

@@ -15,7 +15,8 @@ class Policy:
     def __init__(self, backend: Backend, zero_state: State) -> None:
         """Start from `zero_state`, which is kept for every reset."""
         self.backend = backend
-        self._zero_state = zero_state
+        self.zero_state = zero_state
+        self.before = zero_state  # what the newest step began from
         self.state = zero_state
 
     def act(self, image: np.ndarray) -> np.ndarray:
@@ -24,9 +25,10 @@ class Policy:
 
         When the backend raises, the state stays what it was before.
         """
-        action, self.state = self.backend.infer(image, self.state)
+        self.before = self.state
+        action, self.state = self.backend.infer(image, self.before)
         return action[0]
 
     def reset(self) -> None:
         """Forget what was seen: the next step starts from the zero state."""
-        self.state = self._zero_state
+        self.state = self.zero_state

@@ -6,10 +6,12 @@ never swapped out, and the driving thread has a core of its own. Each may be ref
 is refused is told in the log and in diagnostics, with what to do; the node drives all the same.
 """
 
+from contextlib import suppress
 import ctypes
 import os
 from pathlib import Path
 import resource
+import threading
 from threading import Event
 from typing import Any, Callable, Dict, FrozenSet, List, NamedTuple, Optional
 
@@ -64,8 +66,18 @@ class Realtime:
             work(stopping)
         return asking_first
 
+    def step_back(self, name: str) -> None:
+        """Make threads of this name ordinary: one that hangs, before another takes its place."""
+        for thread in threading.enumerate() if self.on else ():
+            if thread.name == name and thread.native_id is not None:
+                with suppress(ProcessLookupError):  # it has ended
+                    os.sched_setscheduler(
+                        thread.native_id, os.SCHED_OTHER | os.SCHED_RESET_ON_FORK,
+                        os.sched_param(0))
+
     def _note(self, answer: Answer) -> None:
-        self.answers.append(answer)
+        # A thread that takes another one's place asks again.
+        self.answers[:] = [*(old for old in self.answers if old.wish != answer.wish), answer]
         if answer.granted:
             self._logger.info(f'realtime: {answer.wish}: {answer.text}')
         else:

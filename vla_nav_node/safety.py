@@ -36,11 +36,9 @@ class Gate:
 
         `now_s` is any clock that runs forward, in seconds.
         """
-        if not (math.isfinite(action[0]) and math.isfinite(action[1])):
-            return self.stop('the policy gave a number that is not finite', now_s)
-        if max(abs(action[0]), abs(action[1])) > self.absurd:
-            return self.stop(f'the policy gave ({action[0]:.3g}, {action[1]:.3g}) m/s, more than '
-                             f'{ABSURD:g} times what it was trained for', now_s)
+        objection = self.objection(action)
+        if objection:
+            return self.stop(objection, now_s)
         elapsed = self.period_s if self._last_s is None else now_s - self._last_s
         most = self.max_acceleration * min(max(elapsed, 0.0), LONGEST_SLEW_S)
         velocity = tuple(
@@ -48,6 +46,15 @@ class Gate:
             for wanted, limit, last in zip(action, self.limits, self._last))
         self._last, self._last_s = (velocity[0], velocity[1]), now_s
         return Command(velocity[0], velocity[1])
+
+    def objection(self, action: Sequence[float]) -> str:
+        """Say why nobody may drive by `action` (vx, vy in m/s); '' where one may."""
+        if not (math.isfinite(action[0]) and math.isfinite(action[1])):
+            return 'the policy gave a number that is not finite'
+        if max(abs(action[0]), abs(action[1])) > self.absurd:
+            return (f'the policy gave ({action[0]:.3g}, {action[1]:.3g}) m/s, more than '
+                    f'{ABSURD:g} times what it was trained for')
+        return ''
 
     def stop(self, reason: str, now_s: Optional[float] = None) -> Command:
         """Give zero at once, whatever the slew limit, and start the next ramp from zero."""

@@ -1,12 +1,13 @@
 """The node's parameters as data, and the pure checks of what a user sets."""
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, Dict, Mapping, Tuple, Type, Union
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Type, Union
 
 from .backends.options import BackendOptions, CHOICES, DEFAULTS
 from .errors import SettingError
+from .runtimes import read_runtimes, Runtime
 
-Value = Union[str, int, float, bool]
+Value = Union[str, int, float, bool, Tuple[str, ...]]
 _TYPE_NAMES = {bool: 'boolean', int: 'integer', float: 'double', str: 'string'}
 
 
@@ -22,6 +23,8 @@ class Parameter:
     high: float = 0.0
     choices: Tuple[str, ...] = ()
     live: bool = False  # may be set while the node runs
+    # What reads the strings of a list, and raises SettingError.
+    read: Optional[Callable[[Tuple[str, ...]], Any]] = None
 
     @property
     def kind(self) -> Type[Value]:
@@ -32,6 +35,8 @@ class Parameter:
         """Say in words what a value must be."""
         if self.choices:
             return 'one of ' + ', '.join(self.choices)
+        if self.read is not None:
+            return "a list of strings, such as ['onnx:fp32@cpu', 'torch']"
         name = _TYPE_NAMES[self.kind]
         kind = f'an {name}' if self.kind is int else f'a {name}'
         if self.kind in (int, float):
@@ -40,6 +45,8 @@ class Parameter:
 
     def check(self, value: Any) -> Value:
         """Give `value` back if it is allowed, else raise a SettingError that says what is."""
+        if self.read is not None:
+            return self._check_list(value, self.read)
         if type(value) is not self.kind:
             found = _TYPE_NAMES.get(type(value), type(value).__name__)
             fix = f'write {value}.0' if type(value) is int and self.kind is float else ''
@@ -48,6 +55,24 @@ class Parameter:
             raise SettingError(f'{self.name} is {value!r}', self.constraints())
         checked: Value = value
         return checked
+
+    def _check_list(self, value: Any, read: Callable[[Tuple[str, ...]], Any]) -> Tuple[str, ...]:
+        """
+        Check a list of strings.
+
+        ROS cannot tell the type of an empty list: it comes as none, as an empty list of anything
+        or, where it is told to be of strings, as that of one empty string.
+        """
+        if isinstance(value, str):
+            raise SettingError(f'{self.name} is the string {value!r}', self.constraints(),
+                               f"write ['{value}']")
+        items = () if value is None else value
+        listed = isinstance(items, (list, tuple))
+        if not listed or not all(isinstance(item, str) for item in items):
+            raise SettingError(f'{self.name} is {value!r}', self.constraints())
+        texts = tuple(item for item in items if item)
+        read(texts)
+        return texts
 
     def _allows(self, value: Any) -> bool:
         if self.kind in (int, float):
@@ -82,12 +107,20 @@ class Settings:
     arena_extend_strategy: str
     cudnn_conv_use_max_workspace: bool
     profile_directory: str
+    fallback_backends: Tuple[str, ...]
     nvtx: bool
 
     @property
-    def runtime(self) -> Tuple[str, str, str, BackendOptions]:
+    def runtime(self) -> Runtime:
         """Give what decides which runtime drives; a change of it is a hot swap."""
-        return (self.backend, self.precision, self.device, self.options.read_by(self.backend))
+        return Runtime(self.backend, self.precision, self.device,
+                       self.options.read_by(self.backend))
+
+    @property
+    def spares(self) -> Tuple[Runtime, ...]:
+        """Give what is to drive when that fails, in this order."""
+        return tuple(runtime._replace(options=self.options.read_by(runtime.backend))
+                     for runtime in read_runtimes(self.fallback_backends))
 
     @property
     def options(self) -> BackendOptions:
@@ -163,6 +196,11 @@ def parameters(limits: Mapping[str, float],
                 'take all the workspace that they are fastest with.'),
         _option('profile_directory', 'Directory that onnx and tensorrt write a profile of their '
                 'layers to while they open; empty: none.'),
+        Parameter('fallback_backends', (), 'What drives on, in this order, when the backend '
+                  "fails to open at the start or fails in mid-drive: ['onnx:fp32@cpu', 'torch'], "
+                  'each backend[:precision[@device]] with fp32 and auto if left out. All are '
+                  'opened beforehand; diagnostics warn until backend is set again.',
+                  live=True, read=read_runtimes),
         Parameter('nvtx', False, 'Show the stages of every cycle to NVIDIA Nsight Systems as NVTX '
                   'ranges; needs the Python package nvtx.'),
     )

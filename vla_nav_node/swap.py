@@ -1,39 +1,34 @@
-"""Another runtime for the policy while the robot drives."""
+"""Other runtimes for the policy while the robot drives."""
 
 from threading import Lock
-from typing import Callable, Sequence
+from typing import Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 
-from .backends import check_machine
-from .backends.options import BackendOptions, DEFAULTS
 from .bundle import Bundle
 from .bundle_watch import BundleWatch
 from .cycle import Step
 from .driver import Driver
 from .errors import BackendError
+from .fallback import Chain, FallbackPolicy, Link
 from .interfaces import Backend
-from .verification import refuse
+from .opening import Opener
+from .runtimes import Runtime
 
-Open = Callable[[str, Bundle, str, str, Callable[[], None], BackendOptions], Backend]
-
-WARM_UPS = 3  # runtimes choose kernels and allocate on the first runs
 FIRST_CYCLE_S = 2.0  # how long to wait for the first cycle of the new backend
 QUIET_S = 0.1  # how long an opening backend waits for the moment after a cycle
 
 
 class Swapper:
-    """Open, warm up and check a backend beside the running one, then exchange them."""
+    """Open, warm up and check backends beside the running one, then exchange them."""
 
-    def __init__(self, bundle: Bundle, watch: BundleWatch, driver: Driver,
-                 open_backend: Open, allow_unverified: bool = False) -> None:
-        """Swap the backend of `driver`'s policy by verified ones of `open_backend`."""
-        self._bundle = bundle
+    def __init__(self, watch: BundleWatch, driver: Driver, policy: FallbackPolicy,
+                 opener: Opener) -> None:
+        """Swap the backends of `driver`'s policy by verified ones."""
         self._watch = watch
         self._driver = driver
-        self._policy = driver.cycle.policy
-        self._open = open_backend
-        self._allow_unverified = allow_unverified
+        self._policy = policy
+        self._opener = opener
         self._one_at_a_time = Lock()
 
     @property
@@ -41,39 +36,54 @@ class Swapper:
         """Tell whether a swap is going on."""
         return self._one_at_a_time.locked()
 
-    def swap(self, backend: str, precision: str, device: str,
-             options: BackendOptions = DEFAULTS) -> str:
-        """Drive by another backend; give what it is, or raise while the old one drives on."""
+    def swap(self, first: Optional[Runtime], spares: Sequence[Runtime] = (),
+             renew: bool = False) -> str:
+        """
+        Drive by `first` (None: by what drives now) with fall-backs; give what drives then.
+
+        Fall-backs that are not open are opened if `renew`. What cannot be had raises, and all goes
+        on as it was.
+        """
         with self._one_at_a_time:
             now = self._watch.check()  # its hashes were those of the start
-            check_machine(backend)  # first: what cannot be had here needs no verdict
-            refuse(now, backend, precision, self._allow_unverified)
-            new = self._open(backend, self._bundle, precision, device, self._after_a_cycle,
-                             options)
+            before = self._policy.chain
+            opened: Dict[Runtime, Backend] = {}
             try:
-                self._warm_up(new)
-                self._check(new)
-                old = self._hand_over(new)
+                for runtime in self._lacking(spares) if renew else ():
+                    opened[runtime] = self._open(runtime, now)
+                if first is not None:
+                    before = self._hand_over(Link(first, self._open(first, now)))
+                if spares or len(self._policy.chain.links) > 1:
+                    self._driver.between_cycles(lambda: self._arrange(spares, opened))
             except Exception:
-                new.close()
+                for backend in opened.values():
+                    backend.close()
                 raise
-            old.close()
-            return str(new.info)
+            kept = _backends(self._policy.chain)
+            for backend in (*_backends(before), *opened.values()):
+                if not any(backend is other for other in kept):
+                    backend.close()
+            return str(self._policy.backend.info)
+
+    def _open(self, runtime: Runtime, now: Bundle) -> Backend:
+        backend = self._opener.open_warm(runtime, now, self._after_a_cycle)
+        try:
+            self._check(backend)
+        except Exception:
+            backend.close()
+            raise
+        return backend
 
     def _after_a_cycle(self) -> None:
         """Wait for the best moment to hold the interpreter up: a command has just left."""
         if self._driver.is_receiving():
             self._driver.wait_for_cycle(QUIET_S)
 
-    def _warm_up(self, new: Backend) -> None:
-        image = np.zeros(self._bundle.input.shape, np.uint8)
-        for _ in range(WARM_UPS):
-            new.infer(image, self._bundle.zero_state())
-
     def _check(self, new: Backend) -> None:
+        bundle = self._opener.bundle
         running = self._policy.backend.info.precision
         # Each may be off the exact result by its own tolerance, in opposite directions.
-        allowed = self._bundle.tolerance(running) + self._bundle.tolerance(new.info.precision)
+        allowed = bundle.tolerance(running) + bundle.tolerance(new.info.precision)
         found = worst_difference(new, tuple(self._driver.cycle.recent))
         if not found <= allowed:
             raise BackendError(
@@ -81,18 +91,51 @@ class Swapper:
                 f'images and state', f'at most {allowed:.2g} m/s',
                 "run 'vla_nav verify' on the bundle")
 
-    def _hand_over(self, new: Backend) -> Backend:
-        driver = self._driver
-        old = driver.between_cycles(lambda: self._exchange(new))
-        outcome = driver.wait_for_cycle(FIRST_CYCLE_S) if driver.is_receiving() else None
-        if outcome is not None and outcome.timing.infer and outcome.command.is_stop:
-            driver.between_cycles(lambda: self._exchange(old))
-            raise BackendError(f'the first cycle of {new.info} failed: {outcome.command.reason}')
-        return old
+    def _lacking(self, spares: Sequence[Runtime]) -> List[Runtime]:
+        """Give the fall-backs that are not open, or have failed."""
+        ready = {link.runtime for link in self._policy.chain.links[1:] if not link.problem}
+        return [runtime for runtime in spares if runtime not in ready]
 
-    def _exchange(self, new: Backend) -> Backend:
-        old, self._policy.backend = self._policy.backend, new
-        return old
+    def _hand_over(self, new: Link) -> Chain:
+        """Let a backend lead, and see it drive; give the chain before."""
+        driver, policy = self._driver, self._policy
+        before: Chain = driver.between_cycles(lambda: self._lead(new))
+        outcome = driver.wait_for_cycle(FIRST_CYCLE_S) if driver.is_receiving() else None
+        leader = policy.chain.links[0]
+        problem = leader.problem
+        if outcome is not None and outcome.timing.infer and outcome.command.is_stop:
+            problem = problem or outcome.command.reason
+        if not problem:
+            return before
+        driver.between_cycles(lambda: policy.put(before))
+        info = new.backend.info if new.backend else ''
+        if leader.backend is not None:  # else it hangs
+            leader.backend.close()
+        raise BackendError(f'the first cycle of {info} failed: {problem}')
+
+    def _lead(self, new: Link) -> Chain:
+        """Put a link first; where there are fall-backs, what drove until now is the next."""
+        links, driving = self._policy.chain
+        others = () if len(links) == 1 else links[1:] if driving else links
+        return self._policy.put(Chain((new, *others), 0))
+
+    def _arrange(self, spares: Sequence[Runtime], opened: Mapping[Runtime, Backend]) -> None:
+        """Put the fall-backs in their order after what drives."""
+        links, driving = self._policy.chain
+        known = {link.runtime: _without_failed(link) for link in links[1:]}
+        known.update((runtime, Link(runtime, backend)) for runtime, backend in opened.items())
+        head = (links[0],) if not driving else (_without_failed(links[0]), links[driving])
+        rest = [known[runtime] for runtime in spares
+                if not driving or runtime != links[driving].runtime]
+        self._policy.put(Chain((*head, *rest), 1 if driving else 0))
+
+
+def _without_failed(link: Link) -> Link:
+    return link._replace(backend=None) if link.problem else link
+
+
+def _backends(chain: Chain) -> List[Backend]:
+    return [link.backend for link in chain.links if link.backend is not None]
 
 
 def worst_difference(backend: Backend, steps: Sequence[Step]) -> float:

@@ -1,14 +1,17 @@
 """The faults of the policy, of its runtime and of its files."""
 
 import os
+from pathlib import Path
 import shutil
+import sys
 import time
 
-from .fault import DRIVES, ERROR, Fault, Line, STANDS, WARN
+from .fault import DRIVES, ERROR, Fault, Line, Reaction, SKIPS, STANDS, WARN
 from .scene import Scene
 from .trap_policy import LATE_S, write_trap
 
 GRAPH = 'policy.fp32.onnx'
+FAULTY_NODE = Path(__file__).parents[1] / 'faulty_node.py'
 
 
 def _trick(name):
@@ -70,10 +73,36 @@ def _restore(scene: Scene) -> None:
     _put_back(scene)
 
 
+def _before_a_fall_back(fault):
+    """Bring a fault of the first backend about, on a node that has a second one."""
+    def make(scene: Scene) -> float:
+        _end_from_within(scene)
+        scene.ready(command=['env', f'FAULT_FILE={_file(scene)}', sys.executable, FAULTY_NODE],
+                    fallback_backends="['onnx:fp32@cpu']")
+        new = _file(scene).with_suffix('.new')
+        new.write_text(f'{fault} 0')
+        at = time.monotonic()
+        new.replace(_file(scene))
+        return at
+    return make
+
+
+def _file(scene: Scene) -> Path:
+    return scene.scratch / 'fault'
+
+
+def _without_a_fall_back(scene: Scene) -> None:
+    _file(scene).unlink(missing_ok=True)
+    _end_from_within(scene)
+
+
 def _standing(text):
     return Line('driving', ERROR, text)
 
 
+FALLEN = Line('policy', WARN, 'driving on fall-back onnx:fp32@cpu because of onnx:fp32@auto: ')
+STANDS_AND_DRIVES = Reaction('stands still, then drives on by the fall-back', SKIPS.check)
+FIRST = "fallback_backends: ['onnx:fp32@cpu']; "
 RUNTIME = 'a graph that makes ONNX Runtime '
 FAULTS = [
     Fault('NaN out of the policy', 'a policy that gives it', _trick('not a number'), STANDS,
@@ -92,6 +121,11 @@ FAULTS = [
           STANDS, _standing('')),
     Fault('memory runs out in the backend', RUNTIME + 'ask for 281 TB', _trick('memory'), STANDS,
           _standing('Failed to allocate memory')),
+    Fault('backend raises, with a fall-back', FIRST + 'the first backend raises at every step',
+          _before_a_fall_back('raise'), DRIVES, FALLEN, promise_s=None,
+          mend=_without_a_fall_back),
+    Fault('backend hangs, with a fall-back', FIRST + 'the first backend does not come back',
+          _before_a_fall_back('hang'), STANDS_AND_DRIVES, FALLEN, mend=_without_a_fall_back),
     Fault('bundle altered under the node', f'{GRAPH} is overwritten; a swap is asked for, and is '
           'refused', _alter, DRIVES, Line('policy', WARN, f'{GRAPH} changed on disk'),
           promise_s=None, mend=_put_back),

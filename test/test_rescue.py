@@ -1,0 +1,107 @@
+"""A driver whose backend hangs: who takes its place, and when."""
+
+from threading import Event, Thread
+import time
+
+from faulty import Faulty, of_chain
+import numpy as np
+import pytest
+import tiny
+from vla_nav_node.cycle import Cycle
+from vla_nav_node.driver import Driver
+from vla_nav_node.fallback import Link
+from vla_nav_node.interfaces import Frame
+from vla_nav_node.preprocess import Preprocess
+from vla_nav_node.rescue import Rescue
+from vla_nav_node.runtimes import Runtime
+from vla_nav_node.safety import Gate
+from vla_nav_node.settings import parameters, settings_of
+from vla_nav_node.wheels import Wheels
+
+IMAGE_TIMEOUT_S = 0.05
+
+
+class Scene:
+    """A driver and its rescue, without ROS."""
+
+    def __init__(self, bundle):
+        """Put them together; two backends, of which the first will hang."""
+        self.backends = [Faulty(bundle, device='cpu') for _ in range(2)]
+        self.backends[0].over = Event()
+        self.policy = of_chain(bundle, [Link(Runtime(name), backend) for name, backend in zip(
+            ('tensorrt', 'onnx'), self.backends)])
+        settings = settings_of(parameters(bundle.limits, ('onnx',)),
+                               {'image_timeout': IMAGE_TIMEOUT_S})
+        self.sent, self.starts, self.wakes, self.threads = [], [], [], []
+        cycle = Cycle(self.policy, Preprocess(bundle.input), Gate(0.8, 0.8, 100.0))
+        self.driver = Driver(cycle, Wheels(self.sent.append, settings), settings, time.time_ns,
+                             lambda values: None)
+        self.rescue = Rescue(self.driver, self.policy, self.start, lambda: self.wakes.append(1))
+        self.stopping = Event()
+
+    def start(self):
+        """Start a thread that drives."""
+        self.threads.append(Thread(target=self.rescue.drive, args=(self.stopping,)))
+        self.threads[-1].start()
+
+    def see(self, seed):
+        """Let the camera take a picture, and wait until it has been driven on."""
+        before = self.driver.last
+        data = np.random.default_rng(seed).integers(0, 256, 48 * 64 * 3, np.uint8).tobytes()
+        self.driver.mailbox.put(Frame(data, 'rgb8', 48, 64, 192, time.time_ns(),
+                                      time.perf_counter_ns()))
+        deadline = time.monotonic() + 1.0
+        while self.driver.last is before and time.monotonic() < deadline:
+            time.sleep(0.001)
+        return self.driver.last is not before
+
+    def end(self):
+        """End all threads."""
+        self.stopping.set()
+        self.backends[0].over.set()
+        for thread in self.threads:
+            thread.join(10.0)
+            assert not thread.is_alive()
+
+
+@pytest.fixture(name='scene')
+def _scene(tmp_path):
+    scene = Scene(tiny.write_tiny(tmp_path / 'tiny'))
+    scene.start()
+    yield scene
+    scene.end()
+
+
+def test_another_thread_takes_the_place_of_one_that_hangs(scene):
+    assert scene.see(0)
+    scene.rescue.check()
+    scene.backends[0].fault = 'hang'
+    assert not scene.see(1)
+    scene.rescue.check()  # a process that was stopped as a whole looks like this at first
+    assert (len(scene.threads), scene.policy.fell) == (1, False)
+    scene.rescue.check()
+    assert (len(scene.threads), scene.policy.fell, scene.wakes) == (2, True, [1])
+    assert 'infer has not come back for' in scene.rescue.warning()
+    assert not scene.driver.cycle.recent  # of what failed
+    assert scene.see(2) and scene.see(3)
+    last = scene.driver.last
+    scene.backends[0].over.set()
+    scene.threads[0].join(10.0)
+    assert not scene.threads[0].is_alive()
+    assert scene.driver.last is last
+    assert scene.see(4)
+    for _ in range(3):
+        scene.rescue.check()
+    assert len(scene.threads) == 2
+
+
+def test_a_step_that_comes_back_in_time_is_left_alone(scene):
+    scene.backends[0].fault = 'hang'
+    assert not scene.see(0)
+    scene.rescue.check()
+    scene.backends[0].over.set()
+    scene.backends[0].fault = ''
+    assert scene.see(1)
+    scene.rescue.check()
+    scene.rescue.check()
+    assert (len(scene.threads), scene.policy.fell, scene.rescue.warning()) == (1, False, '')
