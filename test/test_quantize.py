@@ -17,6 +17,8 @@ onnxruntime = pytest.importorskip('onnxruntime', reason='ONNX Runtime is not ins
 from onnx import helper, numpy_helper, TensorProto  # noqa: E402, I100
 from safetensors.torch import save_file  # noqa: E402
 from vla_nav_node.backends import open_backend  # noqa: E402
+from vla_nav_node.backends.onnx_placement import run_once, take  # noqa: E402
+from vla_nav_node.backends.onnx_session import CPU, open_session  # noqa: E402
 from vla_nav_node.bundle import Bundle, load_bundle, write_bundle  # noqa: E402
 from vla_nav_node.cli import main  # noqa: E402
 from vla_nav_node.convert import choose  # noqa: E402
@@ -179,6 +181,8 @@ def test_blocks_are_kept_where_they_are_no_slower(tmp_path, monkeypatch, least, 
     assert len(facts['notes']) == (2 if least == 4 else 1)
     assert all(note.endswith(': kept' if quicker else ': not kept') for note in facts['notes'])
     assert ('MatMulNBits' in _operators(tmp_path / 'int8.onnx')) == quicker
+    runs_in = _layers_that_run(tmp_path / 'int8.onnx')
+    assert ('int4' in runs_in, 'int8' in runs_in) == (kept.startswith('int4'), True)
 
 
 def test_4_bits_that_hurt_leave_8(tmp_path, monkeypatch):
@@ -208,6 +212,13 @@ def test_blocks_are_not_tried_on_small_matrices(tmp_path):
     _, facts = quantise(_bundle(tmp_path / 'p'), _frames(), tmp_path / 'int8.onnx',
                         by_time=False)
     assert not facts['notes']
+
+
+def _layers_that_run(path):
+    """Give what a backend would tell of the types that a graph's products run in."""
+    session = open_session(onnxruntime, path, CPU, profile=path.with_name('profile'))
+    run_once(session)
+    return str(take(session).precision())
 
 
 def _many_large(monkeypatch):
