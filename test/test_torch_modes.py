@@ -1,5 +1,7 @@
 """How torch runs a step is what was asked for, or it is refused with the true reason."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -106,6 +108,8 @@ def test_compiled_it_does_what_the_network_does(bundle, tmp_path):
     kept = action.copy()
     first.infer(tiny.images(2)[1], bundle.zero_state())
     assert np.array_equal(action, kept)
+    with torch.compiler.set_stance('fail_on_recompile'), ThreadPoolExecutor(1) as driving:
+        driving.submit(rollout, first, bundle).result()  # a thread that has not seen torch yet
     first.close()
     with pytest.raises(BackendError, match='closed'):
         first.infer(tiny.images(1)[0], bundle.zero_state())
