@@ -16,7 +16,7 @@ from vla_nav_node.backends import onnx_cuda, open_backend
 from vla_nav_node.backends.cuda_memory import CudaMemory
 from vla_nav_node.backends.device_step import DeviceState, DeviceStep
 from vla_nav_node.backends.gpu_problem import CudaError
-from vla_nav_node.backends.onnx_memory import CAPTURE, RUNS, SessionMemory
+from vla_nav_node.backends.onnx_memory import RUNS, SessionMemory, WARM_UPS
 from vla_nav_node.backends.onnx_session import CPU, CUDA, open_session
 from vla_nav_node.errors import BackendError
 
@@ -73,12 +73,12 @@ def test_the_quiet_moment_is_asked_for_right_before_the_capture(bundle):
     memory = Counting()
     onnx_cuda.open_step(onnxruntime, bundle, bundle.file('policy.fp32.onnx'), memory, 'cpu',
                         [CPU], lambda: calls.append(len(ran)))
-    assert calls == [CAPTURE]
+    assert calls == [WARM_UPS]
 
 
 def test_all_runs_are_one_threads_whoever_drives(bundle, tmp_path):
     """ONNX Runtime's CUDA graph is its thread's; its profile tells who ran a node."""
-    memory = SessionMemory(HostMemory(), 'cpu', lambda: open_session(
+    memory = SessionMemory(onnxruntime, HostMemory(), 'cpu', lambda: open_session(
         onnxruntime, bundle.file('policy.fp32.onnx'), CPU, profile=tmp_path / 'p'))
     step = DeviceStep(memory, bundle.input.shape, bundle.state_shapes, memory.bind)
     state = bundle.zero_state()
@@ -101,7 +101,7 @@ def test_the_thread_ends_with_the_step(bundle):
 
 @pytest.mark.parametrize('lost', [False, True])
 def test_the_session_of_a_lost_gpu_is_left_alone_for_its_destructor_ends_the_process(bundle, lost):
-    memory = SessionMemory(HostMemory(), 'cpu', lambda: open_session(
+    memory = SessionMemory(onnxruntime, HostMemory(), 'cpu', lambda: open_session(
         onnxruntime, bundle.file('policy.fp32.onnx'), CPU))
     session, memory._lost = weakref.ref(memory.session), lost
     memory.close()
@@ -156,7 +156,7 @@ def test_a_graph_of_another_policy_is_refused_and_leaves_nothing_open(bundle, tm
 
 
 def test_a_session_that_moves_in_mid_drive_is_found_out(bundle):
-    memory = SessionMemory(HostMemory(), 'cpu', lambda: open_session(
+    memory = SessionMemory(onnxruntime, HostMemory(), 'cpu', lambda: open_session(
         onnxruntime, bundle.file('policy.fp32.onnx'), CPU))
     step = DeviceStep(memory, bundle.input.shape, bundle.state_shapes, memory.bind)
     memory._providers = [CUDA]

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+import shutil
 import subprocess
 import sys
 
@@ -32,7 +33,13 @@ def has_driver():
 without_driver = pytest.mark.skipif(has_driver(), reason='there is a driver here')
 
 
-def error_in(directory, code):
+def compiler():
+    """Give the C compiler, or skip."""
+    found = next(filter(None, map(shutil.which, ('cc', 'gcc', 'clang'))), None)
+    return found or pytest.skip('needs a C compiler')
+
+
+def printed_by(directory, code):
     """Run code with the Python packages of a directory beside ours; give what it prints."""
     path = os.pathsep.join([str(directory), str(REPOSITORY)])
     return subprocess.run([sys.executable, '-c', code], env={**os.environ, 'PYTHONPATH': path},
@@ -49,7 +56,7 @@ def test_a_package_without_cuda_and_one_that_shadows_the_other_are_told_apart(
         (tmp_path / f'{name}-1.31.1.dist-info').mkdir()
         (tmp_path / f'{name}-1.31.1.dist-info' / 'METADATA').write_text(
             f'Metadata-Version: 2.1\nName: {name.replace("_", "-")}\nVersion: 1.31.1\n')
-    said = error_in(tmp_path, (
+    said = printed_by(tmp_path, (
         'import onnxruntime\n'
         'from vla_nav_node.backends.onnx_missing import driver_for\n'
         'from vla_nav_node.errors import BackendError\n'
@@ -80,22 +87,36 @@ def test_the_cuda_that_it_is_for_is_read(monkeypatch, version, major):
 
 def test_the_loader_is_asked_for_all_that_is_missing(tmp_path, monkeypatch):
     """By a real library that needs two: one that is there, and one that is gone again."""
-    compiler = next(filter(None, map(onnx_missing.shutil.which, ('cc', 'gcc', 'clang'))), None)
-    if compiler is None:
-        pytest.skip('needs a C compiler')
     capi = tmp_path / 'onnxruntime' / 'capi'
     capi.mkdir(parents=True)
     (tmp_path / 'empty.c').write_text('')
     gone = capi / 'libgone.so.7'
     for command in (
-            [compiler, '-shared', '-o', gone, '-Wl,-soname,libgone.so.7', tmp_path / 'empty.c'],
-            [compiler, '-shared', '-o', capi / onnx_missing.LIBRARIES[CUDA],
+            [compiler(), '-shared', '-o', gone, '-Wl,-soname,libgone.so.7', tmp_path / 'empty.c'],
+            [compiler(), '-shared', '-o', capi / onnx_missing.LIBRARIES[CUDA],
              '-Wl,--no-as-needed', tmp_path / 'empty.c', gone, '-lm']):
         subprocess.run(command, check=True, timeout=60)
     monkeypatch.setattr(onnxruntime, '__file__', str(capi.parent / '__init__.py'))
     monkeypatch.setattr(onnxruntime, 'cuda_version', '11.8')  # its cuDNN is among what it links
     gone.unlink()
     assert missing_libraries(onnxruntime, CUDA) == ['libgone.so.7']
+
+
+def test_libraries_that_came_as_python_packages_are_loaded(tmp_path):
+    """Without Python's lock, before ONNX Runtime's own function does so with it."""
+    empty = tmp_path / 'empty.c'
+    empty.write_text('')
+    wanted, other = 'nvidia/cublas/lib/libcublasLt.so.99', 'nvidia/nccl/lib/libnccl.so.2'
+    for name in (wanted, other):
+        (tmp_path / name).parent.mkdir(parents=True)
+        subprocess.run([compiler(), '-shared', '-o', tmp_path / name, empty], check=True)
+    said = printed_by(tmp_path, (
+        'import onnxruntime\n'
+        'from vla_nav_node.backends.onnx_missing import CUDA, preload\n'
+        f'onnxruntime.__file__ = "{tmp_path}/onnxruntime/__init__.py"\n'
+        'preload(onnxruntime, CUDA)\n'
+        'print(open("/proc/self/maps").read())\n'))
+    assert 'libcublasLt.so.99' in said and 'libnccl' not in said
 
 
 @needs_gpu_wheel

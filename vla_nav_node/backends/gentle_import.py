@@ -77,7 +77,7 @@ def import_gently(name: str, quiet: Optional[Callable[[], None]] = None) -> Modu
             return importlib.import_module(name)
         with gently(), _before(LONG_STARTS.get(name, ()), quiet):
             for path, flags in _libraries(name).items():
-                _open_unlocked(path, flags)
+                open_unlocked(path, flags)
             return importlib.import_module(name)
 
 
@@ -98,7 +98,7 @@ def _libraries(name: str) -> Dict[Path, int]:
             for path in glob.glob(os.path.join(beside, pattern))}
 
 
-def _open_unlocked(path: Path, flags: int) -> None:
+def open_unlocked(path: Path, flags: int = 0) -> None:
     """
     Open a shared library for good, without the interpreter's lock (ctypes.CDLL keeps it).
 

@@ -93,7 +93,7 @@ def open_step(ort: ModuleType, bundle: Bundle, path: Path, memory: DeviceMemory,
     allowed, closing = [name_of(provider) for provider in providers], memory.close
     try:
         with TemporaryDirectory(prefix='vla_nav_') as scratch:
-            worked = SessionMemory(memory, place, opening, quiet)
+            worked = SessionMemory(ort, memory, place, opening, quiet)
             closing = worked.close
             _check_first(worked.session, allowed)
             check_graph(worked.session, bundle, path)

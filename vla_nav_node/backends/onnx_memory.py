@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 import ctypes
+from types import ModuleType
 from typing import Any, Callable, Dict, Optional
 
 import numpy as np
@@ -11,8 +12,10 @@ from .gpu_problem import CudaError
 from .onnx_session import described, is_of_runtime, problem_of_run
 from ..errors import BackendError
 
-# Two runs to allocate, the third is captured as a CUDA graph, those after it replay that.
-CAPTURE, RUNS = 2, 5
+# Runs before a CUDA graph is asked for, so that all is allocated; then those in which ONNX Runtime
+# may run the nodes some more (up to 8 times), capture them, and replay that.
+WARM_UPS, RUNS = 2, 12
+NO_GRAPH = ('gpu_graph_id', '-1')  # of a run
 
 
 class SessionMemory:
@@ -25,8 +28,8 @@ class SessionMemory:
     as TensorRT gets it, ends the process: onnxruntime pull request 32081.)
     """
 
-    def __init__(self, memory: DeviceMemory, place: str, opening: Callable[[], Any],
-                 quiet: Optional[Callable[[], None]] = None) -> None:
+    def __init__(self, ort: ModuleType, memory: DeviceMemory, place: str,
+                 opening: Callable[[], Any], quiet: Optional[Callable[[], None]] = None) -> None:
         """
         Open a session, in the thread that will run it; the memory is ours to close if that works.
 
@@ -38,6 +41,8 @@ class SessionMemory:
         self._memory, self._place, self._quiet = memory, place, quiet
         self._binding: Any = None
         self._lost = False  # the GPU, after an error of CUDA
+        self._how: Any = ort.RunOptions()
+        self._how.add_run_config_entry(*NO_GRAPH)
         self._thread = ThreadPoolExecutor(1, 'onnxruntime')
         try:
             self.session: Any = self._thread.submit(opening).result()
@@ -57,14 +62,16 @@ class SessionMemory:
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         """
-        Run until ONNX Runtime has captured its CUDA graph.
+        Run until ONNX Runtime has captured its CUDA graph, and replayed it.
 
-        While it does so, no other thread may wait for the GPU or allocate there, or that fails
+        While it captures, no other thread may wait for the GPU or allocate there, or that fails
         with error 900: `quiet` waits for the moment when a backend that drives has just done so.
         """
         for number in range(RUNS):
-            if number == CAPTURE and self._quiet:
-                self._quiet()
+            if number == WARM_UPS:
+                self._how = None
+                if self._quiet:
+                    self._quiet()
             work()
             self.wait()
         return work
@@ -80,7 +87,7 @@ class SessionMemory:
 
     def _run(self) -> None:
         try:
-            self.session.run_with_iobinding(self._binding)
+            self.session.run_with_iobinding(self._binding, self._how)
         except Exception as error:
             if not is_of_runtime(error):
                 raise

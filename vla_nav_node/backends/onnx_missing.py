@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Callable, List, Optional
 
 from .cuda_driver import CudaDriver
+from .gentle_import import open_unlocked
 from .gpu_problem import gpu_problem, INSUFFICIENT, OLDEST_CUDA
 from .onnx_session import CUDA, TENSORRT
 from .tensorrt_library import library, PACKAGE
@@ -21,6 +22,8 @@ LIBRARIES = {CUDA: 'libonnxruntime_providers_cuda.so',
              TENSORRT: 'libonnxruntime_providers_tensorrt.so'}
 # The CUDA provider of 1.31 is not linked with it and opens it when it runs; no loader tells then.
 CUDNN = 'libcudnn.so.9'
+# What ONNX Runtime loads of the Python packages, of whichever version of CUDA.
+CUDA_LIBRARY = re.compile(r'lib(?:cublasLt|cublas|cudart|curand|cufft|nvrtc|cudnn)\.so\.\d+')
 NOT_FOUND = re.compile(r'^\s*(\S+) => not found', re.MULTILINE)
 NVINFER = re.compile(r'libnv(?:infer|onnxparser)\w*\.so\.(\d+)')
 LDD_S = 30.0
@@ -36,9 +39,11 @@ def driver_for(ort: ModuleType, provider: str,
         raise gpu_problem(INSUFFICIENT, 'cuDriverGetVersion', driver.version, cuda,
                           f'onnxruntime {ort.__version__}')
     preload(ort, provider, quiet)
-    missing = missing_libraries(ort, provider)
+    # What TensorRT's provider does not take goes to CUDA's.
+    missing = [name for one in dict.fromkeys((provider, CUDA))
+               for name in missing_libraries(ort, one)]
     if missing:
-        raise _missing(ort, missing)
+        raise _missing(ort, list(dict.fromkeys(missing)))
     return driver
 
 
@@ -49,7 +54,11 @@ def built_for(ort: ModuleType) -> int:
 
 def preload(ort: ModuleType, provider: str, quiet: Optional[Callable[[], None]] = None) -> None:
     """Load the libraries that came as Python packages, where the loader would not look."""
-    if hasattr(ort, 'preload_dlls'):  # CUDA and cuDNN; from 1.21 on
+    packages = Path(str(ort.__file__)).parents[1]
+    for path in sorted(packages.glob('nvidia/*/lib/lib*.so.*')):
+        if CUDA_LIBRARY.fullmatch(path.name):
+            open_unlocked(path)
+    if hasattr(ort, 'preload_dlls'):  # finds the same, but keeps Python's lock; from 1.21 on
         with redirect_stdout(sys.stderr):  # what it misses it prints
             ort.preload_dlls()
     if provider == TENSORRT and util.find_spec(PACKAGE):
