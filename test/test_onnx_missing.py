@@ -67,6 +67,12 @@ def test_a_package_without_cuda_and_one_that_shadows_the_other_are_told_apart(
     assert 'built without CUDAExecutionProvider' in said and told in said
 
 
+def test_without_a_tool_to_ask_the_loader_only_cudnn_is_looked_for(tmp_path, monkeypatch):
+    monkeypatch.setenv('PATH', str(tmp_path))
+    monkeypatch.setattr(onnxruntime, 'cuda_version', '11.8')
+    assert missing_libraries(onnxruntime, CUDA) == []
+
+
 @pytest.mark.parametrize('names, told, not_told', [
     (['libcublasLt.so.13', 'libcudnn.so.9'], 'onnxruntime-gpu[cuda,cudnn]', 'tensorrt'),
     (['libcublasLt.so.12'], '1.19 to 1.26: CUDA 12', 'tensorrt'),

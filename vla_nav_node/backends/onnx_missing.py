@@ -5,7 +5,6 @@ import ctypes
 from importlib import metadata, util
 from pathlib import Path
 import re
-import shutil
 import subprocess
 import sys
 from types import ModuleType
@@ -71,12 +70,19 @@ def missing_libraries(ort: ModuleType, provider: str) -> List[str]:
 
     ONNX Runtime itself tells only the first of them, and that only in its log.
     """
-    library = Path(str(ort.__file__)).parent / 'capi' / LIBRARIES[provider]
-    ldd = shutil.which('ldd')
-    said = '' if ldd is None else subprocess.run(
-        [ldd, str(library)], capture_output=True, text=True, check=False, timeout=LDD_S).stdout
-    wanted = [*NOT_FOUND.findall(said), *([CUDNN] if built_for(ort) >= 12 else [])]
+    found = _not_found(Path(str(ort.__file__)).parent / 'capi' / LIBRARIES[provider])
+    wanted = [*found, *([CUDNN] if built_for(ort) >= 12 else [])]
     return [name for name in dict.fromkeys(wanted) if not _loads(name)]
+
+
+def _not_found(library: Path) -> List[str]:
+    """Ask the loader, by ldd; where there is none, ONNX Runtime has the last word, in its log."""
+    try:
+        said = subprocess.run(['ldd', str(library)], capture_output=True, text=True, check=False,
+                              timeout=LDD_S).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return NOT_FOUND.findall(said)
 
 
 def _loads(name: str) -> bool:
@@ -110,6 +116,8 @@ def _not_built(ort: ModuleType, provider: str) -> BackendError:
             f'{found}: the package onnxruntime lies over onnxruntime-gpu, in the same directory',
             'only one of them', 'pip uninstall onnxruntime onnxruntime-gpu, then pip install '
             'onnxruntime-gpu; or set device to cpu')
+    if CUDA in has:
+        return BackendError(found, provider, 'set onnx_provider to cuda, or backend to tensorrt')
     return BackendError(found, provider, 'pip uninstall onnxruntime, then pip install '
                         'onnxruntime-gpu (a Jetson: the wheel from NVIDIA); or set device to cpu')
 
