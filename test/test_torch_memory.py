@@ -1,6 +1,7 @@
 """The state on a device of torch: on the CPU, which is a device to it like any other."""
 
 import gc
+import weakref
 
 from hypothesis import given, settings, strategies as st
 import numpy as np
@@ -97,6 +98,27 @@ def test_what_is_no_number_does_not_drive(bundle):
     torch.nn.init.constant_(broken.actions[-1].bias, float('nan'))
     with pytest.raises(BackendError, match='differs from torch eager by nan'):
         check_parity(HostStep(torch, CPU, broken.step, bundle), eager(bundle), bundle, 'fp32', 'x')
+
+
+class Recording(TorchMemory):
+    """Memory whose recorded work knows no tensor any more, as it is with a CUDA graph."""
+
+    def record(self, work):
+        """Do the work, and give nothing of it back."""
+        work()
+        return lambda: None
+
+
+def test_weights_live_as_long_as_what_was_recorded_with_them(bundle):
+    ours = network(bundle)
+    alive = weakref.ref(ours)
+    step = device_step(torch, Recording(torch, CPU), ours.step, bundle)
+    del ours
+    gc.collect()
+    assert alive() is not None
+    step.close()
+    gc.collect()
+    assert alive() is None
 
 
 @settings(max_examples=50, deadline=None)

@@ -2,7 +2,8 @@
 
 from contextlib import suppress
 from functools import wraps
-from typing import Any, Callable, Dict, Tuple
+from threading import Lock
+from typing import Any, Callable, Dict, List, Tuple
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from ..errors import BackendError
 # cuBLAS, cuDNN and TorchScript choose and load their kernels in the first runs, which no capture
 # allows; TorchScript optimises by what it has seen in two.
 WARM_UPS = 4
+_one_capture = Lock()  # of the whole process, says torch
 
 
 def told(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -35,6 +37,11 @@ class TorchMemory:
         self._torch, self._device = torch, device
         self._blocks: Dict[int, Any] = {}  # uint8 tensors of both sides, by their address
         self._pieces: Dict[Tuple[int, int], Any] = {}
+        self._kept: List[Any] = []
+
+    def keep(self, needed: Any) -> None:
+        """Hold on to what recorded work needs: a CUDA graph knows addresses, not tensors."""
+        self._kept.append(needed)
 
     @told
     def host(self, size: int) -> np.ndarray:
@@ -85,13 +92,13 @@ class TorchMemory:
         if self._device.type == 'cuda':
             self._torch.cuda.current_stream(self._device).synchronize()
 
-    @told
     def close(self) -> None:
         """Give the memory back to torch, and what torch keeps for later to the device."""
-        self._pieces.clear()
-        self._blocks.clear()
+        for held in (self._kept, self._pieces, self._blocks):
+            held.clear()
         if self._device.type == 'cuda':
-            self._torch.cuda.empty_cache()
+            with suppress(RuntimeError):  # of a device that is lost there is nothing to be had
+                self._torch.cuda.empty_cache()
 
     def _piece(self, address: int, size: int) -> Any:
         if (address, size) not in self._pieces:
@@ -124,7 +131,8 @@ class GraphMemory(TorchMemory):
             work()
         self.wait()
         try:
-            self._graph = self._capture(work)
+            with _one_capture:
+                self._graph = self._capture(work)
         except BackendError as error:
             raise BackendError(f'no CUDA graph of the step can be made: {error.found}',
                                fix='set torch_mode to eager') from error
@@ -150,12 +158,12 @@ class GraphMemory(TorchMemory):
         """Make the stream this thread's, for the graph is launched on the thread's stream."""
         self._torch.cuda.set_stream(self._stream)
 
-    @told
     def close(self) -> None:
         """Release the graph with its memory, and the rest."""
-        if self._graph is not None:
-            self._graph.reset()
-            self._graph = None
+        graph, self._graph = self._graph, None
+        if graph is not None:
+            with suppress(RuntimeError):  # as above
+                graph.reset()
         super().close()
 
 
