@@ -71,16 +71,18 @@ def test_not_one_command_is_lost(start):
     rig = scene.rig
     with CameraThread(rig):
         rig.drives()
-        for fault in ('raise', 'nan', 'crash'):
+        for fault in ('nan', 'crash'):
             assert rig.say('policy', 'by onnx')[2]['fall-backs'] == 'torch:fp32@cpu ready'
             falls(scene, fault)
-            # Until somebody acts: neither the end of the fault nor a reset of the state does it.
             scene.mend()
-            assert rig.call(Trigger).success
-            assert rig.say('policy', TOLD, time.monotonic() + 1.0)[0] == WARN
-            assert rig.get('backend') == 'onnx'
             assert rig.configure(backend='onnx') == ''
             assert rig.say('policy', 'by onnx')[0] == OK
+        # Until somebody acts: neither the end of the fault nor a reset of the state does it.
+        falls(scene, 'raise')
+        scene.mend()
+        assert rig.call(Trigger).success
+        assert rig.say('policy', TOLD)[0] == WARN
+        assert rig.get('backend') == 'onnx'
     status, said = scene.node.finish()
     assert status == 0, said
     assert said.count(TOLD) == 3  # in the log, once each
@@ -89,18 +91,18 @@ def test_not_one_command_is_lost(start):
 def falls(scene, fault):
     """See that a fault of the backend that drives is not seen at the wheels."""
     rig, before = scene.rig, time.monotonic()
-    time.sleep(1.0)
+    time.sleep(0.5)
     cycles, at = len(rig.latencies), scene.make(fault)
     level, _, values = rig.say('policy', TOLD, at)
     assert (level, values['backend'], values['fall-backs']) == (
         WARN, 'torch', 'torch:fp32@cpu drives')
-    time.sleep(1.0)
+    time.sleep(0.3)
     usual = [command for command in rig.new_commands(before) if command[0] < at]
     around = rig.new_commands(at)
     told = next(when for when, entry in rig.diagnostics
                 if when > at and TOLD in entry['policy'][1])
     longest, longest_before = (max(cycle.data[0] for cycle in some) for some in (
-        rig.latencies[cycles:], rig.latencies[cycles - 40:cycles]))
+        rig.latencies[cycles:], rig.latencies[cycles - 20:cycles]))
     print(f'\n{fault}: longest gap {1e3 * gaps(around).max():.1f} ms (before '
           f'{1e3 * gaps(usual).max():.1f} ms), longest cycle {longest:.1f} ms (before '
           f'{longest_before:.1f} ms), told after {1e3 * (told - at):.0f} ms')
@@ -135,7 +137,7 @@ def test_a_hang_costs_a_stop_and_then_it_drives_on(start):
     with CameraThread(rig):
         rig.drives()
         at = scene.make('hang 0')
-        rig.say('policy', told + 'has not come back for 0.2 s', at)
+        rig.say('policy', told + 'has not come back for ', at)
         zero = next(when for when, x, y in rig.new_commands(at) if not (x or y))
         again = rig.drives(zero)[0][0]
         print(f'\nzero after {1e3 * (zero - at):.0f} ms, driving after '
