@@ -110,6 +110,20 @@ def test_what_nobody_closed_is_released_once_no_state_is_left(bundle, reference)
     assert memory.closed
 
 
+def test_a_device_that_is_lost_keeps_nobody_from_closing(bundle, monkeypatch, caplog):
+    """A swap away from it has worked, and is not to be answered with its last error."""
+    step, memory = open_step(bundle)
+
+    def lost():
+        raise BackendError('the device is lost')
+    _, state = step.infer(tiny.images(1)[0], bundle.zero_state())
+    monkeypatch.setattr(memory, 'enter', lost)
+    step.close()
+    assert memory.closed and 'the device is lost' in caplog.text
+    with pytest.raises(BackendError, match='reset the policy'):
+        state[0]
+
+
 def test_its_arrays_are_read_only_and_others_can_be_handed_in(bundle, reference):
     step, _ = open_step(bundle)
     first, second = tiny.images(2)

@@ -1,5 +1,6 @@
 """One step on a device: fixed buffers, recorded once; the state stays there until asked for."""
 
+import logging
 from threading import RLock
 from typing import (
     Any, Callable, Dict, Iterator, List, Mapping, Optional, Protocol, Sequence, Tuple)
@@ -10,6 +11,7 @@ import numpy as np
 from ..errors import BackendError
 from ..interfaces import State
 
+LOG = logging.getLogger(__name__)
 ALIGNED = 256  # bytes: where TensorRT wants a tensor to begin
 # States that stay on the device. A node keeps the newest and 8 before it (cycle.RECENT), so
 # that in driving none is ever moved to the host.
@@ -220,7 +222,10 @@ def _nothing() -> None:
 
 
 def _release(memory: DeviceMemory) -> None:
-    memory.enter()
+    try:
+        memory.enter()
+    except BackendError as error:  # it is lost; whoever closes it wants to go on without it
+        LOG.warning('the device could not be entered to release its memory: %s', error)
     memory.close()
 
 
