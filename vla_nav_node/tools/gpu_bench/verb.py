@@ -14,7 +14,7 @@ from ...backends import BACKENDS, PRECISIONS
 from ...backends.onnx_cuda import NO_TF32
 from ...errors import SettingError, VlaNavError
 
-EXAMPLE = 'vla_nav gpu-bench simple accurate --limit 480 --out out/gpu-bench'
+EXAMPLE = 'vla_nav gpu-bench simple accurate --limit 420 --out out/gpu-bench'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('models', nargs='*', default=everything, metavar='MODEL',
                         help='presets, shipped, or bundle directories (default: '
                         + ' '.join(everything) + ')')
-    parser.add_argument('--limit', type=float, default=480.0, metavar='S',
+    parser.add_argument('--limit', type=float, default=420.0, metavar='S',
                         help='for everything; what no longer fits is named (default: %(default)s)')
     parser.add_argument('--device', default='cuda', choices=('cuda', 'cpu'),
                         help='cpu is for trying this out (default: %(default)s)')
