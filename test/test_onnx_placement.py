@@ -2,6 +2,8 @@
 
 import json
 from pathlib import Path
+import resource
+import tempfile
 import time
 
 from hypothesis import given, settings, strategies as st
@@ -200,6 +202,26 @@ def test_whatever_a_profile_holds_it_is_read_or_refused(events):
 def test_what_is_no_profile_is_refused(text):
     with pytest.raises(BackendError, match='does not tell'):
         read_profile(text)
+
+
+@pytest.mark.parametrize('trouble', ['full disk', 'no directory'])
+def test_a_full_disk_keeps_nobody_from_driving_on_the_cpu(
+        bundle, tmp_path, monkeypatch, caplog, trouble):
+    """Nothing can run elsewhere there, and verify has passed the file; the proof is left out."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    wanted, _ = open_backend('onnx', bundle, device='cpu').infer(
+        np.zeros(bundle.input.shape, np.uint8), bundle.zero_state())
+    if trouble == 'full disk':
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    else:
+        monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path / 'gone'))
+    try:
+        backend = open_backend('onnx', bundle, device='cpu')
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert backend.info.layers.startswith('not told: ') and 'cannot be told' in caplog.text
+    found, _ = backend.infer(np.zeros(bundle.input.shape, np.uint8), bundle.zero_state())
+    assert np.array_equal(found, wanted)
 
 
 def test_nothing_of_the_proof_stays_in_the_way_of_a_step(bundle, tmp_path):

@@ -13,13 +13,14 @@ from .gentle_import import import_gently
 from .layer_profile import profile_prefix, write_onnx_profile
 from .onnx_cuda import open_on_gpu
 from .onnx_memory import check_providers
-from .onnx_placement import refuse_elsewhere, refuse_untrue, run_once, take
+from .onnx_placement import (
+    NoProfile, Placement, refuse_elsewhere, refuse_untrue, run_once, take)
 from .onnx_session import (
     check_graph, CPU, CUDA, is_of_runtime, open_session, problem_of_run, TENSORRT)
 from .options import BackendOptions, DEFAULTS
 from .steps import StepShapes
 from ..bundle import Bundle, graph_name
-from ..errors import BackendError
+from ..errors import BackendError, first_line
 from ..interfaces import BackendInfo, State
 
 PROVIDERS = {'cpu': CPU, 'cuda': CUDA, 'tensorrt': TENSORRT}
@@ -102,13 +103,30 @@ def _provider(ort: ModuleType, device: str, asked: str) -> str:
 
 def _open_on_cpu(ort: ModuleType, bundle: Bundle, path: Path,
                  precision: str) -> Tuple[Any, BackendInfo]:
-    with TemporaryDirectory(prefix='vla_nav_') as scratch:
-        session = open_session(ort, path, CPU, profile=Path(scratch) / 'proof')
-        check_graph(session, bundle, path)
-        run_once(session)
-        placement = take(session)
-    refuse_elsewhere(placement, (CPU,))
-    layers = placement.precision()
-    refuse_untrue(layers, precision, on_cpu=True)
+    """
+    Open on the CPU, and prove in which types it works, unless a full disk leaves no room for it.
+
+    It drives all the same then: nothing can run elsewhere, and verify has passed this very file.
+    """
+    session = None
+    try:
+        with TemporaryDirectory(prefix='vla_nav_') as scratch:
+            session = open_session(ort, path, CPU, profile=Path(scratch) / 'proof')
+            check_graph(session, bundle, path)
+            run_once(session)
+            layers = _layers(take(session), precision)
+    except (OSError, NoProfile) as error:
+        LOG.warning('in which types onnx runs %s cannot be told: %s', bundle.name, error)
+        layers = f'not told: {first_line(error)}'
+        if session is None:
+            session = open_session(ort, path, CPU)
+            check_graph(session, bundle, path)
     return session, BackendInfo('onnx', 'onnxruntime', ort.__version__, 'cpu',
-                                session.get_providers()[0], precision, str(layers))
+                                session.get_providers()[0], precision, layers)
+
+
+def _layers(placement: Placement, precision: str) -> str:
+    refuse_elsewhere(placement, (CPU,))
+    found = placement.precision()
+    refuse_untrue(found, precision, on_cpu=True)
+    return str(found)

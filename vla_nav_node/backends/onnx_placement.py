@@ -59,6 +59,10 @@ class Placement(NamedTuple):
         return Precision(dict(products), opaque, len(self.nodes) - opaque - products.total())
 
 
+class NoProfile(BackendError):
+    """There is no profile to read."""
+
+
 def open_proven(ort: ModuleType, path: Path, providers: Sequence[Provider],
                 scratch: Path) -> Any:
     """
@@ -109,22 +113,22 @@ def take(session: Any) -> Placement:
         text = path.read_text(encoding='utf-8', errors='replace')
         path.unlink()
     except OSError as error:
-        raise BackendError(
+        raise NoProfile(
             f'ONNX Runtime wrote no profile, which is to show what runs where ({error.strerror})',
             f'room for a small file in {path.parent}', 'free some, or set TMPDIR') from None
     return read_profile(text)
 
 
 def read_profile(text: str) -> Placement:
-    """Read a profile (a Chrome trace), or raise BackendError if it tells nothing of the nodes."""
+    """Read a profile (a Chrome trace), or raise NoProfile if it tells nothing of the nodes."""
     try:
         events = json.loads(text)
     except (ValueError, RecursionError):
         events = None
     runs = [event for event in events if _is_run(event)] if isinstance(events, list) else []
     if not runs:
-        raise BackendError("ONNX Runtime's profile does not tell where the nodes ran",
-                           'a run of at least one node')
+        raise NoProfile("ONNX Runtime's profile does not tell where the nodes ran",
+                        'a run of at least one node, and room on the disk')
     found = Counter(map(_node, runs))
     return Placement(list(found), max(found.values()))
 
