@@ -147,15 +147,7 @@ def test_on_a_gpu_it_is_one_cuda_graph_on_cuda_alone(bundle, reference):
     backend = open_backend('onnx', bundle, device='cuda')
     assert backend.info.provider == f'{CUDA}, CUDA graph'
     assert 'products in fp32' in backend.info.layers
-    state, expected, worst = bundle.zero_state(), bundle.zero_state(), 0.0
-    pictures = tiny.images(50)
-    for number in range(1000):
-        action, state = backend.infer(pictures[number % 50], state)
-        wanted, expected = reference.infer(pictures[number % 50], expected)
-        worst = max(worst, float(np.abs(action - wanted).max()))
-    assert worst < 1e-4
-    backend.close()
-    assert all(np.allclose(part, other, atol=1e-4) for part, other in zip(state, expected))
+    tiny.check_a_long_drive(bundle, backend, reference)
 
 
 @pytest.mark.gpu

@@ -103,15 +103,7 @@ def test_it_says_what_it_is(bundle):
 def test_a_thousand_steps_stay_with_the_reference(bundle):
     backend, reference = open_backend('tensorrt', bundle), open_backend('onnx', bundle, 'fp32',
                                                                         'cpu')
-    state, expected, worst = bundle.zero_state(), bundle.zero_state(), 0.0
-    pictures = tiny.images(50)
-    for number in range(1000):
-        action, state = backend.infer(pictures[number % 50], state)
-        wanted, expected = reference.infer(pictures[number % 50], expected)
-        worst = max(worst, float(np.abs(action - wanted).max()))
-    assert worst < 1e-4
-    backend.close()
-    assert all(np.allclose(part, other, atol=1e-4) for part, other in zip(state, expected))
+    tiny.check_a_long_drive(bundle, backend, reference)
 
 
 @pytest.mark.gpu

@@ -86,3 +86,16 @@ def images(count: int, seed: int = 0) -> np.ndarray:
     """Give random pictures, uint8 [count, 1, H, W, 3]."""
     generator = np.random.default_rng(seed)
     return generator.integers(0, 256, (count, 1, HEIGHT, WIDTH, 3), dtype=np.uint8)
+
+
+def check_a_long_drive(bundle, backend, reference):
+    """Hold a backend against another for 1,000 steps, then its state once it is closed."""
+    state, expected, worst = bundle.zero_state(), bundle.zero_state(), 0.0
+    pictures = images(50)
+    for number in range(1000):
+        action, state = backend.infer(pictures[number % 50], state)
+        wanted, expected = reference.infer(pictures[number % 50], expected)
+        worst = max(worst, float(np.abs(action - wanted).max()))
+    assert worst < 1e-4
+    backend.close()
+    assert all(np.allclose(part, other, atol=1e-4) for part, other in zip(state, expected))

@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar
 
 from .cuda_memory import CudaMemory
 from .device_step import DeviceMemory, DeviceStep
-from .engine_cache import cache_directory, EngineCache
+from .engine_cache import cache_directory, own_directory
 from .gpu_problem import CudaError
 from .layer_profile import profile_prefix, write_onnx_profile
 from .onnx_memory import RUNS, SessionMemory
@@ -169,7 +169,7 @@ def engine_directory(ort: ModuleType, graph: str, precision: str) -> Path:
     """
     key = hashlib.sha256(' '.join((graph, ort.__version__, precision,
                                    os.environ.get(NO_TF32, ''))).encode())
-    return EngineCache(cache_directory() / f'onnxruntime_{key.hexdigest()[:32]}').directory
+    return own_directory(cache_directory() / f'onnxruntime_{key.hexdigest()[:32]}')
 
 
 def _check_tensorrt(ort: ModuleType, precision: str,

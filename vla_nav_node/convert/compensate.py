@@ -27,7 +27,7 @@ def compensated(weight: np.ndarray, inputs: np.ndarray, most: int, block: int
     rounded, scales = np.empty_like(rest), []
     for start in range(0, len(rest), block):
         part = slice(start, min(start + block, len(rest)))
-        scales.append(_scale(rest[part], most))
+        scales.append(scale_of(rest[part], most))
         rounded[part], errors = _round(rest[part], factor[part, part], scales[-1], most)
         rest[part.stop:] -= factor[part, part.stop:].T @ errors
     return rounded, np.array(scales)
@@ -41,8 +41,9 @@ def _factor(inputs: np.ndarray) -> np.ndarray:
     return np.linalg.cholesky(np.linalg.inv(power)).T.astype(np.float32)
 
 
-def _scale(rows: np.ndarray, most: int) -> np.ndarray:
-    scale = np.abs(rows).max(axis=0) / most
+def scale_of(rows: np.ndarray, most: int) -> np.ndarray:
+    """Give the scale of each column of float32 [..., K, N]: its largest number is then `most`."""
+    scale = np.abs(rows).max(axis=-2) / most
     return np.where(scale > 0, scale, 1).astype(np.float32)
 
 
