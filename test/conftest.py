@@ -1,6 +1,10 @@
 """What holds for all tests."""
 
+import os
 import signal
 
+# MuJoCo reads this when it is imported, which some tests do first; `make test` has chosen already,
+# `colcon test` has not.
+os.environ.setdefault('MUJOCO_GL', 'egl')
 # A shell's background jobs ignore Ctrl-C, and so would every process that a test starts from one.
 signal.signal(signal.SIGINT, signal.default_int_handler)

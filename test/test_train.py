@@ -32,14 +32,21 @@ PLAN = Plan(seed=7, scenes=3, epochs=1, rounds=2, first_episodes=2, episodes=1, 
 FEATURES = architecture()['recurrent']['input_size']
 
 
-def test_an_interrupted_training_goes_on_to_a_bundle(tmp_path):
-    """Looking and one round, then a new process's worth of state, then the rest."""
+def test_an_interrupted_training_goes_on_to_a_bundle_and_beyond(tmp_path):
+    """Looking and one round, then a new process's worth of state, then the rest, and more."""
     first = Training(PLAN, tmp_path, 1, 'cpu')
     first.advance()
     first.advance()
     resumed = Training(PLAN, tmp_path, 1, 'cpu')
     assert resumed.round == 1 and len(resumed.seeds) == 2
     resumed.run()
+    _leaves_a_bundle(resumed)
+    with pytest.raises(SettingError, match='another --out'):
+        Training(Plan(seed=8), tmp_path, 1, 'cpu')
+    _goes_on_with_more_rounds(tmp_path)
+
+
+def _leaves_a_bundle(resumed):
     bundle = load_bundle(resumed.bundle)
     looking, *rounds = bundle.manifest['training']['stages']
     assert looking['pictures'] == 3 * VIEWS_PER_SCENE
@@ -49,8 +56,17 @@ def test_an_interrupted_training_goes_on_to_a_bundle(tmp_path):
                for name in ('torch', 'onnx')]
     assert actions[0] == pytest.approx(actions[1], abs=1e-5)
     assert problem(bundle, 'onnx', 'fp32') == ''
-    with pytest.raises(SettingError, match='another --out'):
-        Training(Plan(seed=8), tmp_path, 1, 'cpu')
+
+
+def _goes_on_with_more_rounds(folder):
+    """Keep what is done; only what is still to come may be planned anew."""
+    more = replace(PLAN, rounds=3, steps=3)
+    training = Training(more, folder, 1, 'cpu')
+    assert training.round == 2 and len(training.seeds) == 3
+    training.advance()
+    assert [stage.get('episodes') for stage in training.log] == [None, 2, 1, 1]
+    with pytest.raises(SettingError, match='only these may change.* rounds'):
+        Training(replace(more, first_episodes=5), folder, 1, 'cpu')
 
 
 def _network():
@@ -142,20 +158,6 @@ def test_training_covers_the_rates_and_losses_it_is_tested_at():
     rates = [one.frame_rate for one in drawn]
     assert min(rates) < 15 and max(rates) > 50
     assert max(one.frame_loss for one in drawn) > 0.2
-
-
-def test_a_finished_training_goes_on_with_more_rounds(tmp_path):
-    """What is done stays done; only what is still to come may be planned anew."""
-    done = Training(PLAN, tmp_path, 1, 'cpu')
-    for _ in range(PLAN.rounds + 1):
-        done.advance()
-    more = replace(PLAN, rounds=3, episodes=2, steps=3)
-    training = Training(more, tmp_path, 1, 'cpu')
-    assert training.round == 2 and len(training.seeds) == 3
-    training.advance()
-    assert [stage.get('episodes') for stage in training.log] == [None, 2, 1, 2]
-    with pytest.raises(SettingError, match='only these may change.* rounds'):
-        Training(replace(more, first_episodes=5), tmp_path, 1, 'cpu')
 
 
 def test_half_of_what_the_policy_drives_is_hard():
