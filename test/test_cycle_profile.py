@@ -36,4 +36,4 @@ def test_it_tells_where_the_time_goes_and_what_recording_costs(tmp_path):
 def test_a_size_that_is_none_is_refused():
     done = profile('--size', 'large')
     assert done.returncode == 2
-    assert "size 'large'; expected a width and a height" in done.stderr
+    assert "found 'large', expected a width and a height" in done.stderr

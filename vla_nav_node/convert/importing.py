@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, Tuple, TYPE_CHECKING
 
 from .recipe import Recipe
+from ..arguments import picture_size
 from ..bundle import Bundle
 from ..errors import SettingError
 from ..preprocess import FITS, InputSpec, RESIZES
@@ -36,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='write the structure there, as far as the weights tell it, and stop')
     parser.add_argument('--map', nargs='+', type=_rule, default=[], metavar='OLD=NEW',
                         help='names in the file that are vision_encoder, rnn, actions here')
-    parser.add_argument('--size', type=_size, metavar='WxH', help='of the picture it was '
+    parser.add_argument('--size', type=picture_size, metavar='WxH', help='of the picture it was '
                         'trained on, such as 224x224')
     parser.add_argument('--fit', choices=FITS, help='how a camera picture of another shape '
                         'becomes that: crop its middle, or stretch it')
@@ -149,13 +150,6 @@ def _print_report(bundle: Bundle, report: Dict[str, Any]) -> None:
     for note in report['notes']:
         print(f'note: {note}')
     print(f'written: {bundle.directory}, its step graph checked against torch')
-
-
-def _size(text: str) -> Tuple[int, int]:
-    width, _, height = text.lower().partition('x')
-    if not (width.isdecimal() and height.isdecimal()):
-        raise argparse.ArgumentTypeError(f'{text!r} is no WxH, such as 224x224')
-    return int(width), int(height)
 
 
 def _rule(text: str) -> Tuple[str, str]:

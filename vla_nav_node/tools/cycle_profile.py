@@ -14,8 +14,8 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image
 
 from .. import driver, garbage
+from ..arguments import picture_size
 from ..context import start
-from ..errors import SettingError
 from ..interfaces import Frame
 from ..latency import FIELDS
 from ..node import VlaNavNode
@@ -39,7 +39,7 @@ Spans = Dict[str, List[float]]  # name -> us of each cycle
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of this verb."""
-    parser.add_argument('--size', default='640x480', metavar='WxH',
+    parser.add_argument('--size', type=picture_size, default='640x480', metavar='WxH',
                         help='of the pictures (default: %(default)s)')
     parser.add_argument('--frames', type=int, default=1000, metavar='N',
                         help='cycles to look at (default: %(default)s)')
@@ -59,13 +59,14 @@ def run(args: argparse.Namespace) -> int:
     parameters = [part for name in ('model', 'backend', 'precision')
                   for part in ('-p', f'{name}:="{getattr(args, name)}"')]
     parameters += [part for other in args.others for part in ('-p', other)]
-    messages = _messages(args.size)
+    width, height = args.size
+    messages = _messages(width, height)
     # It drives no robot, so it may look at what no robot may drive by.
     context = start(['--ros-args', '-r', f'__ns:={NAMESPACE}', '-p', 'allow_unverified:=true',
                      *parameters])
     try:
         node = VlaNavNode(context)
-        print(f'{args.frames} pictures of {args.size} rgb8 at {args.rate:g} Hz, '
+        print(f'{args.frames} pictures of {width}x{height} rgb8 at {args.rate:g} Hz, '
               f'{node._driver.cycle.policy.backend.info}')
         spans = _drive(node, messages, args.frames + WARM_UP, 1.0 / args.rate)
         node.destroy_node()
@@ -136,13 +137,9 @@ def _timed(work: Callable[..., Any], kept: List[float]) -> Callable[..., Any]:
     return timed
 
 
-def _messages(size: str) -> List[bytearray]:
+def _messages(width: int, height: int) -> List[bytearray]:
     """Serialise pictures of noise, no two alike, or the node would call the camera frozen."""
-    try:
-        width, height = map(int, size.split('x'))
-        noise = np.random.default_rng(0).integers(0, 256, (PICTURES, height * width * 3), np.uint8)
-    except ValueError:
-        raise SettingError(f'size {size!r}', 'a width and a height, such as 640x480') from None
+    noise = np.random.default_rng(0).integers(0, 256, (PICTURES, height * width * 3), np.uint8)
     return [bytearray(serialize_message(Image(
         height=height, width=width, encoding='rgb8', step=3 * width, data=picture.tobytes())))
         for picture in noise]

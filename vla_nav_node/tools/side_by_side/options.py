@@ -3,8 +3,9 @@
 import argparse
 from pathlib import Path
 
-from .contestant import Recipe, Size
+from .contestant import Recipe
 from .pictures import HELP
+from ...arguments import picture_size
 from ...backends import DEVICES
 from ...errors import SettingError
 
@@ -34,7 +35,7 @@ def add_shared(parser: argparse.ArgumentParser, frames: str, count: int, out: st
 def add_recipe(parser: argparse.ArgumentParser) -> None:
     """Declare what model files do not say of their input."""
     unsaid = ', for model files (default: as the bundle on the other side)'
-    parser.add_argument('--size', type=_size, metavar='WxH', help='of the picture' + unsaid)
+    parser.add_argument('--size', type=picture_size, metavar='WxH', help='of the picture' + unsaid)
     for name in ('mean', 'std'):
         parser.add_argument(f'--{name}', type=float, nargs=3, default=(), metavar=('R', 'G', 'B'),
                             help=f'{name} of each channel, 0..255' + unsaid)
@@ -44,7 +45,9 @@ def recipe(args: argparse.Namespace) -> Recipe:
     """Give the recipe as far as the user has said it."""
     if any(value <= 0.0 for value in args.std):
         raise SettingError(f'--std {args.std}', 'three numbers above 0')
-    return Recipe(size=args.size, mean=tuple(args.mean), std=tuple(args.std))
+    width, height = args.size or (0, 0)
+    return Recipe(size=(height, width) if args.size else None, mean=tuple(args.mean),
+                  std=tuple(args.std))
 
 
 def check(args: argparse.Namespace) -> None:
@@ -52,13 +55,3 @@ def check(args: argparse.Namespace) -> None:
     if args.count < 1 or args.runs < LEAST_RUNS or args.warm_up < 0:
         raise SettingError('nothing to measure', f'--count of at least 1, --runs of at least '
                            f'{LEAST_RUNS}, --warm-up of at least 0')
-
-
-def _size(text: str) -> Size:
-    try:
-        width, height = map(int, text.split('x'))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f'found {text!r}, expected WxH such as 224x224') from None
-    if min(width, height) < 1:
-        raise argparse.ArgumentTypeError(f'found {text!r}, expected sizes above 0')
-    return height, width
