@@ -9,6 +9,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from .layers import Part
+from .pixel_blocks import read_blocks
 from .pixels import PIXELS, read_bytes, SCALE, take_bytes
 from .silence import silence
 
@@ -62,6 +63,8 @@ class Convolutions:
             graph = onnx.load(str(after)).graph
         if zero is not None:
             read_bytes(graph)
+        if first in nodes:
+            read_blocks(graph)
         dequantised = {node.output[0] for node in graph.node if node.op_type == 'DequantizeLinear'}
         _keep_float(graph, [node.name for node in graph.node if node.name in others
                             and node.input[0] in dequantised])

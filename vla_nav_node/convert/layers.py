@@ -5,7 +5,9 @@ import math
 import re
 from typing import Dict, List, Tuple
 
+import numpy as np
 import onnx
+from onnx import numpy_helper
 
 CONVOLUTION, PRODUCT = 'convolution', 'product'
 Part = Tuple[List[onnx.NodeProto], List[onnx.TensorProto]]  # nodes, and the constants they take
@@ -63,6 +65,14 @@ def split(model: onnx.ModelProto) -> Tuple[List[onnx.NodeProto], List[onnx.NodeP
             wanted += makers[name].input
     return ([node for node in model.graph.node if node.output[0] in front],
             [node for node in model.graph.node if node.output[0] not in front], border)
+
+
+def constants_of(graph: onnx.GraphProto) -> Dict[str, np.ndarray]:
+    """Give the values that are in a graph, however the exporter wrote them."""
+    values = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
+    values.update({node.output[0]: numpy_helper.to_array(node.attribute[0].t)
+                   for node in graph.node if node.op_type == 'Constant'})
+    return values
 
 
 def remove_unused(graph: onnx.GraphProto) -> None:

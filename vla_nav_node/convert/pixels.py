@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from .layers import remove_unused
+from .layers import constants_of, remove_unused
 
 FURTHEST = 0.5  # grey levels between a channel's mean and the zero point that stands for it
 BYTES, PIXELS, SCALE = 'bytes', 'pixels', 1.0
@@ -49,9 +49,7 @@ def _normalisation(graph: onnx.GraphProto, conv: onnx.NodeProto
                    ) -> Optional[Tuple[np.ndarray, np.ndarray]]:
     """Give mean and std of each channel, where the exporter wrote them before `conv`."""
     makers = {name: node for node in graph.node for name in node.output}
-    values = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
-    values.update({node.output[0]: numpy_helper.to_array(node.attribute[0].t)
-                   for node in graph.node if node.op_type == 'Constant'})
+    values = constants_of(graph)
     divide = makers.get(conv.input[0])
     subtract = makers.get(divide.input[0]) if divide and divide.op_type == 'Div' else None
     if divide is None or subtract is None or subtract.op_type != 'Sub':
@@ -64,7 +62,7 @@ def _normalisation(graph: onnx.GraphProto, conv: onnx.NodeProto
 def _folded(graph: onnx.GraphProto, conv: onnx.NodeProto, offset: np.ndarray,
             std: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
     """Give weights [O, 3, h, w] and bias [O] for pixels less the zero point."""
-    constants = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
+    constants = constants_of(graph)
     weight = constants[conv.input[1]] / std[None, :, None, None]
     bias = -np.einsum('ocij,c->o', weight, offset)
     return weight, bias + (constants[conv.input[2]] if len(conv.input) > 2 else 0)
