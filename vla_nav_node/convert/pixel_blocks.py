@@ -4,8 +4,9 @@ Let the first convolution in int8 read blocks of 2 x 2 pixels: the same sums, so
 A convolution over three channels gathers its inputs in snippets of a few bytes, which takes longer
 than multiplying them. One of stride 2 is the same as one of stride 1 over a picture of half the
 size with four times the channels (space to depth), whose snippets are longer. With kernels of 3, 5
-and 7 on pictures from 96x128 to 480x640 it took about 0.7 of the time on ONNX Runtime 1.31, though
-up to 1.8 times as many products are summed; in float 1.3 to 1.9 times as long, so float is left.
+and 7 on pictures from 96x128 to 480x640 it took about 0.7 of the time (ONNX Runtime 1.31 on an AMD
+EPYC), though up to 1.8 times as many products are summed; in float 1.3 to 1.9 times as long, so
+float is left.
 """
 
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple

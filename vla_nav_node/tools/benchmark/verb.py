@@ -3,6 +3,7 @@
 import argparse
 import json
 from pathlib import Path
+from statistics import median
 import tempfile
 from typing import Any, Dict, List
 
@@ -100,7 +101,7 @@ def _rows(args: argparse.Namespace, bundles: Dict[str, Any], pace: Any) -> Any:
     from .plan import plan_rows
     from .session import measure
     from ..progress import progress
-    from ..side_by_side.bandwidth import read_bandwidth
+    from ..side_by_side.bandwidth import read_bandwidths
     from ..side_by_side.pictures import load_pictures
     # Beforehand, since a source may show a bar of its own.
     pictures = {policy: load_pictures(args.frames, bundle.input, args.count, args.seed)
@@ -112,7 +113,8 @@ def _rows(args: argparse.Namespace, bundles: Dict[str, Any], pace: Any) -> Any:
         for policy, bundle in bundles.items():
             plan = plan_rows(policy, bundle, args.precisions, args.device, args.one_shot,
                              Path(folder), args.torch_modes)
-            speeds.append(read_bandwidth())
+            speeds += read_bandwidths()
             measured, absent[policy] = measure(plan, pace, pictures[policy], bar)
             rows += measured
-    return rows, absent, max(speeds)
+            speeds += read_bandwidths()
+    return rows, absent, median(speeds)

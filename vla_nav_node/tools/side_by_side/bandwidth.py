@@ -11,9 +11,12 @@ BYTES = 1 << 29  # more than the caches of any machine that drives a robot
 REPEATS = 20
 
 
-def read_bandwidth(size: int = BYTES, repeats: int = REPEATS) -> float:
+def read_bandwidths(size: int = BYTES, repeats: int = REPEATS) -> List[float]:
     """
-    Give the best of some readings of `size` bytes, by all cores that we may use, in GB/s.
+    Read `size` bytes some times, by all cores that we may use, and give each reading's GB/s.
+
+    All of them, because a machine that shares its memory with others does not give the same from
+    one moment to the next: the p50 of steps belongs beside the p50 of readings.
 
     What is done with the bytes (a bitwise or) is quicker than the memory, by far, and gives the
     interpreter's lock up meanwhile.
@@ -27,4 +30,4 @@ def read_bandwidth(size: int = BYTES, repeats: int = REPEATS) -> float:
             begin_s = time.perf_counter()
             list(pool.map(np.bitwise_or.reduce, parts))
             seconds.append(time.perf_counter() - begin_s)
-    return sum(part.nbytes for part in parts) / min(seconds[1:]) / 1e9
+    return [sum(part.nbytes for part in parts) / one / 1e9 for one in seconds[1:]]
