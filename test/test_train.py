@@ -60,11 +60,11 @@ def _leaves_a_bundle(resumed):
 
 def _goes_on_with_more_rounds(folder):
     """Keep what is done; only what is still to come may be planned anew."""
-    more = replace(PLAN, rounds=3, steps=3)
+    more = replace(PLAN, rounds=3, episodes=2, steps=3)
     training = Training(more, folder, 1, 'cpu')
     assert training.round == 2 and len(training.seeds) == 3
     training.advance()
-    assert [stage.get('episodes') for stage in training.log] == [None, 2, 1, 1]
+    assert [stage.get('episodes') for stage in training.log] == [None, 2, 1, 2]
     with pytest.raises(SettingError, match='only these may change.* rounds'):
         Training(replace(more, first_episodes=5), folder, 1, 'cpu')
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 import math
 import re
-from typing import Dict, List, Tuple
+from typing import Dict, Iterable, List, Sequence, Tuple
 
 import numpy as np
 import onnx
@@ -56,7 +56,7 @@ def split(model: onnx.ModelProto) -> Tuple[List[onnx.NodeProto], List[onnx.NodeP
     """
     products = {layer.node for layer in layers_of(model) if layer.kind == PRODUCT}
     border = next(node.input[0] for node in model.graph.node if node.name in products)
-    makers = {name: node for node in model.graph.node for name in node.output}
+    makers = makers_of(model.graph.node)
     wanted, front = [border], set()
     while wanted:
         name = wanted.pop()
@@ -65,6 +65,17 @@ def split(model: onnx.ModelProto) -> Tuple[List[onnx.NodeProto], List[onnx.NodeP
             wanted += makers[name].input
     return ([node for node in model.graph.node if node.output[0] in front],
             [node for node in model.graph.node if node.output[0] not in front], border)
+
+
+def makers_of(nodes: Iterable[onnx.NodeProto]) -> Dict[str, onnx.NodeProto]:
+    """Give the node that each tensor comes from, by the tensor's name."""
+    return {name: node for node in nodes for name in node.output}
+
+
+def put_first(graph: onnx.GraphProto, nodes: Sequence[onnx.NodeProto]) -> None:
+    """Put nodes before all that a graph has: nodes come after what they take."""
+    for node in reversed(nodes):
+        graph.node.insert(0, node)
 
 
 def constants_of(graph: onnx.GraphProto) -> Dict[str, np.ndarray]:

@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from .layers import constants_of, remove_unused
+from .layers import constants_of, makers_of, put_first, remove_unused
 
 BLOCK = 2  # pixels in both directions, which is the stride
 TO_CHANNELS_FIRST = [0, 3, 1, 2]
@@ -63,7 +63,7 @@ def read_blocks(graph: onnx.GraphProto) -> bool:
 
 def _from_image(graph: onnx.GraphProto, conv: onnx.NodeProto) -> Optional[List[onnx.NodeProto]]:
     """Give the nodes from `image` to `conv`, where each works on one channel at a time."""
-    makers = {name: node for node in graph.node for name in node.output}
+    makers = makers_of(graph.node)
     way: List[onnx.NodeProto] = []
     name = conv.input[0]
     while name in makers:
@@ -77,8 +77,7 @@ def _from_image(graph: onnx.GraphProto, conv: onnx.NodeProto) -> Optional[List[o
 
 
 def _int8_weight(graph: onnx.GraphProto, conv: onnx.NodeProto) -> Optional[onnx.TensorProto]:
-    makers = {name: node for node in graph.node for name in node.output}
-    dequantise = makers.get(conv.input[1])
+    dequantise = makers_of(graph.node).get(conv.input[1])
     return next((one for one in graph.initializer
                  if dequantise is not None and one.name == dequantise.input[0]), None)
 
@@ -148,9 +147,7 @@ def _gather(graph: onnx.GraphProto, sides: Sequence[int], channels: int) -> None
         helper.make_node('Concat', pairs, [BLOCKS], axis=3)]
     for node in nodes:
         node.name = node.output[0]
-    rest = list(graph.node)
-    del graph.node[:]
-    graph.node.extend(nodes + rest)
+    put_first(graph, nodes)
 
 
 def _attributes(node: onnx.NodeProto) -> Dict[str, Any]:

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from .layers import constants_of, remove_unused
+from .layers import constants_of, makers_of, put_first, remove_unused
 
 FURTHEST = 0.5  # grey levels between a channel's mean and the zero point that stands for it
 BYTES, PIXELS, SCALE = 'bytes', 'pixels', 1.0
@@ -48,7 +48,7 @@ def read_bytes(graph: onnx.GraphProto) -> None:
 def _normalisation(graph: onnx.GraphProto, conv: onnx.NodeProto
                    ) -> Optional[Tuple[np.ndarray, np.ndarray]]:
     """Give mean and std of each channel, where the exporter wrote them before `conv`."""
-    makers = {name: node for node in graph.node for name in node.output}
+    makers = makers_of(graph.node)
     values = constants_of(graph)
     divide = makers.get(conv.input[0])
     subtract = makers.get(divide.input[0]) if divide and divide.op_type == 'Div' else None
@@ -78,9 +78,7 @@ def _rewrite(graph: onnx.GraphProto, conv: onnx.NodeProto, zero: int,
         helper.make_node('Sub', ['bytes.float', 'bytes.zero'], [PIXELS], PIXELS)]
     del conv.input[:]
     conv.input.extend([PIXELS, *constants])
-    nodes = before + list(graph.node)
-    del graph.node[:]
-    graph.node.extend(nodes)
+    put_first(graph, before)
     graph.initializer.extend(
         numpy_helper.from_array(np.asarray(value, np.float32), name)
         for name, value in (*constants.items(), ('bytes.zero', zero)))

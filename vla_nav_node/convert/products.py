@@ -7,7 +7,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from .compensate import compensated, scale_of
-from .layers import Part
+from .layers import makers_of, Part
 
 MOST_INT8 = 127
 # Weights that share a scale in MatMulNBits. A step of "accurate" in 4 bits, two cores: 2.7 ms of
@@ -102,7 +102,7 @@ def held_in_int8(nodes: List[onnx.NodeProto], name: str
     Rounding it a second time, in other steps, would cost accuracy and time. Give the nodes that
     reshape it as int8, and its names; nothing and None where there is no such thing.
     """
-    makers = {output: node for node in nodes for output in node.output}
+    makers = makers_of(nodes)
     passed: List[onnx.NodeProto] = []
     maker = makers.get(name)
     while maker is not None and maker.op_type in PASSING:

@@ -108,12 +108,11 @@ def _rows(args: argparse.Namespace, bundles: Dict[str, Any], pace: Any) -> Any:
                 for policy, bundle in bundles.items()}
     rows: List[Dict[str, Any]] = []
     absent: Dict[str, Dict[str, str]] = {}
-    speeds: List[float] = []
+    speeds = read_bandwidths()
     with tempfile.TemporaryDirectory() as folder, progress() as bar:
         for policy, bundle in bundles.items():
             plan = plan_rows(policy, bundle, args.precisions, args.device, args.one_shot,
                              Path(folder), args.torch_modes)
-            speeds += read_bandwidths()
             measured, absent[policy] = measure(plan, pace, pictures[policy], bar)
             rows += measured
             speeds += read_bandwidths()

@@ -45,9 +45,8 @@ def recipe(args: argparse.Namespace) -> Recipe:
     """Give the recipe as far as the user has said it."""
     if any(value <= 0.0 for value in args.std):
         raise SettingError(f'--std {args.std}', 'three numbers above 0')
-    width, height = args.size or (0, 0)
-    return Recipe(size=(height, width) if args.size else None, mean=tuple(args.mean),
-                  std=tuple(args.std))
+    size = args.size and args.size[::-1]  # height and width, there
+    return Recipe(size=size, mean=tuple(args.mean), std=tuple(args.std))
 
 
 def check(args: argparse.Namespace) -> None:
