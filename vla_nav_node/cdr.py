@@ -91,15 +91,17 @@ class _Message:
         return self._take(self._at, count, field)
 
     def text(self, field: str) -> str:
-        """Give the next string; bytes that are not UTF-8 become U+FFFD, as rclpy has it."""
+        """Return the next string; bytes that are not UTF-8 become U+FFFD, as rclpy has it."""
         return str(self._string(field), 'utf-8', 'replace')
 
-    def _string(self, field: str) -> memoryview:
-        """Give the next string without the NUL that ends it and that its length includes."""
-        characters = self.octets(field)
-        if not characters or characters[-1] != 0:
-            raise self._error(f'has a {field} that does not end in NUL', 'a string of CDR')
-        return characters[:-1]
+    def _string(self, field: str) -> bytes:
+        """
+        Return the next string up to its first NUL, as rclpy does.
+
+        CDR wants a NUL that its length includes; some writers that are not ROS send an empty
+        string as length 0, or leave the NUL out.
+        """
+        return bytes(self.octets(field)).partition(b'\0')[0]
 
     def _take(self, start: int, size: int, field: str) -> memoryview:
         end = start + size

@@ -13,6 +13,12 @@ from .interfaces import Frame
 
 MAX_SIDE = 8192  # pixels; larger than any camera's, small enough to refuse a broken header early
 
+# What may lie behind the last row of a packed picture: video hardware aligns heights to 16 rows,
+# and memory comes in pages.
+MORE_ROWS, MORE_BYTES = 15, 4095
+DARK_MONO16 = 16  # of 256: 12 bits that were not shifted up stay below it
+PIXEL_SIZES = (2, 3, 4, 6, 8)  # bytes of a pixel of ROS's packed encodings, but for one
+
 Convert = Callable[[Frame, Optional[np.ndarray]], np.ndarray]  # the array may be written into
 
 
@@ -65,17 +71,48 @@ def check(frame: Frame) -> 'Layout':
                          'one of ' + ', '.join(LAYOUTS),
                          "set the camera driver's encoding to one of them, rgb8 is the fastest")
     _check_size(frame, layout)
+    _check_step(frame, layout)
+    _check_bytes(frame, layout)
+    return layout
+
+
+def _check_step(frame: Frame, layout: 'Layout') -> None:
     row = frame.width * layout.pixel_bytes
     if frame.step < row:
         raise ImageError(f'{describe(frame)} has rows (step) of {frame.step} bytes',
                          f'at least {row}', "mend the camera driver's step")
-    # The last row may come without its padding.
-    wanted = (int(frame.height * layout.rows) - 1) * frame.step + row
-    found = buffer(frame).nbytes
-    if found < wanted:
-        raise ImageError(f'{describe(frame)} has {found} bytes of data', f'at least {wanted}',
+    if frame.step in (frame.width * size for size in PIXEL_SIZES if size > layout.pixel_bytes):
+        raise ImageError(f'{describe(frame)} has rows (step) of {frame.step} bytes, as '
+                         f'{frame.step // frame.width} bytes for each pixel would have',
+                         f'{row}, or rows that are padded to another length',
+                         "mend the camera driver's encoding")
+
+
+def _check_bytes(frame: Frame, layout: 'Layout') -> None:
+    """
+    Raise ImageError unless the header explains the bytes.
+
+    Drivers leave the last padding out, and hand out buffers that are a few rows or a part of a
+    page longer than a packed picture (1080 rows in a buffer of 1088). Anything else is another
+    picture than the header says: with the planes of nv12 elsewhere, with longer rows, with larger
+    pixels or with more rows.
+    """
+    rows = round(frame.height * layout.rows)
+    whole, found = rows * frame.step, buffer(frame).nbytes
+    least = whole - frame.step + frame.width * layout.pixel_bytes
+    if found < least:
+        raise ImageError(f'{describe(frame)} has {found} bytes of data', f'at least {least}',
                          'the picture was cut off: look at the camera driver and the transport')
-    return layout
+    extra = found - whole
+    if extra <= 0:
+        return
+    most = max(MORE_ROWS * frame.step, MORE_BYTES)
+    if layout.rows != 1 or extra > most or extra % frame.height == 0:
+        raise ImageError(
+            f'{describe(frame)} in rows (step) of {frame.step} bytes has {found} bytes of data',
+            f'{whole}' if layout.rows != 1 else
+            f'{whole}, and at most {most} behind the last row that are no part of the rows',
+            "mend the camera driver's encoding, width, height or step")
 
 
 def describe(frame: Frame) -> str:
@@ -121,8 +158,19 @@ def _by_opencv(code: int, channels: int, rows: float = 1) -> Convert:
 
 
 def _mono16(frame: Frame, out: Optional[np.ndarray]) -> np.ndarray:
-    """Keep the high byte of each pixel."""
+    """
+    Keep the high byte of each pixel.
+
+    Raise ImageError if none is as bright as a sixteenth of white: then the camera sends 10 or 12
+    bits in the low ones, and the picture would come out black.
+    """
     high = cv2.extractChannel(_view(frame, 2), 0 if frame.is_bigendian else 1)
+    brightest = int(high.max())
+    if brightest < DARK_MONO16:
+        raise ImageError(
+            f'{describe(frame)} has no pixel above {(brightest + 1) * 256 - 1} of 65535',
+            'pixels that use all 16 bits',
+            'if the camera has 10 or 12 bits, have its driver shift them up, or send mono8')
     return cv2.cvtColor(high, cv2.COLOR_GRAY2RGB, dst=out)
 
 
@@ -149,7 +197,7 @@ class Layout:
 
 
 def _bayer(code: int) -> Layout:
-    return Layout(1, _by_opencv(code, 1), 2, 2, least_side=4)
+    return Layout(1, _by_opencv(code, 1), least_side=4)
 
 
 # OpenCV names a Bayer pattern after its second row and column, ROS after its first ones.

@@ -137,7 +137,9 @@ class BridgeDecoder:
         if frame.encoding not in self.encodings or frame.compressed or frame.is_bigendian:
             return self._decode(frame)
         layout = image.check(frame)
-        if frame.step % layout.pixel_bytes:  # it would shear such a picture
+        # It would shear a picture of such a step, and refuse one without its last padding.
+        if frame.step % layout.pixel_bytes or image.buffer(frame).nbytes < (
+                frame.height * frame.step):
             return self._decode(frame)
         try:
             return self._bridge.imgmsg_to_cv2(frame, 'rgb8')
