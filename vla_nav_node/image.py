@@ -181,7 +181,7 @@ def _nv24(frame: Frame, out: Optional[np.ndarray]) -> np.ndarray:
     chroma = np.ndarray((height, width, 2), np.uint8, buffer(frame), height * step,
                         (2 * step, 2, 1))
     double = cv2.cvtColorTwoPlane(luma, chroma, cv2.COLOR_YUV2RGB_NV12)
-    return np.ascontiguousarray(double[::2, ::2])
+    return double[::2, ::2].copy()
 
 
 @dataclass(frozen=True)
