@@ -156,8 +156,9 @@ def parameters(limits: Mapping[str, float],
                   'use one, else the CPU; cuda is refused where it cannot be had.',
                   choices=('auto', 'cpu', 'cuda'), live=True),
         Parameter('control_period_ms', 20.0, 'Budget of one cycle, and the interval at which the '
-                  'last command is repeated while no newer one comes. Usual: 10.0 or 20.0.',
-                  'ms', 0.1, 10000.0, live=True),
+                  'last command is repeated while no newer one comes. Usual: 10.0 or 20.0; at '
+                  'most 100.0.',
+                  'ms', 0.1, 100.0, live=True),
         Parameter('image_timeout', 0.2, 'The robot stops when the image that its command is '
                   'founded on is older than this.', 's', 0.01, 10.0, live=True),
         Parameter('frozen_timeout', 1.0, 'The robot stops when the pictures have been identical '
