@@ -38,7 +38,7 @@ def test_a_step_is_decode_preprocess_policy_gate(cycle, bundle):
     policy = Policy(open_backend('onnx', bundle), bundle.zero_state())
     preprocess = Preprocess(bundle.input)
     for seed in range(5):
-        command, timing = cycle.step(frame(seed), 0.02 * seed)
+        command, timing = cycle.step(frame(seed))
         rgb = np.frombuffer(frame(seed).data, np.uint8).reshape(48, 64, 3)
         expected = policy.act(preprocess(rgb))
         assert (command.linear_x, command.linear_y) == pytest.approx(tuple(expected), abs=1e-6)
@@ -47,9 +47,9 @@ def test_a_step_is_decode_preprocess_policy_gate(cycle, bundle):
 
 
 def test_a_bad_picture_stops_and_leaves_the_state(cycle):
-    cycle.step(frame(0), 0.0)
+    cycle.step(frame(0))
     state = cycle.policy.state
-    command, timing = cycle.step(frame(1, encoding='32FC1'), 0.02)
+    command, timing = cycle.step(frame(1, encoding='32FC1'))
     assert (command.linear_x, command.linear_y) == (0.0, 0.0)
     assert command.reason.startswith('decode: no picture can be read from encoding')
     assert (timing.decode > 0.0, timing.infer) == (True, 0.0)
@@ -58,20 +58,20 @@ def test_a_bad_picture_stops_and_leaves_the_state(cycle):
 
 def test_a_runtime_that_fails_stops(cycle):
     cycle.policy.backend.close()
-    command, timing = cycle.step(frame(0), 0.0)
+    command, timing = cycle.step(frame(0))
     assert command.reason == 'infer: the onnx backend is closed'
     assert (timing.infer > 0.0, timing.gate) == (True, 0.0)
 
 
 def test_a_state_that_is_not_finite_heals(cycle):
     cycle.policy.state = tuple(np.full_like(part, np.nan) for part in cycle.policy.state)
-    assert cycle.step(frame(0), 0.0)[0].reason == 'the policy gave a number that is not finite'
-    assert not cycle.step(frame(1), 0.02)[0].is_stop
+    assert cycle.step(frame(0))[0].reason == 'the policy gave a number that is not finite'
+    assert not cycle.step(frame(1))[0].is_stop
 
 
 def test_the_recent_steps_repeat_exactly(cycle, bundle):
     for seed in range(RECENT + 3):
-        cycle.step(frame(seed), 0.02 * seed)
+        cycle.step(frame(seed))
         cycle.remember()
     assert len(cycle.recent) == RECENT
     assert worst_difference(open_backend('onnx', bundle), cycle.recent) == 0.0
@@ -84,10 +84,10 @@ def test_the_recent_steps_repeat_exactly(cycle, bundle):
 
 
 def test_reset_forgets(cycle, bundle):
-    first, _ = cycle.step(frame(0), 0.0)
-    cycle.step(frame(1), 0.02)
+    first, _ = cycle.step(frame(0))
+    cycle.step(frame(1))
     cycle.reset()
-    again, _ = cycle.step(frame(0), 0.04)
+    again, _ = cycle.step(frame(0))
     assert again == first
 
 

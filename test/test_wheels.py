@@ -1,15 +1,24 @@
 """What goes to the wheels, and in which order."""
 
 from dataclasses import replace
+from threading import Event, Thread
+import time
 
+from hypothesis import given, settings as hypothesis_settings, strategies as st
 import pytest
 
+from vla_nav_node.errors import VlaNavError
 from vla_nav_node.interfaces import Command
+from vla_nav_node.monitor import watch
+from vla_nav_node.safety import LONGEST_SLEW_S
 from vla_nav_node.settings import parameters, settings_of
 from vla_nav_node.wheels import Wheels
 
-SETTINGS = settings_of(parameters({'linear_x': 1.0, 'linear_y': 1.0}, ('onnx',)), {})
+# The ramp has tests of its own, below and in test_ramp.py.
+SETTINGS = settings_of(parameters({'linear_x': 1.0, 'linear_y': 1.0}, ('onnx',)),
+                       {'max_acceleration': 100.0})
 MS = 1_000_000
+PATIENCE_S = 30.0
 
 
 class Base:
@@ -71,6 +80,7 @@ def test_a_stop_withdraws_the_command_that_is_being_computed(base):
     base.wheels.stop('the image cannot be decoded')
     assert base.drive(0.3, ticket=ticket).is_stop
     assert [command.linear_x for command in base.sent] == [0.3, 0.0, 0.0]
+    base.now_ns += 20 * MS
     assert base.drive(0.1).linear_x == 0.1
 
 
@@ -93,6 +103,7 @@ def test_disabled_gives_zero_for_a_second_and_then_leaves_the_topic(base):
     assert len(base.sent) == count
     base.wheels.enable(True)
     assert base.sent[-1].linear_x == 0.0
+    base.now_ns += 20 * MS
     base.drive(0.2)
     assert base.sent[-1].linear_x == 0.2
 
@@ -122,3 +133,204 @@ def test_settings_are_live(base):
     base.wheels.settings = replace(SETTINGS, image_timeout=1.0, control_period_ms=10.0)
     base.drive(0.3, age_ms=0)
     assert len([speed for _, speed in base.run(900) if speed]) in (89, 90)
+
+
+def test_a_lowered_limit_holds_at_once_for_what_is_repeated_and_for_what_is_computed(base):
+    base.drive(0.8)
+    ticket = base.wheels.ticket
+    base.wheels.settings = replace(SETTINGS, max_linear_x=0.25)
+    assert base.sent[-1] == Command(0.25, 0.0)
+    base.now_ns += 20 * MS
+    assert base.drive(0.8, ticket=ticket).linear_x == 0.25
+    base.wheels.settings = replace(SETTINGS, max_linear_x=0.0)
+    assert base.sent[-1] == Command(0.0, 0.0)
+    base.now_ns += 20 * MS
+    assert base.drive(0.8).linear_x == 0.0
+    count = len(base.sent)
+    base.wheels.settings = SETTINGS
+    assert len(base.sent) == count  # a raised one moves nothing
+
+
+def test_disabling_again_repeats_the_zeros(base):
+    base.wheels.enable(False)
+    base.run(3000)
+    count = len(base.sent)
+    base.wheels.enable(False)
+    base.run(500)
+    assert len(base.sent) > count + 20
+    assert base.wheels.stops == 0
+
+
+EVENTS = st.one_of(
+    st.tuples(st.just('drive'), st.floats(-2.0, 2.0), st.floats(-2.0, 2.0), st.integers(0, 250)),
+    st.tuples(st.sampled_from(['stop', 'enable', 'disable'])),
+    st.tuples(st.just('set'), st.sampled_from([10.0, 20.0, 100.0]),
+              st.sampled_from([0.01, 0.2, 1.0]), st.sampled_from([0.0, 0.3, 1.0]),
+              st.sampled_from([0.5, 2.5, 10.0])))
+
+
+class Story:
+    """Wheels to which things happen; the watchdog's thread sleeps until it is due or woken."""
+
+    def __init__(self):
+        """Begin, and keep what left with the settings of that moment."""
+        self.now_ns, self.sent, self.founded_ns = 5_000 * MS, [], 0
+        self.wheels = Wheels(self._send, SETTINGS, lambda: self.now_ns)
+        self.due_ns = self.now_ns
+
+    def _send(self, command):
+        self.sent.append((self.now_ns, command, self.wheels.settings))
+
+    def happen(self, kind, *values):
+        """Let one thing happen."""
+        wheels = self.wheels
+        if kind == 'drive':
+            x, y, age_ms = values
+            founded_ns = self.now_ns - age_ms * MS
+            if not wheels.drive(Command(x, y), founded_ns, wheels.ticket).is_stop:
+                self.founded_ns = founded_ns
+        elif kind == 'set':
+            wheels.settings = replace(SETTINGS, **dict(zip(
+                ('control_period_ms', 'image_timeout', 'max_linear_x', 'max_acceleration'),
+                values)))
+        elif kind == 'stop':
+            wheels.stop('stopped')
+        else:
+            wheels.enable(kind == 'enable')
+
+    def pass_ms(self, ms):
+        """Let time pass, and hold the newest command against the age of its image."""
+        end_ns = self.now_ns + ms * MS
+        while True:
+            if self.wheels.woken.is_set() or self.now_ns >= self.due_ns:
+                self.wheels.woken.clear()
+                self.due_ns = self.now_ns + max(round(1e9 * self.wheels.tick()), 1)
+            self.now_ns = min(end_ns, self.due_ns)
+            timeout_ns = self.wheels.settings.image_timeout * 1e9
+            assert self.wheels.last.is_stop or self.now_ns - self.founded_ns <= timeout_ns + 2
+            if self.now_ns >= end_ns:
+                return
+
+
+def reached(before, after, limit, most):
+    """Tell whether one axis may go from one to the other: by the ramp, or down to the limit."""
+    return abs(after) <= limit and (
+        abs(after - before) <= most + 1e-9 or (abs(after) == limit < abs(before)))
+
+
+@given(st.lists(st.tuples(EVENTS, st.integers(0, 300)), max_size=40))
+@hypothesis_settings(max_examples=200, deadline=None)
+def test_whatever_happens_only_a_stop_and_a_lowered_limit_break_the_ramp(events):
+    story = Story()
+    for event, ms in events:
+        story.pass_ms(ms)
+        story.happen(*event)
+    story.pass_ms(1200)
+    assert story.wheels.last.is_stop
+    begun_ns, before, _ = story.sent[0]
+    changed_ns = begun_ns - 20 * MS  # it stood before, too
+    for at, command, settings in story.sent:
+        most = settings.max_acceleration * min((at - changed_ns) / 1e9, LONGEST_SLEW_S)
+        assert command.is_stop <= (command.linear_x == command.linear_y == 0.0)
+        if not command.is_stop:
+            assert reached(before.linear_x, command.linear_x, settings.max_linear_x, most)
+            assert reached(before.linear_y, command.linear_y, settings.max_linear_y, most)
+        if command is not before:
+            before, changed_ns = command, at
+
+
+class Watched:
+    """Wheels with a real watchdog that would sleep for a quarter of an hour."""
+
+    def __init__(self):
+        """Let it fall asleep."""
+        self.sent = []
+        self.wheels = Wheels(self.sent.append, replace(SETTINGS, control_period_ms=1e6))
+        self.stopping = Event()
+        self.thread = Thread(target=watch, args=(self, self.stopping, lambda: None))
+        self.thread.start()
+        self.until(lambda: self.sent)
+
+    def until(self, condition):
+        """Wait until it holds."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not condition():
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+
+    def drive(self):
+        """Drive on a picture of now."""
+        self.wheels.drive(Command(0.5, 0.0), time.perf_counter_ns(), self.wheels.ticket)
+        assert self.wheels.last.linear_x == 0.5
+
+
+@pytest.fixture
+def watched():
+    """Start the watchdog."""
+    watched = Watched()
+    yield watched
+    watched.stopping.set()
+    watched.wheels.woken.set()
+    watched.thread.join()
+
+
+def test_the_first_command_wakes_the_watchdog(watched):
+    watched.drive()
+    watched.until(lambda: watched.wheels.last.is_stop)
+    assert 'image_timeout' in watched.wheels.last.reason
+
+
+@pytest.mark.parametrize('changes', [{'control_period_ms': 20.0}, {'image_timeout': 0.05}])
+def test_every_change_wakes_the_watchdog(watched, changes):
+    watched.wheels.settings = replace(watched.wheels.settings, image_timeout=10.0)
+    watched.drive()
+    count = len(watched.sent)
+    watched.wheels.settings = replace(watched.wheels.settings, **changes)
+    watched.until(lambda: len(watched.sent) > count)
+    assert watched.wheels.last.is_stop == ('image_timeout' in changes)
+
+
+class Stuck:
+    """Wheels whose publishing does not come back until it is let."""
+
+    def __init__(self):
+        """Get stuck in a command."""
+        self.sent, self.inside, self.over = [], Event(), Event()
+        self.wheels = Wheels(self._send, SETTINGS)
+        self.thread = Thread(target=self.drive)
+        self.thread.start()
+        assert self.inside.wait(PATIENCE_S)
+
+    def drive(self):
+        """Drive on a picture of now."""
+        self.wheels.drive(Command(0.5, 0.0), time.perf_counter_ns(), self.wheels.ticket)
+
+    def _send(self, command):
+        self.sent.append(command)
+        self.inside.set()
+        self.over.wait(PATIENCE_S)
+
+    def end(self):
+        """Let it go on."""
+        self.over.set()
+        self.thread.join()
+
+
+def test_while_publishing_hangs_it_can_be_disabled_and_nothing_drives_after_it():
+    stuck = Stuck()
+    with pytest.raises(VlaNavError, match='publishing on cmd_vel has not come back for 0.5 s'):
+        stuck.wheels.enable(False)
+    stuck.end()
+    stuck.drive()
+    assert [command.linear_x for command in stuck.sent] == [0.5, 0.0]
+    assert stuck.sent[-1].reason == 'disabled'
+
+
+def test_while_publishing_hangs_it_can_be_closed(caplog):
+    stuck = Stuck()
+    assert stuck.wheels.sending_ns
+    stuck.wheels.close('SIGINT')
+    assert 'no last zero could be sent: publishing on cmd_vel' in caplog.text
+    stuck.end()
+    stuck.drive()
+    assert len(stuck.sent) == 1

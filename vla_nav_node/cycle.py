@@ -2,7 +2,7 @@
 
 from collections import deque
 import time
-from typing import Callable, Deque, NamedTuple, Optional, Tuple
+from typing import Callable, Deque, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from .errors import VlaNavError
 from .interfaces import Command, Frame, State
 from .policy import Policy
 from .preprocess import Preprocess
-from .safety import Gate
+from .safety import Judge
 
 RECENT = 8  # steps that are kept for the check of a new backend
 
@@ -36,7 +36,7 @@ class Step(NamedTuple):
 class Cycle:
     """The stages, in their order."""
 
-    def __init__(self, policy: Policy, preprocess: Preprocess, gate: Gate,
+    def __init__(self, policy: Policy, preprocess: Preprocess, gate: Judge,
                  decode: Callable[[Frame], np.ndarray] = image.decode) -> None:
         """Take the stages as they are to be called."""
         self.policy = policy
@@ -47,8 +47,8 @@ class Cycle:
         self.recent: Deque[Step] = deque(maxlen=RECENT)
         self._step: Optional[Step] = None
 
-    def step(self, frame: Frame, now_s: float) -> Tuple[Command, Timing]:
-        """Turn `frame` into a command; what goes wrong on the way turns into a stop."""
+    def step(self, frame: Frame) -> Tuple[Command, Timing]:
+        """Turn `frame` into what the policy wants; what goes wrong on the way, into a stop."""
         watch = self.watch
         watch.start()
         try:
@@ -59,15 +59,19 @@ class Cycle:
             watch.enter('infer')
             action = self.policy.act(picture)
             watch.enter('gate')
-            command = self.gate.apply(action.tolist(), now_s)
+            command = self._judged(action.tolist())
         except VlaNavError as error:
-            command = self.gate.stop(f'{watch.stage}: {error}', now_s)
+            command = Command(0.0, 0.0, f'{watch.stage}: {error}')
         timing = watch.stop()
         if not command.is_stop:
             self._step = Step(picture, self.policy.before, action)
         elif timing.gate:
             self.policy.reset()  # an output that is not finite may have come out of the state
         return command, timing
+
+    def _judged(self, action: List[float]) -> Command:
+        objection = self.gate.objection(action)
+        return Command(0.0, 0.0, objection) if objection else Command(action[0], action[1])
 
     def remember(self) -> None:
         """Keep the last step for the check of a new backend; when its command has left."""
@@ -77,9 +81,8 @@ class Cycle:
             self._step = None
 
     def reset(self) -> None:
-        """Forget what was seen, and ramp up from standing."""
+        """Forget what was seen; the wheels' ramp goes on."""
         self.policy.reset()
-        self.gate.stop('reset')
 
 
 class StageWatch:

@@ -45,15 +45,20 @@ class Driver:
         self._ros_now_ns = ros_now_ns
         self._on_cycle = on_cycle
         self._requests: Deque[Tuple[Callable[[], Any], 'Future[Any]']] = deque()
+        self._anew = False  # the next frame begins anew
         self.apply(settings)
 
     def apply(self, settings: Settings) -> None:
-        """Drive by `settings` from the next frame on."""
-        self.settings = self.guard.settings = self.wheels.settings = settings
-        gate = self.cycle.gate
-        gate.limits = (settings.max_linear_x, settings.max_linear_y)
-        gate.max_acceleration = settings.max_acceleration
-        gate.period_s = settings.period_s
+        """Hold the wheels to `settings` at once, and drive by them from the next frame on."""
+        self.wheels.settings = self.guard.settings = self.settings = settings
+
+    def enable(self, on: bool) -> str:
+        """Stop the robot, or let it drive from standing and without memory; say which."""
+        if on and self.wheels.enabled:
+            return 'enabled already: nothing changes'
+        self._anew = True  # before the first frame that it may drive on
+        self.wheels.enable(on)
+        return 'enabled' if on else 'disabled: standing still'
 
     def run(self, stopping: Event) -> None:
         """Drive until `stopping`."""
@@ -67,24 +72,26 @@ class Driver:
     def drive(self, frame: Arrival) -> None:
         """Judge a frame on its arrival, and run a cycle or stop the robot."""
         ticket = self.wheels.ticket
-        if self.wheels.last.is_stop:
-            self.cycle.gate.stop('')  # whoever stopped the robot: ramp up from standing
+        if self._anew:  # after the ticket, which enabling withdraws
+            self._anew = False
+            self.reset()
         if isinstance(frame, ImageError):
             self.wheels.drive(Command(0.0, 0.0, f'deserialise: {frame}'), 0, ticket)
             return
-        arrived_ns = self._ros_now_ns()
-        verdict = self.guard.check(frame, arrived_ns)
+        now_ns, ros_now_ns = self.wheels.clock_ns(), self._ros_now_ns()
+        verdict = self.guard.check(frame, ros_now_ns)
         if verdict.reset:
             self.cycle.policy.reset()
         if verdict.reason:
             self.wheels.drive(Command(0.0, 0.0, verdict.reason), 0, ticket)
             return
-        # When the picture was taken, on the clock that nobody sets.
-        founded_ns = frame.received_ns - max(arrived_ns - frame.stamp_ns, 0)
+        # When the picture was taken, on the clock that nobody sets. Never later than it was
+        # received: the ROS clock may have been set back, or be slow, while the frame waited here.
+        founded_ns = min(now_ns - (ros_now_ns - frame.stamp_ns), frame.received_ns)
         self._run_cycle(frame, founded_ns, ticket)
 
     def _run_cycle(self, frame: Frame, founded_ns: int, ticket: int) -> None:
-        command, timing = self.cycle.step(frame, frame.received_ns / 1e9)
+        command, timing = self.cycle.step(frame)
         if not command.is_stop:
             self.guard.drove(frame)
         before_ns = time.perf_counter_ns()
@@ -139,12 +146,14 @@ class Driver:
 
     def hang(self) -> str:
         """Name the stage that has been in work for longer than image_timeout; '' if none."""
-        watch = self.cycle.watch
-        stage, since_ns = watch.stage, watch.since_ns
+        watch, sending_ns = self.cycle.watch, self.wheels.sending_ns
+        stage, since_ns, info = watch.stage, watch.since_ns, f' ({self.cycle.policy.backend.info})'
+        if sending_ns:
+            stage, since_ns, info = 'publishing on cmd_vel', sending_ns, ''
         busy_s = (time.perf_counter_ns() - since_ns) / 1e9
         if not stage or busy_s <= self.settings.image_timeout:
             return ''
-        return f'{stage} has not come back for {busy_s:.1f} s ({self.cycle.policy.backend.info})'
+        return f'{stage} has not come back for {busy_s:.1f} s{info}'
 
     def _serve_requests(self) -> None:
         while self._requests:

@@ -16,8 +16,10 @@ SOONEST_S = 0.1  # between two reports, however often the robot stops
 
 def watch(driver: Driver, stopping: Event, rescue: Callable[[], None]) -> None:
     """Repeat or stop commands, and `rescue`, whenever it is due; a thread's whole work."""
+    wheels = driver.wheels
     while not stopping.is_set():
-        stopping.wait(driver.wheels.tick())
+        wheels.woken.clear()
+        wheels.woken.wait(wheels.tick())
         rescue()
 
 

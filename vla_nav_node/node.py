@@ -37,7 +37,7 @@ from .preprocess import Preprocess
 from .realtime import Realtime
 from .rescue import Rescue
 from .ros_log import log_to_ros
-from .safety import ABSURD, Gate
+from .safety import ABSURD, Judge
 from .settings import changed, MODEL, parameters, Settings, settings_of
 from .swap import Swapper
 from .threads import describe, Ending, Threads
@@ -226,11 +226,10 @@ class VlaNavNode(Node):
 
     def _on_enable(self, request: SetBool.Request,
                    response: SetBool.Response) -> SetBool.Response:
-        self._wheels.enable(request.data)
-        if request.data:
-            self._driver.request(self._driver.reset)
-        response.success = True
-        response.message = 'enabled' if request.data else 'disabled: standing still'
+        try:
+            response.message, response.success = self._driver.enable(request.data), True
+        except VlaNavError as error:
+            response.success, response.message = False, str(error)
         return response
 
 
@@ -238,8 +237,7 @@ def _policy_and_cycle(opener: Opener, settings: Settings) -> Tuple[FallbackPolic
     prepare()
     image.stay_in_one_thread()
     bundle = opener.bundle
-    gate = Gate(settings.max_linear_x, settings.max_linear_y, settings.max_acceleration,
-                settings.period_s, ABSURD * max(bundle.limits.values()))
+    gate = Judge(ABSURD * max(bundle.limits.values()))
     policy = FallbackPolicy(opener.open_chain(settings.runtime, settings.spares),
                             bundle.zero_state(), gate.objection)
     return policy, Cycle(policy, Preprocess(bundle.input), gate, ros_messages.decoder())

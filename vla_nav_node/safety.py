@@ -1,7 +1,7 @@
-"""The last gate before the wheels."""
+"""The last gate before the wheels: what may be driven by, how fast, and how soon."""
 
 import math
-from typing import Optional, Sequence
+from typing import Optional, Sequence, Tuple
 
 from .interfaces import Command
 
@@ -13,18 +13,31 @@ LONGEST_SLEW_S = 0.1
 ABSURD = 10.0
 
 
-class Gate:
+class Judge:
+    """Tell whether a policy's output may be driven by at all."""
+
+    def __init__(self, absurd: float = math.inf) -> None:
+        """More than `absurd` m/s on either axis is taken for a malfunction."""
+        self.absurd = absurd
+
+    def objection(self, action: Sequence[float]) -> str:
+        """Say why nobody may drive by `action` (vx, vy in m/s); '' where one may."""
+        if not (math.isfinite(action[0]) and math.isfinite(action[1])):
+            return 'the policy gave a number that is not finite'
+        if max(abs(action[0]), abs(action[1])) > self.absurd:
+            return (f'the policy gave ({action[0]:.3g}, {action[1]:.3g}) m/s, more than '
+                    f'{ABSURD:g} times what it was trained for')
+        return ''
+
+
+class Gate(Judge):
     """Let a policy's output through only if it is finite, and within limits and slew."""
 
     def __init__(self, max_linear_x: float, max_linear_y: float, max_acceleration: float,
                  period_s: float = 0.02, absurd: float = math.inf) -> None:
-        """
-        Take limits in m/s, the slew limit of each axis in m/s2, the usual period in s.
-
-        More than `absurd` m/s on either axis is taken for a malfunction, and stops.
-        """
+        """Take limits in m/s, the slew limit of each axis in m/s2, the usual period in s."""
+        super().__init__(absurd)
         self.limits = (max_linear_x, max_linear_y)
-        self.absurd = absurd
         self.max_acceleration = max_acceleration
         self.period_s = period_s
         self._last = (0.0, 0.0)
@@ -38,25 +51,23 @@ class Gate:
         """
         objection = self.objection(action)
         if objection:
-            return self.stop(objection, now_s)
-        elapsed = self.period_s if self._last_s is None else now_s - self._last_s
-        most = self.max_acceleration * min(max(elapsed, 0.0), LONGEST_SLEW_S)
-        velocity = tuple(
-            min(max(min(max(float(wanted), -limit), limit), last - most), last + most)
-            for wanted, limit, last in zip(action, self.limits, self._last))
-        self._last, self._last_s = (velocity[0], velocity[1]), now_s
-        return Command(velocity[0], velocity[1])
+            self._last, self._last_s = (0.0, 0.0), None
+            return Command(0.0, 0.0, objection)
+        elapsed_s = self.period_s if self._last_s is None else now_s - self._last_s
+        self._last = towards(action, self._last, self.limits, self.max_acceleration, elapsed_s)
+        self._last_s = now_s
+        return Command(*self._last)
 
-    def objection(self, action: Sequence[float]) -> str:
-        """Say why nobody may drive by `action` (vx, vy in m/s); '' where one may."""
-        if not (math.isfinite(action[0]) and math.isfinite(action[1])):
-            return 'the policy gave a number that is not finite'
-        if max(abs(action[0]), abs(action[1])) > self.absurd:
-            return (f'the policy gave ({action[0]:.3g}, {action[1]:.3g}) m/s, more than '
-                    f'{ABSURD:g} times what it was trained for')
-        return ''
 
-    def stop(self, reason: str, now_s: Optional[float] = None) -> Command:
-        """Give zero at once, whatever the slew limit, and start the next ramp from zero."""
-        self._last, self._last_s = (0.0, 0.0), now_s
-        return Command(0.0, 0.0, reason)
+def towards(wanted: Sequence[float], last: Sequence[float], limits: Sequence[float],
+            max_acceleration: float, elapsed_s: float) -> Tuple[float, float]:
+    """
+    Give the velocity that is nearest to `wanted`, within `limits` and the slew since `last`.
+
+    Where the slew does not lead back within the limits, the limits win: one that is lowered holds
+    at once.
+    """
+    most = max_acceleration * min(max(elapsed_s, 0.0), LONGEST_SLEW_S)
+    x, y = (min(max(min(max(float(want), was - most), was + most), -limit), limit)
+            for want, limit, was in zip(wanted, limits, last))
+    return x, y

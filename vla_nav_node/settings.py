@@ -167,8 +167,9 @@ def parameters(limits: Mapping[str, float],
                   'state of the policy.', 's', 0.01, 3600.0, live=True),
         _limit('x', 'forward', limits),
         _limit('y', 'sideways', limits),
-        Parameter('max_acceleration', 2.5, 'Most change of each axis of the command; stopping is '
-                  'not limited.', 'm/s2', 0.01, 100.0, live=True),
+        Parameter('max_acceleration', 2.5, 'Most change of each axis of the command; stopping, '
+                  'and slowing down to a lowered limit, is at once.', 'm/s2', 0.01, 100.0,
+                  live=True),
         Parameter('enable_stamped_cmd_vel', False, 'Publish cmd_vel as TwistStamped instead of '
                   "Twist (the name is Nav2's)."),
         Parameter('image_transport', 'raw', 'raw: sensor_msgs/Image on `image`; compressed: '
