@@ -136,8 +136,9 @@ class VlaNavNode(Node):
         self._threads.start('driving', self._realtime.in_front('driving', self._rescue.drive))
 
     def _serve(self, stopping: Event) -> None:
-        """Answer services; two threads, so that a swap that takes seconds holds no other up."""
-        executor = MultiThreadedExecutor(num_threads=2, context=self.context)
+        """Answer services; a group holds one thread at most, so that none waits for another's."""
+        groups = (self.default_callback_group, *self._groups)
+        executor = MultiThreadedExecutor(num_threads=len(groups) + 1, context=self.context)
         executor.add_node(self)
         while not stopping.is_set():
             executor.spin_once(timeout_sec=IDLE_S)
@@ -162,10 +163,10 @@ class VlaNavNode(Node):
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
 
     def _make_services(self) -> None:
-        # Not in the group of the parameter services: the robot can be disabled during a swap.
-        group = MutuallyExclusiveCallbackGroup()
-        self.create_service(Trigger, '~/reset', self._on_reset, callback_group=group)
-        self.create_service(SetBool, '~/enable', self._on_enable, callback_group=group)
+        # Each in a group of its own: the robot can be disabled while a swap or a reset waits.
+        self._groups = [MutuallyExclusiveCallbackGroup() for _ in range(2)]
+        self.create_service(Trigger, '~/reset', self._on_reset, callback_group=self._groups[0])
+        self.create_service(SetBool, '~/enable', self._on_enable, callback_group=self._groups[1])
         self.add_on_set_parameters_callback(
             lambda wanted: answer(self._on_parameters, wanted))
 

@@ -6,18 +6,22 @@ import time
 
 from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.parameter import Parameter
+from std_srvs.srv import SetBool, Trigger
 
+from vla_nav_node.safety import LONGEST_SLEW_S
 from vla_nav_node.sim.scene import LAG
 
-from .fault import DRIVES, ENDS, Fault, Line, OK, Reaction, WARN
+from .fault import DRIVES, ENDS, Fault, Line, OK, Reaction, STANDS, WARN
 from .launched import DRIVING_S, launch_and_kill, SIM_TIMEOUT_S
 from .processes import SHUT_NODE, wait_for
 from .scene import Base, Scene
+from .trap_policy import FORWARD
 
 STORM = 400  # parameter calls
 IN_FLIGHT = 8  # unanswered calls of which ROS loses none: it keeps ten
 # The base's own time-out, then its braking: from 0.8 to 0.01 m/s takes 4.4 of its lag.
 BASE_STOPS_S = SIM_TIMEOUT_S + 4.4 * LAG
+ACCELERATION = 2.5  # m/s2, the node's default
 GONE_S = 1.2  # how long the base's subscription is missing
 
 
@@ -56,6 +60,37 @@ def _storm(scene: Scene) -> float:
         answers.append(client.call_async(call))
     wait_for(lambda: all(answer.done() for answer in answers), 'all answers')
     assert sum(answer.result().result.successful for answer in answers) == STORM // 2
+    return at
+
+
+def _reset(scene: Scene) -> float:
+    """Reset the policy at full speed."""
+    wait_for(lambda: scene.rig.commands[-1][1] > 0.99 * FORWARD, 'full speed')
+    at = time.monotonic()
+    assert scene.rig.call(Trigger).success
+    return at
+
+
+def _drives_on_smoothly(scene: Scene, at: float) -> None:
+    """See that no command is further from the one before than the ramp allows, but for stops."""
+    DRIVES.check(scene, at)
+    speeds = [x for _, x, _ in scene.rig.new_commands(at - 0.1)]
+    steps = [abs(after - before) for before, after in zip(speeds, speeds[1:]) if after]
+    assert max(steps) <= ACCELERATION * LONGEST_SLEW_S + 1e-6
+
+
+def _disable_behind_all(scene: Scene) -> float:
+    """Let calls that cannot be answered wait for a backend that hangs, then disable the robot."""
+    rig = scene.rig
+    for client in rig.clients.values():
+        rig.until(client.service_is_ready, client.srv_name)
+    assert rig.configure(image_timeout=5.0) == ''  # until then its last command is repeated
+    scene.camera.play('hang')
+    waiting = [rig.clients[Trigger].call_async(Trigger.Request()) for _ in range(2)]
+    waiting += [rig.begin_to_configure(device='cpu') for _ in range(4)]
+    at = time.monotonic()
+    assert rig.call(SetBool, data=False).success
+    assert not any(answer.done() for answer in waiting), 'nothing stood in its way'
     return at
 
 
@@ -132,6 +167,7 @@ BASE_STOPS = Reaction('nobody can send a zero any more; the base times out (500 
                       _base_decides)
 PAUSED = Reaction('the base times out (500 ms) and brakes; after SIGCONT only fresh commands',
                   _paused)
+SMOOTH = Reaction('drives on, its acceleration limited', _drives_on_smoothly)
 RESPAWNED = Reaction('as above; `respawn:=true` starts it anew, and it drives again', _respawned)
 FAULTS = [
     Fault('SIGINT', 'Ctrl-C', _signal(signal.SIGINT), ENDS, _ending('SIGINT')),
@@ -147,6 +183,11 @@ FAULTS = [
           _shut_down, ENDS, _ending('ROS was shut down'), mend=lambda scene: None),
     Fault('parameter storm', f'{STORM} calls at once, and {STORM} as fast as they are answered, '
           'half of them refused', _storm, DRIVES, Line('driving', OK, 'driving'), promise_s=None),
+    Fault('reset in mid-drive', '`~/reset` is called at full speed', _reset, SMOOTH,
+          Line('driving', OK, 'driving'), promise_s=None),
+    Fault('disabled behind a hang', 'the backend hangs, two resets and four swaps wait for it, '
+          'then `~/enable` false is called; ended by SIGINT', _disable_behind_all, STANDS,
+          Line('driving', WARN, 'disabled: standing still'), mend=_end),
     Fault('base gone', "the base's subscription disappears, and comes back", _leave, DRIVES,
           Line('driving', WARN, 'driving, but nobody listens to cmd_vel'), promise_s=None),
     Fault('disk full', 'every write to a file fails (RLIMIT_FSIZE 0), while it logs', _fill_disk,
