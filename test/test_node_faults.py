@@ -109,6 +109,9 @@ def test_a_hang_stops_the_robot_and_is_named(faults):
     status, said = faults.node.finish()  # from within a hang
     assert status == 0, said
     assert rig.commands[-1][1:] == (0.0, 0.0)
+    lines = [line.split(']: ')[-1] for line in said.splitlines()]
+    assert 'drives' in lines and 'drives again' in lines
+    assert [line for line in lines if line.startswith('standing still: ')]
 
 
 def test_an_unforeseen_error_ends_it_with_a_zero_and_the_cause(faults):

@@ -120,13 +120,14 @@ def test_nothing_leaves_after_the_last_zeros(base):
     assert base.wheels.last == Command(0.0, 0.0, 'SIGINT')  # and that is what is told
 
 
-def test_stops_are_counted_and_the_first_of_them_is_told(base):
+def test_stops_are_counted_and_each_turn_is_told_once(base):
     told = []
-    base.wheels.on_stop = lambda: told.append(base.wheels.last.reason)
+    base.wheels.on_stop = base.wheels.on_go = lambda: told.append(base.wheels.last.reason)
+    base.drive(0.3)
     base.drive(0.3)
     base.wheels.stop('one')
     base.wheels.stop('two')
-    assert (base.wheels.stops, base.wheels.last_stop, told) == (2, 'two', ['one'])
+    assert (base.wheels.stops, base.wheels.last_stop, told) == (2, 'two', ['', 'one'])
 
 
 def test_settings_are_live(base):

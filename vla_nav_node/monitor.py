@@ -9,9 +9,10 @@ from .driver import Driver
 from .health import (
     camera_status, CameraReport, driving_status, latency_status, no_image_reason, Status)
 from .interfaces import BackendInfo, Command
+from .journal import Journal
 
 REPORT_S = 1.0
-SOONEST_S = 0.1  # between two reports, however often the robot stops
+SOONEST_S = 0.1  # between two reports, however often the robot stops and goes
 
 
 def watch(driver: Driver, stopping: Event, rescue: Callable[[], None]) -> None:
@@ -24,7 +25,7 @@ def watch(driver: Driver, stopping: Event, rescue: Callable[[], None]) -> None:
 
 
 class Monitor:
-    """Report once a second, and as soon as the robot stops."""
+    """Report once a second, and as soon as the robot stops or goes on."""
 
     def __init__(self, driver: Driver, camera: Callable[[], CameraReport],
                  policy: Callable[[BackendInfo], Status], listeners: Callable[[], int],
@@ -35,19 +36,20 @@ class Monitor:
         self._policy = policy
         self._listeners = listeners
         self._publish = publish
-        self._stopped = Event()
+        self._turned = Event()
         self._lock = Lock()
         self._history = deque([(time.monotonic(), camera())])
         self._stops = 0
-        driver.wheels.on_stop = self._stopped.set
+        self._journal = Journal()
+        driver.wheels.on_stop = driver.wheels.on_go = self._turned.set
 
     def run(self, stopping: Event) -> None:
         """Report until `stopping`, and a last time; in a thread that nothing else can hold up."""
         while not stopping.is_set():
             self.report()
             stopping.wait(SOONEST_S)
-            self._stopped.wait(REPORT_S - SOONEST_S)
-            self._stopped.clear()
+            self._turned.wait(REPORT_S - SOONEST_S)
+            self._turned.clear()
         self.report()
 
     def report(self) -> None:
@@ -57,22 +59,30 @@ class Monitor:
 
     def wake(self) -> None:
         """Report now, or as soon as that is not too often."""
-        self._stopped.set()
+        self._turned.set()
 
     def statuses(self) -> List[Status]:
         """Give the four statuses."""
         driver, camera = self._driver, self._camera()
-        wheels = driver.wheels
-        seen, stops = wheels.stops, wheels.stops - self._stops
-        result = [
+        return [
             camera_status(camera, *self._a_second_ago(camera)),
             self._policy(driver.cycle.policy.backend.info),
             latency_status(driver.latency.summary(time.perf_counter_ns() / 1e9),
                            driver.settings.control_period_ms, camera.replaced),
-            driving_status(self._command(camera), wheels.enabled, stops, wheels.last_stop,
-                           driver.hang(), self._listeners())]
-        self._stops = seen
-        return result
+            self._driving_status(camera)]
+
+    def _driving_status(self, camera: CameraReport) -> Status:
+        """Tell whether the robot drives, and log it where it is news."""
+        wheels, hang = self._driver.wheels, self._driver.hang()
+        command, enabled, seen = self._command(camera), wheels.enabled, wheels.stops
+        stops, self._stops = seen - self._stops, seen
+        status = driving_status(command, enabled, stops, wheels.last_stop, hang,
+                                self._listeners())
+        stands = bool(hang) or command.is_stop or not enabled
+        if not wheels.closed:  # else the node itself says why it ends
+            self._journal.note(status.message if stands else '', enabled, stops,
+                               wheels.last_stop)
+        return status
 
     def _command(self, camera: CameraReport) -> Command:
         """Give the newest command; before the first image, with what is known about its lack."""

@@ -42,6 +42,7 @@ class Wheels:
         self.stops = 0  # since the start, not counting that the node is disabled
         self.last_stop = ''  # its reason
         self.on_stop: Callable[[], None] = _nothing  # called when the robot stops that drove
+        self.on_go: Callable[[], None] = _nothing  # called when it drives again
         self.send = send  # may be wrapped before anything drives
         self.sending_ns = 0  # since when a publish is under way; 0 when none is
         self.clock_ns = clock_ns
@@ -87,7 +88,11 @@ class Wheels:
             if reason:
                 return self._stop(reason, now_ns)
             self._founded_ns = founded_ns
-            return self._publish(self._ramped(command, now_ns), now_ns, GRACE)
+            stood = self.last.is_stop
+            command = self._publish(self._ramped(command, now_ns), now_ns, GRACE)
+            if stood:
+                self.on_go()
+            return command
 
     def stop(self, reason: str) -> None:
         """Publish zero at once and withdraw all tickets."""

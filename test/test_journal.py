@@ -1,0 +1,112 @@
+"""What the log says when the robot stops and goes on, and that it says it once."""
+
+import logging
+
+import pytest
+from scripted import Robot
+from vla_nav_node import journal
+from vla_nav_node.health import CameraReport, policy_status
+from vla_nav_node.journal import Journal, PATIENCE_S, PAUSE_S
+from vla_nav_node.monitor import Monitor
+
+FROZEN = 'standing still: the picture is frozen: identical for {:.1f} s'
+
+
+class Story:
+    """A journal, its clock, and the lines that it has written."""
+
+    def __init__(self):
+        """Begin."""
+        self.now_s, self.lines = 100.0, []
+        self.journal = Journal(lambda: self.now_s)
+
+    def emit(self, record):
+        """Keep a line, as a logging handler."""
+        self.lines.append((self.now_s - 100.0, record.levelname, record.getMessage()))
+
+    def note(self, seconds, standing, stops=0, enabled=True):
+        """Report eight times a second for a while."""
+        for _ in range(int(seconds * 8)):
+            self.journal.note(standing.format(self.now_s), enabled, stops, 'late')
+            self.now_s += 0.125
+
+    def take(self):
+        """Give the new lines."""
+        lines, self.lines = self.lines, []
+        return lines
+
+
+@pytest.fixture
+def story():
+    """Listen to a new journal."""
+    story = Story()
+    handler = logging.Handler()
+    handler.emit = story.emit
+    level = journal.LOG.level
+    journal.LOG.setLevel(logging.INFO)
+    journal.LOG.addHandler(handler)
+    yield story
+    journal.LOG.removeHandler(handler)
+    journal.LOG.setLevel(level)
+
+
+def test_a_stop_and_its_end_are_a_line_each(story):
+    story.note(1.0, '')
+    story.note(60.0, FROZEN)
+    story.note(10.0, '')
+    assert story.take() == [(0.0, 'INFO', 'drives'), (1.0, 'WARNING', FROZEN.format(101.0)),
+                            (61.0, 'INFO', 'drives again')]
+
+
+def test_a_robot_that_never_drove_says_why_after_a_while(story):
+    story.note(60.0, 'standing still: no image yet')
+    assert story.take() == [(PATIENCE_S, 'WARNING', 'standing still: no image yet')]
+    story.note(1.0, '')
+    story.note(1.0, FROZEN)
+    assert [line[0] for line in story.take()] == [60.0, 61.0]
+
+
+def test_a_robot_that_stops_and_goes_all_the_time_does_not_flood(story):
+    for _ in range(240):
+        story.note(0.125, '')
+        story.note(0.125, FROZEN, stops=1)
+    lines = story.take()
+    assert 60.0 / PAUSE_S <= len(lines) <= 2 * 60.0 / PAUSE_S + 2
+    assert {text for _, level, text in lines if level == 'INFO'} == {'drives', 'drives again'}
+
+
+def test_stops_between_two_looks_are_counted(story):
+    story.note(1.0, '')
+    story.note(11.0, '', stops=2)
+    assert story.take() == [
+        (0.0, 'INFO', 'drives'), (1.0, 'WARNING', 'stopped 2 times, and drives on: late'),
+        (6.0, 'WARNING', 'stopped 80 times, and drives on: late'),
+        (11.0, 'WARNING', 'stopped 80 times, and drives on: late')]
+
+
+def test_another_reason_is_another_line(story):
+    story.note(10.0, '')
+    story.note(10.0, FROZEN)
+    story.note(10.0, 'disabled: standing still', enabled=False)
+    assert [line[:2] for line in story.take()[1:]] == [(10.0, 'WARNING'), (20.0, 'INFO')]
+
+
+def test_the_monitor_writes_it_with_the_reason_of_the_diagnostics(story):
+    robot = Robot()
+    camera = CameraReport('/image', (), 'best effort', received=1)
+    published = []
+    monitor = Monitor(robot.driver, lambda: camera,
+                      lambda info: policy_status('scripted', info, 'passed'), lambda: 1,
+                      published.append)
+    robot.go()
+    monitor.report()
+    robot.pass_ms(300)
+    monitor.report()
+    robot.go()
+    monitor.report()
+    robot.wheels.close('SIGINT')
+    monitor.report()  # the node itself says that it ends
+    told = 'standing still: no usable image for 0.2 s (image_timeout)'
+    assert [line[1:] for line in story.take()] == [
+        ('INFO', 'drives'), ('WARNING', told), ('INFO', 'drives again')]
+    assert published[1][-1].message == told
