@@ -15,7 +15,7 @@ PACKAGE = REPOSITORY / 'vla_nav_node'
 SOURCES = {'.'.join(path.relative_to(PACKAGE).with_suffix('').parts): path
            for path in sorted(PACKAGE.rglob('*.py'))}
 FRAMEWORKS = {'torch', 'onnx', 'onnxruntime', 'tensorrt', 'safetensors'}
-MAY_USE_FRAMEWORKS = ('backends.', 'network', 'convert.', 'tools.', 'sim.')
+MAY_USE_FRAMEWORKS = ('backends.', 'network', 'pooling', 'convert.', 'tools.', 'sim.')
 MAY_USE_ROS = ('node', 'context', 'camera', 'parameters', 'ros_messages', 'sim.sim_', 'tools.demo',
                'tools.cycle_profile', 'tools.node_bench.')
 ON_TOP = ('node', 'cli', 'tools.', 'sim.')  # what nothing below may import
@@ -137,7 +137,7 @@ WITHOUT = (
 EXTRAS = FRAMEWORKS | {'mujoco', 'rclpy', 'cv_bridge', 'rich', 'matplotlib', 'tqdm', 'scipy'}
 ALONE = [module for module in SOURCES
          if ('.' not in module or module.startswith('backends.'))
-         and module != 'network' and not among(module, MAY_USE_ROS)]
+         and module not in ('network', 'pooling') and not among(module, MAY_USE_ROS)]
 
 
 def test_what_drives_is_imported_without_any_extra_or_ros():

@@ -7,12 +7,13 @@ import torch
 from torch import nn, Tensor
 
 from .errors import BundleError
+from .pooling import AdaptiveAvgPool2d
 
 # What an encoder or a head may be made of, under torch.nn's own names and arguments. Dropout is
 # there so that the layers after it keep their place in the names of a checkpoint's weights.
 LAYERS = {layer.__name__: layer for layer in (
     nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.BatchNorm1d, nn.LayerNorm,
-    nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Flatten,
+    nn.MaxPool2d, nn.AvgPool2d, AdaptiveAvgPool2d, nn.Flatten,
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Hardswish, nn.Tanh, nn.Sigmoid,
     nn.Dropout, nn.Dropout2d, nn.Identity)}
 RECURRENT = {layer.__name__: layer for layer in (nn.LSTM, nn.GRU, nn.RNN)}

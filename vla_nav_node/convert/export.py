@@ -6,6 +6,8 @@ import warnings
 
 import torch
 
+from .silence import no_printed_graph
+from ..errors import BundleError, first_line
 from ..network import as_half, PolicyNetwork, StepGraph
 from ..preprocess import InputSpec
 
@@ -18,16 +20,29 @@ def export_onnx(network: PolicyNetwork, path: Path, spec: InputSpec,
     """
     Write the step graph: image, h_in (, c_in) -> action, h_out (, c_out).
 
-    All of these but the image are float32, in either precision.
+    All of these but the image are float32, in either precision. Raise BundleError if the exporter
+    cannot write the network.
     """
     half = precision == 'fp16'
     graph = StepGraph(as_half(deepcopy(network)) if half else network).eval()
     names = ['h', 'c'][:len(network.zero_state())]
     image = torch.zeros(spec.shape, dtype=torch.uint8)
-    with warnings.catch_warnings(), torch.inference_mode():
-        # The exporter that needs no further package; torch means to replace it some day.
-        warnings.simplefilter('ignore', DeprecationWarning)
-        torch.onnx.export(
-            graph, (image, *network.zero_state()), str(path), dynamo=False,
-            opset_version=OPSET, input_names=['image', *(f'{n}_in' for n in names)],
-            output_names=['action', *(f'{n}_out' for n in names)])
+    try:
+        with warnings.catch_warnings(), torch.inference_mode(), no_printed_graph():
+            # The exporter that needs no further package; torch means to replace it some day. What
+            # it warns of shows where the file is held against the network.
+            warnings.simplefilter('ignore')
+            torch.onnx.export(
+                graph, (image, *network.zero_state()), str(path), dynamo=False,
+                opset_version=OPSET, input_names=['image', *(f'{n}_in' for n in names)],
+                output_names=['action', *(f'{n}_out' for n in names)])
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, OSError,
+            RuntimeError, TypeError, ValueError) as error:  # the exporter's own are of these
+        raise BundleError(f'the network cannot be exported as a step graph in {precision}: '
+                          f'{_reason(error)}', 'layers and sizes that ONNX has',
+                          'replace the layer that is named') from error
+
+
+def _reason(error: Exception) -> str:
+    """Give what the exporter says first; behind that come dozens of lines of its graph."""
+    return ' '.join(first_line(error).partition('[Caused by')[0].split())[:200]

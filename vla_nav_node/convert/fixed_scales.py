@@ -27,13 +27,18 @@ def write_fixed_scales(bundle: Bundle, frames: np.ndarray, path: Path) -> None:
     `frames` are uint8 [N, H, W, 3] in temporal order. Weights stay float32 in the file, with a
     scale for each output channel: that is how all of TensorRT 8.6 to 11 read them.
     """
+    import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+
+    from .layers import layers_of
     source = bundle.file(graph_name('fp32'))
+    layers = [layer.node for layer in layers_of(onnx.load(str(source)))]  # not a pool's products
     with tempfile.TemporaryDirectory() as folder, silence():
         written = Path(folder, FILE)
         quantize_static(
             str(source), str(written), _Drive(source, frames[:CALIBRATION]),
-            quant_format=QuantFormat.QDQ, op_types_to_quantize=PRODUCTS, per_channel=True,
+            quant_format=QuantFormat.QDQ, op_types_to_quantize=PRODUCTS,
+            nodes_to_quantize=layers, per_channel=True,
             activation_type=QuantType.QInt8, weight_type=QuantType.QInt8,
             extra_options={'ActivationSymmetric': True, 'WeightSymmetric': True,
                            'AddQDQPairToWeight': True, 'QuantizeBias': False,

@@ -13,3 +13,15 @@ def silence() -> Iterator[None]:
         yield
     finally:
         logging.disable(logging.NOTSET)
+
+
+@contextmanager
+def no_printed_graph() -> Iterator[None]:
+    """Keep torch's exporter from printing what it could not write: dozens of lines on stdout."""
+    from torch import _C
+    printed = getattr(_C, '_jit_onnx_log', None)  # it has no switch that holds
+    _C._jit_onnx_log = lambda *_: None
+    try:
+        yield
+    finally:
+        _C._jit_onnx_log = printed

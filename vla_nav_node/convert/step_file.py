@@ -9,13 +9,16 @@ import numpy as np
 from .export import export_onnx, OPSET
 from .trial import StepFile
 from ..bundle import sha256_of
-from ..errors import BundleError
+from ..errors import BundleError, first_line
 from ..preprocess import InputSpec
 
 PRODUCER = 'vla_nav_node'
 STEPS = 20  # with carried state; whether it drives as well is for verify to say
 # How far the graph may be off the network in these steps, for each m/s of the largest action.
 TOLERANCES = {'fp32': 1e-4, 'fp16': 2e-2}
+FIXES = {'fp32': 'a layer computes something else in ONNX than in torch, as some pools with '
+                 'ceil_mode or divisor_override do: train with another',
+         'fp16': 'drive without fp16; the weights may be too large for it'}
 
 
 def write_step_file(network: Any, path: Path, spec: InputSpec, name: str, weights: Path,
@@ -59,13 +62,13 @@ def check_step_file(network: Any, path: Path, spec: InputSpec, precision: str) -
     try:
         onnx.checker.check_model(str(path), full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise BundleError(f'{path.name} is no sound ONNX: {error}') from error
+        raise BundleError(f'{path.name} is no sound ONNX: {first_line(error)}',
+                          'a graph that ONNX has', 'replace the layer that is named') from error
     off, largest = _compare(network, path, spec)
     allowed = TOLERANCES[precision] * max(1.0, largest)
     if not off <= allowed:
         raise BundleError(f'{path.name} is up to {off:.2g} m/s off the network that it was made '
-                          f'from, over {STEPS} steps', f'at most {allowed:.2g}',
-                          f'drive without {precision}; the weights may be too large for it')
+                          f'from, over {STEPS} steps', f'at most {allowed:.2g}', FIXES[precision])
 
 
 def _compare(network: Any, path: Path, spec: InputSpec) -> Tuple[float, float]:
