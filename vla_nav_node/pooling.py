@@ -15,13 +15,14 @@ class AdaptiveAvgPool2d(nn.AdaptiveAvgPool2d):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Pool [..., H, W] -> [..., h, w]; None in `output_size` keeps an axis as it is."""
-        if not torch.jit.is_tracing():
-            return super().forward(maps)
         sides = [int(side) for side in maps.shape[-2:]]
         sizes = [side if size is None else int(size)
                  for side, size in zip(sides, _pair(self.output_size))]
-        if all(side % size == 0 for side, size in zip(sides, sizes)):
+        if not torch.jit.is_tracing() or set(sizes) == {1}:
             return nn.functional.adaptive_avg_pool2d(maps, sizes)
+        if all(side % size == 0 for side, size in zip(sides, sizes)):
+            bins = [side // size for side, size in zip(sides, sizes)]
+            return nn.functional.avg_pool2d(maps, bins)
         for side, size in zip(sides, sizes):
             # The matrix comes first: a constant that comes second is a layer's weights.
             means = torch.from_numpy(bin_means(side, size)).to(maps)

@@ -9,7 +9,7 @@ import numpy as np
 from .export import export_onnx, OPSET
 from .trial import StepFile
 from ..bundle import sha256_of
-from ..errors import BundleError, first_line
+from ..errors import BackendError, BundleError, first_line
 from ..preprocess import InputSpec
 
 PRODUCER = 'vla_nav_node'
@@ -62,9 +62,13 @@ def check_step_file(network: Any, path: Path, spec: InputSpec, precision: str) -
     try:
         onnx.checker.check_model(str(path), full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise BundleError(f'{path.name} is no sound ONNX: {first_line(error)}',
-                          'a graph that ONNX has', 'replace the layer that is named') from error
-    off, largest = _compare(network, path, spec)
+        raise BundleError(f'{path.name} is no sound ONNX: {first_line(error)[:300]}',
+                          'a graph that ONNX has', FIXES['fp32']) from error
+    try:
+        off, largest = _compare(network, path, spec)
+    except BackendError as error:
+        raise BundleError(error.found[:300], 'a graph that ONNX Runtime runs',
+                          FIXES['fp32']) from error
     allowed = TOLERANCES[precision] * max(1.0, largest)
     if not off <= allowed:
         raise BundleError(f'{path.name} is up to {off:.2g} m/s off the network that it was made '
