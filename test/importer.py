@@ -4,15 +4,25 @@ import original
 import pytest
 import torch
 from vla_nav_node import cli
+from vla_nav_node.convert.asked import ASKED
 import yaml
 
 SIZE = 48
-ENCODER = [
+
+
+def said(layers):
+    """Give layers with all that a structure has to say of them, torch's defaults where unsaid."""
+    defaults = [{name: default for name, default in ASKED.get(layer['type'], {}).items()
+                 if default not in (None, 'kernel_size')} for layer in layers]
+    return [{**told, **layer} for told, layer in zip(defaults, layers)]
+
+
+ENCODER = said([
     {'type': 'Conv2d', 'stride': 2, 'padding': 3}, {'type': 'ReLU'},
     {'type': 'MaxPool2d', 'kernel_size': 3, 'stride': 2, 'padding': 1},
     {'type': 'Conv2d', 'stride': 2, 'padding': 1}, {'type': 'ReLU'},
     {'type': 'Conv2d', 'stride': 2, 'padding': 1}, {'type': 'ReLU'},
-    {'type': 'AdaptiveAvgPool2d', 'output_size': 1}, {'type': 'Flatten'}, {'type': 'Linear'}]
+    {'type': 'AdaptiveAvgPool2d', 'output_size': 1}, {'type': 'Flatten'}, {'type': 'Linear'}])
 HEAD = [{'type': 'Linear'}, {'type': 'ReLU'}, {'type': 'Linear'}, {'type': 'ReLU'},
         {'type': 'Linear'}]
 KNOWN = {'--size': f'{SIZE}x{SIZE}', '--fit': 'stretch', '--resize': 'linear',
@@ -20,9 +30,14 @@ KNOWN = {'--size': f'{SIZE}x{SIZE}', '--fit': 'stretch', '--resize': 'linear',
          '--limits': (0.5, 0.4)}
 
 
-def structure(path, **recurrent):
-    """Write what shapes do not tell of the original; give the path."""
-    path.write_text(yaml.safe_dump({'encoder': ENCODER, 'recurrent': recurrent, 'head': HEAD}))
+TANH = {'nonlinearity': 'tanh'}
+
+
+def structure(path, encoder=None, head=None, **recurrent):
+    """Write what shapes do not tell of the original, or of another; give the path."""
+    path.write_text(yaml.safe_dump({
+        'plain_sequence': True, 'encoder': said(encoder or ENCODER),
+        'recurrent': recurrent or TANH, 'head': said(head or HEAD)}))
     return path
 
 

@@ -16,7 +16,6 @@ from torch import nn  # noqa: E402
 from vla_nav_node.backends import open_backend  # noqa: E402
 from vla_nav_node.bundle import load_bundle, sha256_of  # noqa: E402
 from vla_nav_node.policy import Policy  # noqa: E402
-import yaml  # noqa: E402
 
 CLOSE = 1e-5  # m/s
 
@@ -122,7 +121,8 @@ def test_every_cell_is_worked_out_and_drives_as_it_did(tmp_path, cell, recurrent
     network = original.original(cell=cell, layers=2, **recurrent)
     save_file(network.state_dict(), tmp_path / 'c.safetensors', {'epoch': '3', 'val_mae': '0.5'})
     assert importing(tmp_path / 'c.safetensors', tmp_path / 'b',
-                     structure=structure(tmp_path / 's.yaml', **recurrent)) == 0
+                     structure=structure(tmp_path / 's.yaml', type=cell.__name__,
+                                         **recurrent)) == 0
     bundle = load_bundle(tmp_path / 'b')
     assert bundle.architecture['recurrent'] == {
         'type': cell.__name__, 'input_size': 16, 'hidden_size': 12, 'num_layers': 2, **recurrent}
@@ -146,18 +146,18 @@ def test_batch_norm_dropout_and_a_tanh_head(tmp_path):
             nn.init.uniform_(layer.running_var, 0.5, 2.0)
     network.eval()
     torch.save(original.document(network), tmp_path / 'c.pth')
-    described = {
-        'encoder': [
+    described = structure(
+        tmp_path / 's.yaml', encoder=[
             {'type': 'Conv2d', 'stride': 2, 'bias': False}, {'type': 'BatchNorm2d'},
-            {'type': 'LeakyReLU', 'negative_slope': 0.1}, {'type': 'Conv2d', 'stride': 2},
+            {'type': 'LeakyReLU', 'negative_slope': 0.1},
+            {'type': 'Conv2d', 'stride': 2, 'groups': 6},
             {'type': 'BatchNorm2d'}, {'type': 'Hardswish'}, {'type': 'Dropout2d'},
             {'type': 'AdaptiveAvgPool2d', 'output_size': 1}, {'type': 'Flatten'},
             {'type': 'Linear'}, {'type': 'LayerNorm'}, {'type': 'GELU'}],
-        'recurrent': {'batch_first': False, 'dropout': 0.3},
-        'head': [{'type': name} for name in ('Dropout', 'Linear', 'BatchNorm1d', 'ELU', 'Linear',
-                                             'Tanh')]}
-    (tmp_path / 's.yaml').write_text(yaml.safe_dump(described))
-    assert importing(tmp_path / 'c.pth', tmp_path / 'b', structure=tmp_path / 's.yaml') == 0
+        batch_first=False, dropout=0.3, nonlinearity='tanh',
+        head=[{'type': name} for name in ('Dropout', 'Linear', 'BatchNorm1d', 'ELU', 'Linear',
+                                          'Tanh')])
+    assert importing(tmp_path / 'c.pth', tmp_path / 'b', structure=described) == 0
     bundle = load_bundle(tmp_path / 'b')
     assert bundle.architecture['encoder'][3]['groups'] == 6
     assert_drives_as_it_did(bundle, network, pictures())

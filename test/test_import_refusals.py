@@ -9,13 +9,14 @@ torch = pytest.importorskip('torch', reason='PyTorch is not installed')
 pytest.importorskip('onnxruntime', reason='ONNX Runtime is not installed')
 pytest.importorskip('onnx', reason='onnx is not installed')
 
-from importer import ENCODER, HEAD, saved, structure  # noqa: E402, I100
+from importer import ENCODER, HEAD, saved, structure, TANH  # noqa: E402, I100
 from importer import fresh_weights, importer  # noqa: E402, F401
 import original  # noqa: E402
 from torch import nn  # noqa: E402
 from vla_nav_node.convert.checkpoint import read_checkpoint  # noqa: E402
 from vla_nav_node.convert.fit import check_walk  # noqa: E402
-from vla_nav_node.convert.structure import complete, read_structure  # noqa: E402
+from vla_nav_node.convert.structure import complete  # noqa: E402
+from vla_nav_node.convert.structure_file import read_structure  # noqa: E402
 from vla_nav_node.errors import VlaNavError  # noqa: E402
 from vla_nav_node.preprocess import InputSpec  # noqa: E402
 import yaml  # noqa: E402
@@ -50,9 +51,8 @@ def test_what_a_preset_says_must_be_so(tmp_path, weights, refused):
 
 
 def test_an_argument_that_a_layer_does_not_have(tmp_path, weights, refused):
-    (tmp_path / 's.yaml').write_text(yaml.safe_dump({
-        'encoder': [{**ENCODER[0], 'colour': 'red'}, *ENCODER[1:]], 'head': HEAD}))
-    told = refused(saved(tmp_path / 'c.pth', weights), structure=tmp_path / 's.yaml')
+    told = refused(saved(tmp_path / 'c.pth', weights), structure=structure(
+        tmp_path / 's.yaml', [{**ENCODER[0], 'colour': 'red'}, *ENCODER[1:]]))
     assert 'Conv2d' in told and 'colour' in told
 
 
@@ -103,11 +103,9 @@ def test_a_picture_of_another_size(tmp_path, refused):
     network = original.original()
     network.vision_encoder = nn.Sequential(nn.Conv2d(3, 4, 3, 4), nn.Flatten(),
                                            nn.Linear(4 * 12 * 12, 16))
-    (tmp_path / 's.yaml').write_text(yaml.safe_dump({
-        'encoder': [{'type': 'Conv2d', 'stride': 4}, {'type': 'Flatten'}, {'type': 'Linear'}],
-        'head': HEAD}))
     told = refused(saved(tmp_path / 'c.pth', network.state_dict()), size='64x48',
-                   structure=tmp_path / 's.yaml')
+                   structure=structure(tmp_path / 's.yaml', [
+                       {'type': 'Conv2d', 'stride': 4}, {'type': 'Flatten'}, {'type': 'Linear'}]))
     assert 'vision_encoder.2 (Linear) does not take [1, 768]' in told
 
 
@@ -130,7 +128,8 @@ def test_any_argument_of_a_layer_fits_or_is_refused(tmp_path_factory, layer, nam
     if not (folder / 'sound.pth').exists():
         original.write_original(folder / 'sound.pth')
     encoder = [{**one, name: value} if one == layer else one for one in ENCODER]
-    (folder / 'any.yaml').write_text(yaml.safe_dump({'encoder': encoder, 'head': HEAD}))
+    (folder / 'any.yaml').write_text(yaml.safe_dump(
+        {'plain_sequence': True, 'encoder': encoder, 'recurrent': TANH, 'head': HEAD}))
     sound = read_checkpoint(folder / 'sound.pth')
     with contextlib.suppress(VlaNavError):
         architecture = complete(read_structure(str(folder / 'any.yaml')), sound)
@@ -138,7 +137,7 @@ def test_any_argument_of_a_layer_fits_or_is_refused(tmp_path_factory, layer, nam
 
 
 @given(st.text() | st.fixed_dictionaries({'encoder': LAYERS | VALUES}, optional={
-    'recurrent': RECURRENT | VALUES, 'head': LAYERS | VALUES}))
+    'recurrent': RECURRENT | VALUES, 'head': LAYERS | VALUES, 'plain_sequence': VALUES}))
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_structure_fits_or_is_refused(tmp_path_factory, described):
     folder = tmp_path_factory.getbasetemp()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .checkpoint import Checkpoint, listed
+from .colours import not_turnable, NOTES, turn_to_rgb
 from .fit import check_walk, misfit, on_meta
 from .recipe import Recipe
 from .step_file import write_step_file
@@ -23,12 +24,14 @@ Step = Callable[[str, Callable[[], Any]], Any]  # shows what it is at, and runs 
 def convert(checkpoint: Checkpoint, recipe: Recipe, architecture: Dict[str, Any],
             directory: Path, step: Step) -> Tuple[Bundle, Dict[str, Any]]:
     """Write the bundle at `directory`; give it and what is worth telling of it."""
+    check_walk(checkpoint, architecture, recipe.input, recipe.depth)
+    weights, notes = _weights(checkpoint, architecture)
+    architecture = _seeing_rgb(checkpoint, architecture, weights, recipe.channels)
+    notes += [*recipe.notes(), *filter(None, [NOTES.get(recipe.channels)])]
     manifest = _manifest(checkpoint, recipe, architecture)
     problems = problems_of({**manifest, 'files': {}})
     if problems:
         raise BundleError('this would make no bundle: ' + '; '.join(problems))
-    check_walk(checkpoint, architecture, recipe.input)
-    weights, notes = _weights(checkpoint, architecture, recipe.channels)
     target = directory.expanduser().resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f'.{target.name}.', dir=target.parent) as folder:
@@ -57,8 +60,8 @@ def _manifest(checkpoint: Checkpoint, recipe: Recipe,
             'file': checkpoint.path.name, 'sha256': '', **checkpoint.figures}}}
 
 
-def _weights(checkpoint: Checkpoint, architecture: Dict[str, Any],
-             channels: str) -> Tuple[Dict[str, Tensor], List[str]]:
+def _weights(checkpoint: Checkpoint,
+             architecture: Dict[str, Any]) -> Tuple[Dict[str, Tensor], List[str]]:
     """Give the tensors in the types of the network, and say where that rounded them."""
     expected = on_meta(architecture).state_dict()
     found = checkpoint.tensors
@@ -70,21 +73,18 @@ def _weights(checkpoint: Checkpoint, architecture: Dict[str, Any],
     notes = [f'rounded from float64 to float32: {listed(rounded, 4)}'] if rounded else []
     weights = {name: found[name].to(wanted.dtype).contiguous().clone()
                for name, wanted in expected.items()}
-    if channels == 'bgr':
-        notes.append('the first convolution and the normalisation were turned from BGR to RGB')
-        _turn_to_rgb(checkpoint, architecture['encoder'][0], weights)
     _refuse_overflow(checkpoint, weights)
     return weights, notes
 
 
-def _turn_to_rgb(checkpoint: Checkpoint, first: Dict[str, Any],
-                 weights: Dict[str, Tensor]) -> None:
-    name = 'vision_encoder.0.weight'
-    if first['type'] != 'Conv2d' or first.get('groups', 1) != 1:
-        raise misfit(checkpoint, [f'vision_encoder.0 is {first["type"]}, groups '
-                                  f'{first.get("groups", 1)}: only a plain first convolution can '
-                                  'be turned from bgr to rgb'])
-    weights[name] = weights[name].flip(1).contiguous()
+def _seeing_rgb(checkpoint: Checkpoint, architecture: Dict[str, Any],
+                weights: Dict[str, Tensor], channels: str) -> Dict[str, Any]:
+    """Change `weights` to take RGB pictures; give the architecture that does."""
+    first, *others = architecture['encoder']
+    problems = not_turnable(first, channels)
+    if problems:
+        raise misfit(checkpoint, problems)
+    return {**architecture, 'encoder': [turn_to_rgb(first, weights, channels), *others]}
 
 
 def _refuse_overflow(checkpoint: Checkpoint, weights: Dict[str, Tensor]) -> None:

@@ -25,10 +25,11 @@ def on_meta(architecture: Mapping[str, Any]) -> PolicyNetwork:
         raise CheckpointError(_short(error)) from None
 
 
-def check_walk(checkpoint: Checkpoint, architecture: Mapping[str, Any], spec: InputSpec) -> None:
+def check_walk(checkpoint: Checkpoint, architecture: Mapping[str, Any], spec: InputSpec,
+               channels: int = 3) -> None:
     """Send a picture's shape through the layers; raise CheckpointError where one does not fit."""
     network = on_meta(architecture)
-    pixels = torch.empty(1, 3, spec.height, spec.width, device='meta')
+    pixels = torch.empty(1, channels, spec.height, spec.width, device='meta')
     features = _walk(checkpoint, 'vision_encoder', network.vision_encoder, pixels)
     wanted = (1, network.rnn.input_size)
     if tuple(features.shape) != wanted:

@@ -8,9 +8,9 @@ import argparse
 from contextlib import contextmanager
 import json
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, Tuple, TYPE_CHECKING
+from typing import Any, Callable, Dict, Iterator, Optional, Tuple, TYPE_CHECKING
 
-from .recipe import Recipe
+from .recipe import PICTURE, Recipe
 from ..arguments import picture_size
 from ..bundle import Bundle
 from ..errors import SettingError
@@ -43,13 +43,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         'becomes that: crop its middle, or stretch it')
     parser.add_argument('--resize', choices=RESIZES, help='linear, as most training does, or '
                         'supersample (the mean of more pixels)')
-    parser.add_argument('--channels', choices=('rgb', 'bgr'),
-                        help='order in training; bgr is what OpenCV reads')
+    parser.add_argument('--channels', choices=tuple(PICTURE), help='in training; bgr is what '
+                        "OpenCV reads, gray its and PIL's gray, gray-mean the mean of R, G, B")
     parser.add_argument('--pixel-max', type=float, choices=(1.0, 255.0), metavar='{1,255}',
                         help='what white is before --mean and --std: 1 after ToTensor, else 255')
-    parser.add_argument('--mean', nargs=3, type=float, metavar='C',
-                        help='subtracted from each channel, in the order of --channels')
-    parser.add_argument('--std', nargs=3, type=float, metavar='C', help='what it is divided by')
+    parser.add_argument('--mean', nargs='+', type=float, metavar='C', help='subtracted from each '
+                        'channel, in the order of --channels; one number for gray')
+    parser.add_argument('--std', nargs='+', type=float, metavar='C', help='what it is divided by')
     parser.add_argument('--limits', nargs=2, type=float, metavar=('X', 'Y'),
                         help='largest |linear_x| and |linear_y| in m/s, as the actions are too')
     parser.add_argument('--name', help="of the policy (the file's)")
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     checkpoint = read_checkpoint(args.checkpoint).renamed(dict(args.map))
     refuse_foreign(checkpoint)
     if args.template:
-        _write_template(checkpoint, args.template)
+        _write_template(checkpoint, args.template, args.channels)
         return 0
     _ask_for_missing(checkpoint, args)
     width, height = args.size
@@ -86,8 +86,9 @@ def import_checkpoint(checkpoint: 'Checkpoint', structure: str, recipe: Recipe,
     `structure` is a preset's name, a bundle or a YAML file.
     """
     from .conversion import convert
-    from .structure import complete, read_structure
-    architecture = complete(read_structure(structure), checkpoint)
+    from .structure import complete
+    from .structure_file import read_structure
+    architecture = complete(read_structure(structure), checkpoint, recipe.depth)
     with _progress() as step:
         return convert(checkpoint, recipe, architecture, directory, step)
 
@@ -114,25 +115,26 @@ def _ask_for_missing(checkpoint: 'Checkpoint', args: argparse.Namespace) -> None
     options = ', '.join('--' + name.replace('_', '-') for name in missing)
     raise SettingError(f'{checkpoint.path.name} does not tell {options}',
                        'all of them, as they were in training',
-                       (_offer_structures(checkpoint) if 'structure' in missing else '')
+                       (_offer_structures(checkpoint, args.channels)
+                        if 'structure' in missing else '')
                        + 'see --help')
 
 
-def _offer_structures(checkpoint: 'Checkpoint') -> str:
+def _offer_structures(checkpoint: 'Checkpoint', channels: Optional[str]) -> str:
     """Print the template, and give the words for a message."""
     from .presets import PRESETS
     from .structure import fits
     from .template import template_of
-    print(template_of(checkpoint), end='')
+    print(template_of(checkpoint, channels or 'rgb'), end='')
     alike = [f'--structure {name} has its shapes' for name, preset in PRESETS.items()
              if fits(preset, checkpoint)]
     return ', '.join([*alike, 'what was found is printed as a file to fill in (--template FILE '
                       'writes it), '])
 
 
-def _write_template(checkpoint: 'Checkpoint', path: Path) -> None:
+def _write_template(checkpoint: 'Checkpoint', path: Path, channels: Optional[str]) -> None:
     from .template import template_of
-    text = template_of(checkpoint)
+    text = template_of(checkpoint, channels or 'rgb')
     if path.exists():  # somebody may have filled it in
         raise SettingError(f'{path} exists', 'a new file', 'name another one')
     path.write_text(text, encoding='utf-8')

@@ -19,12 +19,11 @@ def shapes_under(prefix: str, tensors: Tensors) -> Dict[str, Shape]:
             if name.startswith(f'{prefix}.')}
 
 
-def layer_of(kind: str, prefix: str, tensors: Tensors, channels: int = 0) -> Dict[str, Any]:
+def layer_of(kind: str, prefix: str, tensors: Tensors, groups: int = 1) -> Dict[str, Any]:
     """
     Give those arguments of torch.nn's `kind` that its weights tell; none for a layer without.
 
-    `channels` is how many it gets from the layer before, 0 where that is not known. Raise
-    CheckpointError where the weights are missing or of another kind.
+    Raise CheckpointError where the weights are missing or of another kind.
     """
     if kind not in TELLERS:
         return {}
@@ -34,7 +33,7 @@ def layer_of(kind: str, prefix: str, tensors: Tensors, channels: int = 0) -> Dic
         raise CheckpointError(f'{prefix}.{key} is missing')
     if sides and len(shapes[key]) != sides:
         raise CheckpointError(f'{prefix}.{key} is {list(shapes[key])}, not that of a {kind}')
-    return tell(shapes[key], channels)
+    return tell(shapes[key], groups)
 
 
 def left_out(kind: str, prefix: str, tensors: Tensors) -> Dict[str, bool]:
@@ -50,22 +49,20 @@ def left_out(kind: str, prefix: str, tensors: Tensors) -> Dict[str, bool]:
     return {} if bias in shapes else {'bias': False}
 
 
-def _conv(weight: Shape, channels: int) -> Dict[str, Any]:
-    groups = channels // weight[1] if weight[1] and channels % weight[1] == 0 else 0
-    told = {'in_channels': weight[1] * max(groups, 1), 'out_channels': weight[0],
+def _conv(weight: Shape, groups: int) -> Dict[str, Any]:
+    return {'in_channels': weight[1] * groups, 'out_channels': weight[0],
             'kernel_size': weight[2] if weight[2] == weight[3] else list(weight[2:])}
-    return told if groups <= 1 else {**told, 'groups': groups}
 
 
-def _linear(weight: Shape, channels: int) -> Dict[str, Any]:
+def _linear(weight: Shape, groups: int) -> Dict[str, Any]:
     return {'in_features': weight[1], 'out_features': weight[0]}
 
 
-def _batch_norm(mean: Shape, channels: int) -> Dict[str, Any]:
+def _batch_norm(mean: Shape, groups: int) -> Dict[str, Any]:
     return {'num_features': mean[0]}
 
 
-def _layer_norm(weight: Shape, channels: int) -> Dict[str, Any]:
+def _layer_norm(weight: Shape, groups: int) -> Dict[str, Any]:
     return {'normalized_shape': list(weight)}
 
 

@@ -1,103 +1,39 @@
 """Structure + checkpoint -> architecture: what shapes tell is worked out, the rest is asked."""
 
-from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping
+from typing import Any, Dict, List
 
-import yaml
-
-from .checkpoint import Checkpoint, listed
+from .asked import missing
+from .channels import doubts
+from .checkpoint import Checkpoint
 from .fit import misfit, on_meta
-from .presets import PRESETS
 from .shapes import layer_of, recurrent_oddities, recurrent_of, TELLERS, Tensors
-from ..bundle import load_bundle, ManifestLoader, MOST_BYTES, NOT_YAML
-from ..errors import CheckpointError, SettingError
-from ..manifest import problems_of
+from .structure_file import are_layers, Structure
+from ..errors import CheckpointError
+from ..manifest import LARGEST_SIZE, problems_of
 from ..network import differences
 
-FILL_IN = 'FILL_IN'
 # torch.nn's arguments that change nothing in a single step, and those that must not be set.
 IRRELEVANT, FORBIDDEN = ('batch_first', 'dropout'), ('bidirectional', 'proj_size')
-Structure = Mapping[str, Any]
 
 
-def read_structure(source: str) -> Structure:
-    """Read `encoder`, `recurrent`, `head` from a preset's name, a bundle or a YAML file."""
-    if source in PRESETS:
-        return PRESETS[source]
-    path = Path(source).expanduser()
-    if path.is_dir():
-        return load_bundle(path).architecture
-    if not path.is_file():
-        raise SettingError(f'--structure {source} is neither a preset, a bundle nor a file',
-                           ', '.join(PRESETS) + ', a bundle or a YAML file',
-                           '--template FILE writes one to fill in')
-    return _checked(path.name, _parsed(path))
-
-
-def _parsed(path: Path) -> Any:
-    try:
-        with open(path, 'rb') as file:
-            text = file.read(MOST_BYTES + 1)
-        if len(text) > MOST_BYTES:
-            raise ValueError(f'it has more than {MOST_BYTES} bytes')
-        return yaml.load(text, ManifestLoader)
-    except (*NOT_YAML, OSError) as error:
-        reason = ' '.join(str(error).split())[:200]
-        raise SettingError(f'{path.name} is no YAML file: {reason}', 'a structure',
-                           '--template FILE writes one to fill in') from None
-
-
-def _checked(name: str, found: Any) -> Structure:
-    structure: Any = found.get('architecture', found) if isinstance(found, dict) else None
-    sound = isinstance(structure, dict) and set(structure) <= {'encoder', 'recurrent', 'head'} \
-        and isinstance(structure.get('recurrent', {}), dict) \
-        and _are_layers(structure.get('encoder')) \
-        and (_are_layers(structure.get('head')) or _are_sizes(structure.get('head', [])))
-    if not sound:
-        raise SettingError(f'{name} is no structure', 'a mapping of encoder (a list of layers, '
-                           'each a mapping with a type), recurrent (a mapping) and head (a list '
-                           'of hidden sizes or of layers)',
-                           '--template FILE writes one to fill in')
-    left = list(_left_open(structure))
-    if left:
-        raise SettingError(f'{name} still has {FILL_IN} at {listed(left)}', 'values',
-                           'take them from the code of the network that was trained')
-    return dict(structure)
-
-
-def _are_layers(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(
-        isinstance(layer, dict) and isinstance(layer.get('type'), str)
-        and all(isinstance(key, str) for key in layer) for layer in value)
-
-
-def _are_sizes(value: Any) -> bool:
-    return isinstance(value, list) and all(type(size) is int and size > 0 for size in value)
-
-
-def _left_open(value: Any, place: str = '') -> Iterator[str]:
-    if value == FILL_IN:
-        yield place
-    pairs = value.items() if isinstance(value, dict) else \
-        enumerate(value) if isinstance(value, list) else ()
-    for key, inner in pairs:
-        yield from _left_open(inner, f'{place}.{key}'.lstrip('.'))
-
-
-def complete(structure: Structure, checkpoint: Checkpoint) -> Dict[str, Any]:
+def complete(structure: Structure, checkpoint: Checkpoint, channels: int = 3) -> Dict[str, Any]:
     """
     Give the architecture of a checkpoint: `structure`, and what it leaves out from the shapes.
+
+    `channels` are those of the picture that it was trained on.
 
     What the structure says itself must be so. Raise CheckpointError with everything that is
     missing, unexpected or of another shape, in one message.
     """
     tensors, untold = checkpoint.tensors, []  # type: Tensors, List[str]
     head = structure.get('head', [])
-    architecture = {
-        'encoder': _filled('vision_encoder', structure['encoder'], 3, tensors, untold),
-        'head': _filled('actions', head, 0, tensors, untold) if _are_layers(head) else head,
+    architecture: Dict[str, Any] = {
+        'encoder': _filled('vision_encoder', _first_open(structure['encoder'], channels), tensors,
+                           untold),
+        'head': _filled('actions', head, tensors, untold) if are_layers(head) else head,
         'recurrent': _recurrent(structure.get('recurrent', {}), tensors, untold)}
     problems = _contradictions(structure.get('recurrent', {}), architecture, tensors)
+    problems += doubts(architecture['encoder'], tensors, channels)
     wrong = [problem for problem in problems_of({'format': 1, 'architecture': architecture})
              if problem.startswith('architecture')]
     if untold and wrong:
@@ -123,18 +59,30 @@ def fits(structure: Structure, checkpoint: Checkpoint) -> bool:
         return False
 
 
-def _filled(part: str, layers: List[Dict[str, Any]], channels: int, tensors: Tensors,
+def _filled(part: str, layers: List[Dict[str, Any]], tensors: Tensors,
             untold: List[str]) -> List[Dict[str, Any]]:
     filled = []
     for place, layer in enumerate(layers):
         try:
-            told = layer_of(layer['type'], f'{part}.{place}', tensors, channels)
+            told = layer_of(layer['type'], f'{part}.{place}', tensors, _groups(layer))
         except CheckpointError as error:
             told = {}
             untold.append(error.found)
         filled.append({'type': layer['type'], **told, **layer})
-        channels = filled[-1].get('out_channels', channels)
     return filled
+
+
+def _first_open(layers: List[Dict[str, Any]], channels: int) -> List[Dict[str, Any]]:
+    """Leave the first convolution's channels open where others than a bundle's 3 are said."""
+    first = {key: value for key, value in layers[0].items()
+             if channels == 3 or (key, value) != ('in_channels', 3)}
+    return [first, *layers[1:]]
+
+
+def _groups(layer: Dict[str, Any]) -> int:
+    """Give the groups that a layer says; what is none torch refuses."""
+    said = layer.get('groups', 1)
+    return said if type(said) is int and 0 < said <= LARGEST_SIZE else 1
 
 
 def _recurrent(asked: Structure, tensors: Tensors, untold: List[str]) -> Dict[str, Any]:
@@ -157,8 +105,10 @@ def _contradictions(asked: Structure, architecture: Dict[str, Any],
     except CheckpointError:
         return problems
     wanted = architecture['recurrent'].get('type')
-    return problems + ([] if wanted == found else
-                       [f'rnn is of type {found} by its shapes instead of {wanted}'])
+    if wanted != found:
+        return [*problems, f'rnn is of type {found} by its shapes instead of {wanted}']
+    return problems + [f'recurrent does not say {told}'
+                       for told in missing(found, architecture['recurrent'])]
 
 
 def _strangers(structure: Structure, tensors: Tensors) -> List[str]:
@@ -167,7 +117,7 @@ def _strangers(structure: Structure, tensors: Tensors) -> List[str]:
     known = {f'{part}.{place}' for part, layers in parts.items()
              for place, layer in enumerate(layers)
              if isinstance(layer, dict) and layer['type'] in TELLERS}
-    sizes = () if _are_layers(parts['actions']) else ('actions',)
+    sizes = () if are_layers(parts['actions']) else ('actions',)
     return [f'{name} is unexpected' for name in tensors
             if name.split('.')[0] not in ('rnn', *sizes)
             and name.rpartition('.')[0] not in known]

@@ -4,37 +4,50 @@ from typing import Any, Dict, List, Set, Tuple
 
 import yaml
 
+from .asked import ASKED, defaults_of, PLAIN, PLAIN_MEANS
+from .channels import doubt, groups_of
 from .checkpoint import Checkpoint
+from .recipe import PICTURE
 from .shapes import layer_of, left_out, recurrent_of, shapes_under, TELLERS, Tensors
-from .structure import FILL_IN
+from .structure_file import FILL_IN
 from ..errors import CheckpointError
+from ..network import LAYERS
 
+TOLD_APART = ('Conv2d', 'Linear', 'BatchNorm2d', 'BatchNorm1d')
 HEADER = """\
 # The structure of {name},
 # as far as its weights tell it. Put values in the places that say {fill}, in torch.nn's names
-# and arguments; the code of the network that was trained has them. A layer without weights
-# leaves only a gap in the numbering: it is one of ReLU, Tanh, ..., Dropout, Flatten, MaxPool2d
-# (kernel_size, stride, padding), AdaptiveAvgPool2d (output_size). One that comes after the last
-# with weights leaves nothing: add it at the end of its list.
+# and arguments; the code of the network that was trained has them, and where it says nothing
+# torch's defaults, named behind each line, hold. A layer without weights leaves only a gap in the
+# numbering, and one that comes after the last with weights not even that: add it at the end of
+# its list. Functions in forward() (F.relu) are layers here, too. Besides those told there are:
+{layers}
 """
-# What the shape of a convolution's weights does not tell.
-ASKED = {'Conv2d': ('stride', 'padding')}
 
 
-def template_of(checkpoint: Checkpoint) -> str:
-    """Give the text of a structure file; `structure.read_structure` reads it once filled in."""
+def template_of(checkpoint: Checkpoint, channels: str) -> str:
+    """Give the text of a structure file; `structure_file.read_structure` reads it, filled in."""
     tensors = checkpoint.tensors
-    lines = HEADER.format(name=checkpoint.path.name, fill=FILL_IN).splitlines()
-    lines += ['encoder:', *_layers('vision_encoder', tensors)]
+    lines = HEADER.format(name=checkpoint.path.name, fill=FILL_IN,
+                          layers='\n'.join(_others())).splitlines()
+    lines += [f'# {PLAIN_MEANS} (no skip connection, no permutation, no activation besides)',
+              f'{PLAIN}: {FILL_IN}']
+    lines += ['encoder:', *_layers('vision_encoder', tensors, PICTURE[channels])]
     lines += ['recurrent: ' + _recurrent(tensors)]
-    lines += ['head:', *_layers('actions', tensors)]
+    lines += ['head:', *_layers('actions', tensors, 0)]
     return '\n'.join(lines) + '\n'
 
 
-def _layers(part: str, tensors: Tensors) -> List[str]:
+def _others() -> List[str]:
+    """List the layers that shapes do not tell apart, with what each has to say."""
+    return [f'#   {kind}' + (f' ({", ".join(ASKED[kind])}{defaults_of(kind)})'
+                             if kind in ASKED else '')
+            for kind in LAYERS if kind not in TOLD_APART]
+
+
+def _layers(part: str, tensors: Tensors, channels: int) -> List[str]:
     places = _places(part, tensors)
-    lines, channels = [], 3 if part == 'vision_encoder' else 0
-    flat = part != 'vision_encoder'
+    lines, flat = [], not channels
     for place in range(max(places) + 1):
         layer, note = _layer(f'{part}.{place}', tensors, channels, flat)
         channels = layer.get('out_channels', channels)
@@ -62,14 +75,27 @@ def _layer(prefix: str, tensors: Tensors, channels: int, flat: bool) -> Tuple[Di
         return {'type': FILL_IN}, ', no weights'
     kind = _kind(shapes, flat)
     try:
-        told = layer_of(kind, prefix, tensors, channels)
+        told = layer_of(kind, prefix, tensors)
     except CheckpointError as error:
         return {'type': FILL_IN}, f', {error.found}'
+    note = defaults_of(kind)
     if kind in TELLERS:
         told.update(left_out(kind, prefix, tensors))
-    known = ', '.join(f'{name} {list(shape)}' for name, shape in shapes.items())
-    return ({'type': kind, **told, **dict.fromkeys(ASKED.get(kind, ()), FILL_IN)},
-            f', {known}' if kind == FILL_IN else '')
+    if kind == 'Conv2d':
+        told, note = _with_groups(told, prefix, tensors, channels, note)
+    if kind == FILL_IN:
+        note = ', ' + ', '.join(f'{name} {list(shape)}' for name, shape in shapes.items())
+    return {'type': kind, **told, **dict.fromkeys(ASKED.get(kind, ()), FILL_IN)}, note
+
+
+def _with_groups(told: Dict[str, Any], prefix: str, tensors: Tensors, channels: int,
+                 note: str) -> Tuple[Dict[str, Any], str]:
+    """Ask for the groups of a convolution that may have some, and say why."""
+    question = doubt(prefix, tensors, channels)
+    if question and groups_of(shapes_under(prefix, tensors)['weight'], channels):
+        told = {name: value for name, value in told.items() if name != 'in_channels'}
+        told['groups'] = FILL_IN
+    return told, note + (f'; {question}' if question else '')
 
 
 def _kind(shapes: Dict[str, Any], flat: bool) -> str:
@@ -80,9 +106,9 @@ def _kind(shapes: Dict[str, Any], flat: bool) -> str:
 
 def _recurrent(tensors: Tensors) -> str:
     told = {**recurrent_of(tensors), **left_out('', 'rnn', tensors)}
-    if told['type'] == 'RNN':  # tanh or relu: the weights are the same
-        told['nonlinearity'] = FILL_IN
-    return _flow(told) + ('  # tanh or relu' if told['type'] == 'RNN' else '')
+    kind = told['type']
+    told.update(dict.fromkeys(ASKED.get(kind, ()), FILL_IN))
+    return _flow(told) + ('  # tanh or relu' + defaults_of(kind) if kind == 'RNN' else '')
 
 
 def _flow(mapping: Dict[str, Any]) -> str:
