@@ -10,6 +10,7 @@ import numpy as np
 from .open_loop import relative
 from ..backends.onnx_session import CPU, open_session
 from ..interfaces import State
+from ..manifest import RECURRENT_STATES
 
 WARM_UP, ROUNDS, RUNS = 5, 21, 10  # RUNS one after the other, each side in turn, ROUNDS times
 UNDISTURBED = 25  # percentile of the runs of a round: what else the machine does is above it
@@ -37,14 +38,17 @@ class StepFile:
         """Open it."""
         import onnxruntime
         self._session: Any = open_session(onnxruntime, path, CPU)
-        inputs = self._session.get_inputs()
-        self._state = [entry.name for entry in inputs[1:]]
+        shapes = {entry.name: entry.shape for entry in self._session.get_inputs()}
+        # By their names: a file has them in any order.
+        parts = [part for part in RECURRENT_STATES['LSTM'] if f'{part}_in' in shapes]
+        self._state = [f'{part}_in' for part in parts]
+        self._results = ['action', *(f'{part}_out' for part in parts)]
         self.outputs = [entry.name for entry in self._session.get_outputs()]
-        self.zero: State = tuple(np.zeros(entry.shape, np.float32) for entry in inputs[1:])
+        self.zero: State = tuple(np.zeros(shapes[name], np.float32) for name in self._state)
 
     def __call__(self, frame: np.ndarray, state: State) -> Tuple[np.ndarray, State]:
         """Run one step: frame uint8 [H, W, 3], state -> action [2] m/s, new state."""
-        action, *after = self._session.run(None, self.feed(frame, state))
+        action, *after = self._session.run(self._results, self.feed(frame, state))
         return action[0], tuple(after)
 
     def tell(self, outputs: Sequence[str], frame: np.ndarray, state: State) -> List[np.ndarray]:

@@ -5,6 +5,7 @@ from typing import Any, Dict, List, Tuple
 import numpy as np
 
 from .contestant import Contestant, Recipe
+from .pairing import action_of, pair_states
 from .runners import ImageInput
 from ...backends.onnx_session import CPU, CUDA
 from ...errors import BackendError, first_line
@@ -26,8 +27,7 @@ class OnnxFileRunner:
         image, states = _split(described, contestant.name)
         self._image_name, self._state_names = image, list(states)
         self._image = ImageInput(*described[image], contestant.recipe, contestant.name)
-        self._outputs = _outputs(self._session.get_outputs(), list(states.values()),
-                                 contestant.name)
+        self._outputs = _outputs(self._session.get_outputs(), states, contestant.name)
         self._zeros = [np.zeros(shape, dtype) for shape, dtype in states.values()]
         self._state = self._zeros
         self.size, self.carries_state = self._image.size, bool(states)
@@ -125,18 +125,9 @@ def _split(inputs: Described, name: str) -> Tuple[str, Described]:
     return images[0], states
 
 
-def _outputs(nodes: List[Any], states: List[Tuple[Tuple[int, ...], str]], name: str) -> List[str]:
-    """Give the outputs to ask for: the action, and the new states in order."""
-    names = [node.name for node in nodes]
-    action = 'action' if 'action' in names else names[0]
-    after = [node for node in nodes if node.name != action]
-    if not states:
-        return [action]
-    shapes = [tuple(node.shape) for node in after]
-    fits = [len(shape) == 3 and all(mine == his or not isinstance(his, int)
-                                    for mine, his in zip(state, shape))
-            for (state, _), shape in zip(states, shapes)]
-    if len(after) != len(states) or not all(fits):
-        raise BackendError(f'{name} gives {names} with the shapes {shapes}',
-                           'an action, then each state as it goes in', 'export it like that')
-    return [action, *(node.name for node in after)]
+def _outputs(nodes: List[Any], states: Described, name: str) -> List[str]:
+    """Give the outputs to ask for: the action, and the new states in the order of `states`."""
+    shapes = {node.name: tuple(node.shape) for node in nodes}
+    pairs = pair_states({one: shape for one, (shape, _) in states.items()}, shapes, name)
+    others = {one: shape for one, shape in shapes.items() if one not in pairs.values()}
+    return [action_of(others, name), *pairs.values()]
