@@ -109,6 +109,7 @@ def test_a_one_shot_export_is_seen_to_forget(bundle, labelled, tmp_path, capsys)
     (['shipped', 'shipped', '--runs', '1'], 'nothing to measure'),
     (['shipped', 'shipped', '--tolerance', '-1'], '0 or more'),
     (['shipped', 'shipped', '--std', '1', '0', '1'], 'above 0'),
+    (['shipped', 'shipped', '--mean', '0.485', '0.456', '0.406'], 'black but for one grey level'),
 ])
 def test_it_tells_why_it_cannot_run(arguments, reason, capsys):
     assert cli.main(['compare', *arguments]) == 2

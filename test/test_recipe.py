@@ -56,8 +56,8 @@ def test_what_people_train_with_passes(channels, pixel_max, mean, std):
     ('rgb', 255, [256.0] * 3, [1.0] * 3, 'no pixel is from'),
     ('rgb', 1, MEAN, [0.0, 0.2, 0.2], '--std above 0'),
     ('rgb', 1, MEAN, [-0.2] * 3, '--std above 0'),
-    ('rgb', 1, MEAN, [math.nan] * 3, 'finite numbers'),
-    ('rgb', 1, [math.inf] * 3, STD, 'finite numbers'),
+    ('rgb', 1, MEAN, [math.nan] * 3, 'not finite numbers'),
+    ('rgb', 1, [math.inf] * 3, STD, 'not finite numbers'),
     ('rgb', 1, MEAN, [1e-9] * 3, 'apart for the network'),
     ('rgb', 1, [0.5], [0.5], '3 each'), ('gray', 1, [0.5], [0.5] * 3, '1 each'),
     ('gray', 1, MEAN, STD, '1 each: one for each channel')])

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 import math
-from typing import Iterator, List, Tuple
+from typing import Iterator, List, Sequence, Tuple
 
 from ..errors import SettingError
 from ..preprocess import InputSpec
@@ -33,9 +33,7 @@ class Recipe:
         if {len(self.mean), len(self.std)} != {depth}:
             raise SettingError(f'{self._told()} with --channels {self.channels}',
                                f'{depth} each: one for each channel')
-        if not all(map(math.isfinite, (*self.mean, *self.std))) or min(self.std) <= 0:
-            raise SettingError(self._told(), 'finite numbers, and --std above 0')
-        problem = self._problem()
+        problem = impossible(self.mean, self.std, self.pixel_max)
         if problem:
             raise SettingError(
                 f'{self._told()} with --pixel-max {self.pixel_max:g}: {problem}',
@@ -71,19 +69,22 @@ class Recipe:
         if all(0 < mean < std for mean, std in zip(self.mean, self.std)):
             yield '--std is above --mean: right only if they are not swapped'
 
-    def _problem(self) -> str:
-        """Say what is impossible about numbers that are sound each by itself."""
-        if min(self.mean) < 0 or max(self.mean) > self.pixel_max:
-            return f'no pixel is from {min(self.mean):g} to {max(self.mean):g}'
-        if self.pixel_max == 255 and any(0 < mean <= 1 for mean in self.mean):
-            return 'pictures would be black but for one grey level'
-        spans = [self.pixel_max / std for std in self.std]
-        if min(spans) < NEAREST or max(spans) > FURTHEST:
-            return (f'black and white would be {min(spans):.2g} to {max(spans):.4g} apart for the '
-                    f'network, and {NEAREST:g} to {FURTHEST:g} are possible')
-        return ''
-
     def _told(self) -> str:
         numbers = (' '.join(f'{number:g}' for number in numbers)
                    for numbers in (self.mean, self.std))
         return '--mean {} --std {}'.format(*numbers)
+
+
+def impossible(mean: Sequence[float], std: Sequence[float], pixel_max: float) -> str:
+    """Say why nobody can have trained with this mean and std (or one of them), '' if one can."""
+    if not all(map(math.isfinite, (*mean, *std))) or any(one <= 0 for one in std):
+        return 'they are not finite numbers with --std above 0'
+    if any(not 0 <= one <= pixel_max for one in mean):
+        return f'no pixel is from {min(mean):g} to {max(mean):g}'
+    if pixel_max == 255 and any(0 < one <= 1 for one in mean):
+        return 'pictures would be black but for one grey level'
+    spans = [pixel_max / one for one in std]
+    if not all(NEAREST <= span <= FURTHEST for span in spans):
+        return (f'black and white would be {min(spans):.2g} to {max(spans):.4g} apart for the '
+                f'network, and {NEAREST:g} to {FURTHEST:g} are possible')
+    return ''

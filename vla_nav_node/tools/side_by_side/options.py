@@ -7,6 +7,7 @@ from .contestant import Recipe
 from .pictures import HELP
 from ...arguments import picture_size
 from ...backends import DEVICES
+from ...convert.recipe import impossible
 from ...errors import SettingError
 
 LEAST_RUNS = 2  # or there is no deviation
@@ -43,8 +44,10 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
 
 def recipe(args: argparse.Namespace) -> Recipe:
     """Give the recipe as far as the user has said it."""
-    if any(value <= 0.0 for value in args.std):
-        raise SettingError(f'--std {args.std}', 'three numbers above 0')
+    problem = impossible(args.mean, args.std, 255.0)
+    if problem:
+        raise SettingError(f'--mean {args.mean} --std {args.std}: {problem}',
+                           'those of pixels from 0 to 255, --std above 0')
     size = args.size and args.size[::-1]  # height and width, there
     return Recipe(size=size, mean=tuple(args.mean), std=tuple(args.std))
 
