@@ -2,9 +2,11 @@
 
 from copy import deepcopy
 from pathlib import Path
+from typing import List, Tuple
 import warnings
 
 import torch
+from torch import nn, Tensor
 
 from .silence import no_printed_graph
 from ..errors import BundleError, first_line
@@ -27,19 +29,24 @@ def export_onnx(network: PolicyNetwork, path: Path, spec: InputSpec,
     graph = StepGraph(as_half(deepcopy(network)) if half else network).eval()
     names = ['h', 'c'][:len(network.zero_state())]
     image = torch.zeros(spec.shape, dtype=torch.uint8)
+    write_onnx(graph, (image, *network.zero_state()), path,
+               ['image', *(f'{n}_in' for n in names)], ['action', *(f'{n}_out' for n in names)])
+
+
+def write_onnx(module: nn.Module, arguments: Tuple[Tensor, ...], path: Path, inputs: List[str],
+               outputs: List[str]) -> None:
+    """Trace a module with these arguments into a file, or raise BundleError."""
     try:
         with warnings.catch_warnings(), torch.inference_mode(), no_printed_graph():
             # The exporter that needs no further package; torch means to replace it some day. What
             # it warns of shows where the file is held against the network.
             warnings.simplefilter('ignore')
-            torch.onnx.export(
-                graph, (image, *network.zero_state()), str(path), dynamo=False,
-                opset_version=OPSET, input_names=['image', *(f'{n}_in' for n in names)],
-                output_names=['action', *(f'{n}_out' for n in names)])
+            torch.onnx.export(module, arguments, str(path), dynamo=False, opset_version=OPSET,
+                              input_names=inputs, output_names=outputs)
     except (ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, OSError,
             RuntimeError, TypeError, ValueError) as error:  # the exporter's own are of these
-        raise BundleError(f'the network cannot be exported as a step graph in {precision}: '
-                          f'{_reason(error)}', 'layers and sizes that ONNX has',
+        raise BundleError(f'{path.name} cannot be exported: {_reason(error)}',
+                          'layers and sizes that ONNX has',
                           'replace the layer that is named') from error
 
 

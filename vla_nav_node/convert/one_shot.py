@@ -1,12 +1,11 @@
 """The export that people usually make, to be measured beside: one picture in, no state."""
 
 from pathlib import Path
-import warnings
 
 import torch
 from torch import nn, Tensor
 
-from .export import OPSET
+from .export import write_onnx
 from ..network import PolicyNetwork
 from ..preprocess import InputSpec
 
@@ -29,9 +28,4 @@ class OneShot(nn.Module):
 def export_one_shot(network: PolicyNetwork, path: Path, spec: InputSpec) -> None:
     """Write the network with ONNX's own RNN, LSTM or GRU operator: image -> action."""
     image = torch.zeros(1, 3, spec.height, spec.width)
-    with warnings.catch_warnings(), torch.inference_mode():
-        # As in export.py; and that the shapes and the batch are fixed, which is what is wanted.
-        for category in (DeprecationWarning, UserWarning, torch.jit.TracerWarning):
-            warnings.simplefilter('ignore', category)
-        torch.onnx.export(OneShot(network).eval(), (image,), str(path), dynamo=False,
-                          opset_version=OPSET, input_names=['image'], output_names=['action'])
+    write_onnx(OneShot(network).eval(), (image,), path, ['image'], ['action'])
