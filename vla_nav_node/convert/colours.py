@@ -8,7 +8,7 @@ from torch import Tensor
 from .channels import FIRST
 
 # How much of gray is red, green and blue. The first is ITU-R BT.601, which OpenCV, PIL and
-# torchvision have; the first two round to whole grey levels, which is left out here.
+# torchvision have. OpenCV and PIL round it to whole grey levels, which is left out here.
 GRAYS = {'gray': (0.299, 0.587, 0.114), 'gray-mean': (1 / 3, 1 / 3, 1 / 3)}
 NOTES = {'bgr': 'the first convolution and the normalisation were turned from BGR to RGB',
          'gray': 'the first convolution makes gray itself: 0.299 R + 0.587 G + 0.114 B',

@@ -8,8 +8,9 @@ from ..errors import SettingError
 from ..preprocess import InputSpec
 
 PICTURE = {'rgb': 3, 'bgr': 3, 'gray': 1, 'gray-mean': 1}  # channels, by --channels
-# How far black and white may be apart for a network: 256 are the raw pixels, whatever the units.
-NEAREST, FURTHEST = 0.5, 256.0
+# How far black and white may be apart for a network: 256 are the raw pixels, whatever the units,
+# and somebody rounded.
+NEAREST, FURTHEST = 0.5, 260.0
 IMAGENET = (0.485, 0.456, 0.406)  # R, G, B, of pixels from 0 to 1
 ALIKE = 0.004  # a grey level
 OTHER = {1.0: 255, 255.0: 1}
