@@ -96,10 +96,10 @@ def scripted(path):
     (lambda path: path.write_text('these are no weights'), 'neither a torch file nor'),
     (lambda path: path.unlink(), 'no checkpoint at'),
     (lambda path: (path.unlink(), path.mkdir()), 'is no file'),
-    (lambda path: torch.save([1, 2], path), 'holds a list'),
+    (lambda path: torch.save([1, 2], path), 'holds no weights'),
     (lambda path: torch.save({}, path), 'holds no weights'),
-    (lambda path: torch.save({'net': {'a': torch.zeros(1)}}, path), "'net': dict"),
-    (lambda path: torch.save({'state_dict': {1: torch.ones(1)}}, path), 'in state_dict 1: Tensor'),
+    (lambda path: torch.save({'net': {'a': torch.zeros(1)}}, path), 'has a (a, 1 tensor)'),
+    (lambda path: torch.save({'state_dict': {1: torch.ones(1)}}, path), 'has 1 (1, 1 tensor)'),
     (flipped, 'the checksum of'), (compressed, 'compressed'), (scripted, 'TorchScript')])
 def test_what_is_no_checkpoint(tmp_path, weights, refused, spoil, told):
     spoil(saved(tmp_path / 'c.pth', weights))

@@ -3,10 +3,11 @@
 import re
 from typing import Dict, List
 
-from .checkpoint import Checkpoint, listed
+from .checkpoint import Checkpoint, drop_hint
+from .containers import PARTS
+from .paths import listed
 from ..errors import CheckpointError
 
-PARTS = ('vision_encoder', 'rnn', 'actions')
 # What a name gives away, the surest sign first; each tensor counts for the first that fits.
 SIGNS = (
     ('a Kosmos-2 backbone', r'kosmos|image_to_text_projection'),
@@ -34,10 +35,12 @@ def refuse_foreign(checkpoint: Checkpoint) -> None:
     told = [f'{what} ({names[0]}, {len(names)} tensor{"s" * (len(names) > 1)})'
             for what, names in found.items()]
     without = f' and no {", no ".join(missing)}' if missing else ''
+    hint = drop_hint(checkpoint, [f'{part}. is missing' for part in missing])
     raise CheckpointError(
         f'{checkpoint.path.name} has {listed(told, 12)}{without}',
         'a convolutional encoder, one recurrent layer and an action head, named '
-        + ', '.join(f'{part}.*' for part in PARTS), _fix(backbones, missing))
+        + ', '.join(f'{part}.*' for part in PARTS),
+        _fix(backbones, missing) + hint)
 
 
 def _groups(checkpoint: Checkpoint) -> Dict[str, List[str]]:

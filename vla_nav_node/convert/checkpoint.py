@@ -1,19 +1,25 @@
 """Find the tensors in a checkpoint, whoever wrote it, and give them names that we know."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 import math
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import torch
 from torch import Tensor
 
-from .weights_file import AS_SAVED, BROKEN, explained, Number, read_document
+from .containers import Choice, entries_of, PARTS
+from .paths import listed
+from .reading.inert import Inert
+from .reading.stored import Number
+from .selecting import select
+from .weights_file import read_document
 from ..errors import CheckpointError
 
-CONTAINERS = ('model_state_dict', 'state_dict', 'model')  # where the weights may lie in a dict
+__all__ = ['Checkpoint', 'Choice', 'drop_hint', 'listed', 'read_checkpoint']
 FIGURES = ('val_mae', 'epoch')  # what is worth telling of the training
-WRAPPERS = ('module.', '_orig_mod.')  # put before every name by DataParallel, torch.compile
+COUNTER = 'num_batches_tracked'  # of batch normalisation; driving has no use for it
+TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 @dataclass(frozen=True)
@@ -23,94 +29,78 @@ class Checkpoint:
     path: Path
     tensors: Dict[str, Tensor]
     figures: Dict[str, Optional[Number]]  # val_mae, epoch; None where it is not noted
-
-    def renamed(self, rules: Mapping[str, str]) -> 'Checkpoint':
-        """
-        Give the checkpoint with prefixes of names put in place of others.
-
-        `rules` maps whole parts of dotted names: `head` is that of `head.0.bias`, not of `head2`.
-        """
-        return Checkpoint(self.path, _renamed(self.tensors, rules), self.figures)
+    notes: List[str] = field(default_factory=list)  # what is worth telling of the reading
+    dropped: Dict[str, List[str]] = field(default_factory=dict)  # names by --drop's prefixes
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
+def read_checkpoint(path: Path, choice: Choice = Choice()) -> Checkpoint:  # noqa: B008
     """
     Read a torch file (zip or legacy) or safetensors, or raise CheckpointError.
 
-    The weights are a state dict, or lie in one of CONTAINERS beside the training's figures.
+    What is read are the tensors of one policy, under our names; `choice` says what the file leaves
+    open.
     """
+    document = read_document(path)
     try:
-        document = read_document(path)
-        tensors = _without_wrappers(_state_dict(path, document))
-        _refuse_unusable(path, tensors)
-    except BROKEN as error:
-        raise explained(path, error) from None
-    return Checkpoint(path, tensors, {name: _number(document.get(name)) for name in FIGURES})
+        selected = select(entries_of(document.tree), choice)
+        _refuse_unusable(selected.tensors)
+        tensors = _with_counters(selected.tensors)
+    except CheckpointError as error:
+        raise CheckpointError(f'{path.name}: {error.found}', error.expected, error.fix) from None
+    top = document.tree.items if isinstance(document.tree, Inert) else document.tree
+    noted = {**(top if isinstance(top, dict) else {}), **document.noted}
+    return Checkpoint(path, tensors, {name: _number(noted.get(name)) for name in FIGURES},
+                      [*document.notes, *selected.notes], selected.dropped)
 
 
-def _state_dict(path: Path, document: Dict[Any, Any]) -> Dict[str, Tensor]:
-    place = next((name for name in CONTAINERS if isinstance(document.get(name), dict)), '')
-    found = document[place] if place else document
-    if not found:
-        raise CheckpointError(f'{path.name} holds no weights', 'a dict of tensors')
-    others = [f'{key!r}: {type(value).__name__}' for key, value in found.items()
-              if not isinstance(key, str) or not isinstance(value, Tensor)]
-    if others:
-        raise CheckpointError(
-            f'{path.name} holds ' + (f'in {place} ' if place else '') + listed(others),
-            'names and tensors only, or a dict with them in one of ' + ', '.join(CONTAINERS),
-            f'save the weights with {AS_SAVED}')
-    return dict(found)
+def _with_counters(tensors: Mapping[str, Tensor]) -> Dict[str, Tensor]:
+    """Give each batch normalisation its counter, which old files lack, and nothing else one."""
+    kept: Dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        if name.rpartition('.')[2] == COUNTER:
+            continue
+        kept[name] = tensor
+        if name.endswith('.running_var'):
+            counter = f'{name.rpartition(".")[0]}.{COUNTER}'
+            found = tensors.get(counter)
+            sound = found is not None and found.dtype == torch.int64 and not found.dim()
+            kept[counter] = found if found is not None and sound else torch.tensor(0)
+    return kept
 
 
-def _without_wrappers(tensors: Dict[str, Tensor]) -> Dict[str, Tensor]:
-    for wrapper in WRAPPERS * 2:
-        if all(name.startswith(wrapper) for name in tensors):
-            tensors = {name[len(wrapper):]: tensor for name, tensor in tensors.items()}
-    return tensors
-
-
-def _refuse_unusable(path: Path, tensors: Dict[str, Tensor]) -> None:
+def _refuse_unusable(tensors: Mapping[str, Tensor]) -> None:
     problems = [f'{name} {problem}' for name, tensor in tensors.items()
                 if (problem := _unusable(tensor))]
     if problems:
-        raise CheckpointError(f'{path.name}: {listed(problems)}',
-                              'plain tensors of finite numbers', 'save sound weights')
+        raise CheckpointError(listed(problems), 'plain tensors of finite numbers',
+                              'save sound weights')
 
 
 def _unusable(tensor: Tensor) -> str:
-    if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != 'cpu':
-        return f'is {tensor.dtype}, {tensor.layout}, on {tensor.device}, not a plain tensor'
     if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
         return f'is {list(tensor.shape)}, more than its file has'  # strides of 0 cost no byte
+    if tensor.is_floating_point() and tensor.dtype not in TYPES:
+        return f'is {tensor.dtype}, which needs scales that only its own library knows'
     if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
         return 'has numbers that are not finite'
     return ''
 
 
-def _renamed(tensors: Dict[str, Tensor], rules: Mapping[str, str]) -> Dict[str, Tensor]:
-    renamed: Dict[str, Tensor] = {}
-    unused = set(rules)
-    for name, tensor in tensors.items():
-        old = max((old for old in rules if f'{name}.'.startswith(f'{old}.')), key=len, default='')
-        unused.discard(old)
-        new = f'{rules[old]}{name[len(old):]}'.lstrip('.') if old else name
-        if new in renamed:
-            raise CheckpointError(f'two tensors would be called {new}', 'different names',
-                                  'change --map')
-        renamed[new] = tensor
-    if unused:
-        raise CheckpointError('no tensor is called ' + listed(sorted(unused)),
-                              'one of ' + listed(_tops(tensors)), 'change --map')
-    return renamed
-
-
-def _tops(tensors: Mapping[str, Tensor]) -> List[str]:
-    return list(dict.fromkeys(name.split('.')[0] for name in tensors))
+def drop_hint(checkpoint: Checkpoint, problems: Sequence[str]) -> str:
+    """Return what to say of `--drop` where tensors are missing or have no use, or nothing."""
+    missing = [problem.split()[0] for problem in problems if problem.endswith('is missing')]
+    taken = [prefix for prefix, names in checkpoint.dropped.items()
+             if any(lost in name for name in names for lost in missing)]
+    spare = {problem.split('.')[0].split()[0]: None for problem in problems
+             if problem.endswith('is unexpected')}
+    useless = [top for top in spare if top not in PARTS]
+    return (f'; --drop {" ".join(taken)} takes what the policy needs' if taken else '') + (
+        f'; --drop {" ".join(useless[:6])} leaves out what the policy has no use for'
+        if useless else '')
 
 
 def _number(value: Any) -> Optional[Number]:
-    """Give a finite number, whatever it was kept as, or None."""
+    """Return a finite number, whatever it was kept as, or None."""
     if isinstance(value, Tensor) and value.numel() == 1 and not value.is_complex():
         value = value.item()
     if isinstance(value, str):  # safetensors notes texts only
@@ -121,9 +111,3 @@ def _number(value: Any) -> Optional[Number]:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return value if math.isfinite(value) and abs(value) < 2 ** 63 else None
-
-
-def listed(items: List[str], most: int = 40) -> str:
-    """Join for a message, and say how many more there are where there are very many."""
-    more = f' and {len(items) - most} more' if len(items) > most else ''
-    return ', '.join(items[:most]) + more

@@ -6,7 +6,7 @@ import warnings
 import torch
 from torch import Tensor
 
-from .checkpoint import Checkpoint, listed
+from .checkpoint import Checkpoint, drop_hint, listed
 from ..errors import BundleError, CheckpointError
 from ..network import ACTIONS, PolicyNetwork
 from ..preprocess import InputSpec
@@ -60,7 +60,7 @@ def misfit(checkpoint: Checkpoint, problems: List[str]) -> CheckpointError:
         f'{checkpoint.path.name} does not fit the structure: {listed(problems)}',
         'every weight of the structure, in its shape, and none besides',
         'give the --structure and --size it was trained with; --template FILE writes what the '
-        'shapes tell')
+        'shapes tell' + drop_hint(checkpoint, problems))
 
 
 def _short(error: Exception) -> str:

@@ -35,8 +35,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         'a bundle, or a YAML file (see --template)')
     parser.add_argument('--template', type=Path, metavar='FILE',
                         help='write the structure there, as far as the weights tell it, and stop')
-    parser.add_argument('--map', nargs='+', type=_rule, default=[], metavar='OLD=NEW',
-                        help='names in the file that are vision_encoder, rnn, actions here')
+    parser.add_argument('--weights', type=_path, metavar='PATH',
+                        help='where in the file the weights lie, such as ema_state_dict or '
+                        'model.nets.policy, where that is not clear')
+    parser.add_argument('--drop', nargs='+', action='extend', type=_path, default=[],
+                        metavar='PREFIX', help='leave out the tensors whose names begin so: what '
+                        'the policy does not need, such as critic or log_std')
+    parser.add_argument('--map', nargs='+', action='extend', type=_rule, default=[],
+                        metavar='OLD=NEW', help='names in the file that are vision_encoder, rnn, '
+                        'actions here')
     parser.add_argument('--size', type=picture_size, metavar='WxH', help='of the picture it was '
                         'trained on, such as 224x224')
     parser.add_argument('--fit', choices=FITS, help='how a camera picture of another shape '
@@ -60,8 +67,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Import, or write the template; 0 when it is done."""
     from .backbones import refuse_foreign
-    from .checkpoint import read_checkpoint
-    checkpoint = read_checkpoint(args.checkpoint).renamed(dict(args.map))
+    from .checkpoint import Choice, read_checkpoint
+    checkpoint = read_checkpoint(args.checkpoint,
+                                 Choice(args.weights or '', args.drop, dict(args.map)))
     refuse_foreign(checkpoint)
     if args.template:
         _write_template(checkpoint, args.template, args.channels)
@@ -90,7 +98,9 @@ def import_checkpoint(checkpoint: 'Checkpoint', structure: str, recipe: Recipe,
     from .structure_file import read_structure
     architecture = complete(read_structure(structure), checkpoint, recipe.depth)
     with _progress() as step:
-        return convert(checkpoint, recipe, architecture, directory, step)
+        bundle, report = convert(checkpoint, recipe, architecture, directory, step)
+    return bundle, {**report, 'notes': checkpoint.notes + report['notes'],
+                    'dropped': checkpoint.dropped}
 
 
 @contextmanager
@@ -152,6 +162,12 @@ def _print_report(bundle: Bundle, report: Dict[str, Any]) -> None:
     for note in report['notes']:
         print(f'note: {note}')
     print(f'written: {bundle.directory}, its step graph checked against torch')
+
+
+def _path(text: str) -> str:
+    if not text.strip('.'):
+        raise argparse.ArgumentTypeError('a path or a prefix with no name in it')
+    return text.strip('.')
 
 
 def _rule(text: str) -> Tuple[str, str]:

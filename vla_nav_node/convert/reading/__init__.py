@@ -1,0 +1,1 @@
+"""Files of weights as plain data: nothing in them is ever run."""
