@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .containers import Choice, entries_of, PARTS
+from .folding import folded
 from .paths import listed
 from .reading.inert import Inert
 from .reading.stored import Number
@@ -37,20 +38,21 @@ def read_checkpoint(path: Path, choice: Choice = Choice()) -> Checkpoint:  # noq
     """
     Read a torch file (zip or legacy) or safetensors, or raise CheckpointError.
 
-    What is read are the tensors of one policy, under our names; `choice` says what the file leaves
-    open.
+    What is read are the tensors of one policy, under our names, with weight and spectral norms
+    and pruning masks folded in; `choice` says what the file leaves open.
     """
     document = read_document(path)
     try:
         selected = select(entries_of(document.tree), choice)
         _refuse_unusable(selected.tensors)
-        tensors = _with_counters(selected.tensors)
+        tensors, notes = folded(_with_counters(selected.tensors))
+        _refuse_unusable(tensors)
     except CheckpointError as error:
         raise CheckpointError(f'{path.name}: {error.found}', error.expected, error.fix) from None
     top = document.tree.items if isinstance(document.tree, Inert) else document.tree
     noted = {**(top if isinstance(top, dict) else {}), **document.noted}
     return Checkpoint(path, tensors, {name: _number(noted.get(name)) for name in FIGURES},
-                      [*document.notes, *selected.notes], selected.dropped)
+                      [*document.notes, *selected.notes, *notes], selected.dropped)
 
 
 def _with_counters(tensors: Mapping[str, Tensor]) -> Dict[str, Tensor]:
