@@ -157,6 +157,11 @@ def test_an_average_with_other_names_is_seen(tmp_path):
     with pytest.raises(CheckpointError, match='same shapes, perhaps their average: ema'):
         read(tmp_path, {'model': sd(), 'ema': mangled})
     assert is_seed(read(tmp_path, {**sd(), 'ema': mangled}, drop=['ema']), 0)
+    beside = {**under('model', sd()), **under('model_ema', mangled), 'log_std': torch.ones(2)}
+    with pytest.raises(CheckpointError) as told:
+        read(tmp_path, {'state_dict': beside})
+    assert 'state_dict.model_ema (30 tensors)' in told.value.found
+    assert is_seed(read(tmp_path, {'state_dict': beside}, 'state_dict.model'), 0)
 
 
 def test_a_place_that_is_not_there_is_told_with_those_that_are(tmp_path):
@@ -233,12 +238,12 @@ def test_the_hints_of_drop(tmp_path, weights, capsys):
     saved(tmp_path / 'c.pth', weights)
     shape = structure(tmp_path / 's.yaml')
     assert importing(tmp_path / 'c.pth', tmp_path / 'b', structure=shape) == 2
-    assert '--drop critic log_std leaves out' in capsys.readouterr().err
+    assert '--drop critic log_std leaves them out' in capsys.readouterr().err
     assert importing(tmp_path / 'c.pth', tmp_path / 'b', '--drop', 'critic', 'log_std',
                      'actions.2', structure=shape) == 2
     told = capsys.readouterr().err
     assert 'actions.2.weight is missing' in told
-    assert '--drop actions.2 takes what the policy needs' in told and 'leaves out' not in told
+    assert '--drop actions.2 takes what the policy needs' in told and 'leaves them' not in told
     assert importing(tmp_path / 'c.pth', tmp_path / 'b', '--drop', 'actions', 'critic', 'log_std',
                      structure=shape) == 2
     assert '--drop actions takes what the policy needs' in capsys.readouterr().err

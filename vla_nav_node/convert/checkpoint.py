@@ -97,7 +97,7 @@ def drop_hint(checkpoint: Checkpoint, problems: Sequence[str]) -> str:
              if problem.endswith('is unexpected')}
     useless = [top for top in spare if top not in PARTS]
     return (f'; --drop {" ".join(taken)} takes what the policy needs' if taken else '') + (
-        f'; --drop {" ".join(useless[:6])} leaves out what the policy has no use for'
+        f'; --drop {" ".join(useless[:6])} leaves them out, if the policy does without them'
         if useless else '')
 
 

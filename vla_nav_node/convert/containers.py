@@ -128,22 +128,32 @@ def holders_of(entries: Sequence[Entry]) -> Dict[str, List[Entry]]:
     return holders
 
 
-def twins_of(chosen: Sequence[Tensor], entries: Sequence[Entry]) -> List[str]:
+def twins_of(chosen: Mapping[str, Tensor], others: Sequence[Entry],
+             holders: Set[str]) -> Dict[str, List[Entry]]:
     """
-    List the places that hold weights of the chosen ones' shapes, under whatever names.
+    Return the other weights that have all shapes of the chosen ones, under whatever names.
 
-    An average is often kept as a list without names, or within an object.
+    An average is often kept as a list without names, within an object, or in the same dict with
+    the dots taken out of its names.
     """
-    wanted = Counter(tuple(tensor.shape) for tensor in chosen)
+    wanted = Counter(tuple(tensor.shape) for name, tensor in chosen.items()
+                     if tensor.dim() and '.running_' not in name)
+    known = {storage_of(tensor) for tensor in chosen.values()}
     groups: Dict[str, List[Entry]] = {}
-    for entry in entries:
-        if entry.is_weight and 'optim' not in entry.path.lower():
+    for entry in others:
+        if entry.is_weight and 'optim' not in entry.path.lower() \
+                and storage_of(entry.value) not in known:
             group = entry.path.split('.')[0] if entry.hidden else entry.holder
+            if group in holders:
+                group = join(group, entry.name.split('.')[0])
             groups.setdefault(group, []).append(entry)
-    return [f'{place or "the file itself"} ({len(group)} tensors'
-            + (f' in an object of {group[0].hidden})' if group[0].hidden else ')')
-            for place, group in groups.items()
-            if not wanted - Counter(tuple(entry.value.shape) for entry in group)]
+    return {place: group for place, group in groups.items()
+            if not wanted - Counter(tuple(entry.value.shape) for entry in group)}
+
+
+def storage_of(tensor: Tensor) -> Tuple[object, ...]:
+    """Return what two names of the same numbers share."""
+    return tensor.data_ptr(), tensor.dtype, tuple(tensor.shape), tensor.stride()
 
 
 def same_weights(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:

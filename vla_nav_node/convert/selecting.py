@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 import re
 import shlex
-from typing import Dict, List, NoReturn, Sequence, Set, Tuple
+from typing import Dict, List, Mapping, NoReturn, Sequence, Set, Tuple
 
 from torch import Tensor
 
 from .containers import (Choice, Entry, holders_of, PARTS, places_that_fit, same_weights,
-                         twins_of, USUAL)
+                         storage_of, twins_of, USUAL)
 from .paths import below, counted, listed, new_name, renamed_by, rest_of, Rules, tops_of
 from .reading.kinds import AS_SAVED
 from ..errors import CheckpointError
@@ -88,10 +88,11 @@ def _from_one_place(entries: Sequence[Entry], choice: Choice) -> Tuple[Tensors, 
         _ask([place for place in fitting if place not in same])
     _refuse_objects(entries, first, choice.rules)
     if not choice.weights:
-        holders = {holder for place in fitting
-                   for holder in _holders_at(place, named, choice.rules)}
-        _ask_if_unsure(first, fitting[first], [entry for entry in entries
-                                               if entry.holder not in holders])
+        _ask_about_name(first)
+        beside = [entry for entry in entries
+                  if not any(below(entry.path, place) for place in same)]
+        _ask_about_twins(first, twins_of(fitting[first], beside,
+                                         _holders_at(first, named, choice.rules)))
     notes = [f'the weights at {choice.weights}'] if choice.weights else []
     return _at(first, named, choice.rules), notes + [
         f'{place} holds the same weights again' for place in same]
@@ -153,21 +154,25 @@ def _is_usual(place: str) -> bool:
     return not place or set(place.split('.')) <= USUAL
 
 
-def _ask_if_unsure(place: str, parts: Tensors, others: Sequence[Entry]) -> None:
-    """Raise where a place or its neighbours may mean an average, or another network."""
+def _ask_about_name(place: str) -> None:
     if not _is_usual(place):
         raise CheckpointError(
             f'the weights that fit lie at {place}, which may mean an average or another network',
             'a place that is chosen', f'add --weights {shlex.quote(place)}')
-    twins = twins_of([tensor for name, tensor in parts.items()
-                      if tensor.dim() and '.running_' not in name], others)
-    if twins:
-        raise CheckpointError(
-            f'beside the weights at {place or "the top"} lie others of the same shapes, perhaps '
-            f'their average: {listed(twins)}', 'one of them chosen',
-            ('add ' + (f'--weights {shlex.quote(place)}' if place else
-                       f'--drop {shlex.quote(twins[0].split(" (")[0])}')
-             + ' for those with names; to take the others, save them under these names'))
+
+
+def _ask_about_twins(place: str, twins: Mapping[str, Sequence[Entry]]) -> None:
+    if not twins:
+        return
+    told = [f'{twin or "the top"} ({len(group)} tensors'
+            + (f' in an object of {group[0].hidden})' if group[0].hidden else ')')
+            for twin, group in twins.items()]
+    chosen = f'--weights {shlex.quote(place)}' if place else \
+        ' '.join(['--drop', *map(shlex.quote, twins)])
+    raise CheckpointError(
+        f'beside the weights at {place or "the top"} lie others of the same shapes, perhaps '
+        f'their average: {listed(told)}', 'one of them chosen',
+        f'add {chosen} for those with names; to take the others, save them under these names')
 
 
 def _only(entries: Sequence[Entry], named: Sequence[Entry], choice: Choice) -> Tensors:
@@ -183,7 +188,8 @@ def _only(entries: Sequence[Entry], named: Sequence[Entry], choice: Choice) -> T
         told = [f'{place or "the file itself"} ({counted([entry.name for entry in group])})'
                 for place, group in holders_of(named).items()]
         raise CheckpointError(
-            f'weights lie at {len(holders)} places, and none has {", ".join(PARTS)}: '
+            f'weights lie at {len(holders)} places, and none has {", ".join(PARTS)}'
+            + (' and every name of --map: ' if choice.rules else ': ')
             + listed(told, 8), 'the place and the names of the policy', '--weights PLACE, or '
             '--map NAME=vision_encoder for each of the parts')
     tensors = {rest_of(entry.path, holders[0]): entry.value for entry in named
@@ -206,10 +212,6 @@ def _refuse_idle_drops(dropped: Dict[str, List[str]], tensors: Tensors) -> None:
 
 def _copies(tensors: Tensors) -> List[str]:
     """List the names that are not ours of storages that have one of our names too."""
-    known = {_place_of(tensor) for name, tensor in tensors.items() if OURS.fullmatch(name)}
+    known = {storage_of(tensor) for name, tensor in tensors.items() if OURS.fullmatch(name)}
     return [name for name, tensor in tensors.items()
-            if tensor.numel() and not OURS.fullmatch(name) and _place_of(tensor) in known]
-
-
-def _place_of(tensor: Tensor) -> Tuple[object, ...]:
-    return tensor.data_ptr(), tensor.dtype, tuple(tensor.shape), tensor.stride()
+            if tensor.numel() and not OURS.fullmatch(name) and storage_of(tensor) in known]
