@@ -9,7 +9,7 @@ torch = pytest.importorskip('torch', reason='PyTorch is not installed')
 pytest.importorskip('onnxruntime', reason='ONNX Runtime is not installed')
 pytest.importorskip('onnx', reason='onnx is not installed')
 
-from importer import fresh_weights, importer, importing, saved, structure  # noqa: E402, F401, I100
+from importer import fresh_weights, importing, saved, structure  # noqa: E402, F401, I100
 import original  # noqa: E402
 from test_import import assert_drives_as_it_did, pictures  # noqa: E402
 from test_import_kinds import sb3_zip  # noqa: E402
@@ -226,7 +226,7 @@ def test_a_drop_that_takes_nothing_is_refused(tmp_path, prefix):
 
 
 @pytest.mark.parametrize('prefix', ['actions.2', 'actions', 'rnn.bias_ih_l0'])
-def test_a_drop_that_takes_what_is_needed_is_told(tmp_path, weights, refused, prefix):
+def test_a_drop_that_takes_what_is_needed_writes_nothing(tmp_path, weights, prefix):
     path = saved(tmp_path / 'c.pth', weights)
     out = tmp_path / 'never'
     assert importing(path, out, '--drop', prefix, structure=structure(tmp_path / 's.yaml')) == 2
