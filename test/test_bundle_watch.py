@@ -51,3 +51,18 @@ def test_another_sound_bundle_in_its_place_is_refused(watch, tmp_path):
 def test_the_same_bundle_written_again_is_welcome(watch, tmp_path):
     write(tmp_path / 'policy')
     watch.check()
+
+
+@pytest.mark.parametrize('name', ['policy.fp32.onnx', 'policy.safetensors', 'policy.yaml'])
+def test_a_change_between_loading_and_watching_is_told(tmp_path, name):
+    bundle = write(tmp_path / 'policy')
+    with open(tmp_path / 'policy' / name, 'ab') as file:
+        file.write(b'#')
+    watch = BundleWatch(bundle)
+    assert watch.changed() == f'{name} changed on disk since the node loaded it'
+    if name == 'policy.yaml':  # a comment, or a verdict: nothing that drives
+        watch.confirm()
+        assert watch.changed() == ''
+        return
+    with pytest.raises(BundleError, match=f'{name} has'):
+        watch.confirm()

@@ -4,8 +4,8 @@ import ctypes
 import errno
 import os
 from pathlib import Path
-import shutil
 import tempfile
+from typing import Container
 
 AT_FDCWD = -100
 RENAME_EXCHANGE = 2  # linux/fs.h
@@ -36,9 +36,9 @@ def write_file(target: Path, content: bytes) -> None:
     flush(target.parent)
 
 
-def replace_directory(staging: Path, target: Path) -> None:
+def put_in_place(staging: Path, target: Path) -> None:
     """
-    Make `staging` be `target`; what `target` was before is deleted afterwards.
+    Make `staging` be `target`; what `target` was before, if anything, is `staging` afterwards.
 
     Both lie in the same directory. A reader, or a crash, meets the old content or the new.
     """
@@ -46,8 +46,17 @@ def replace_directory(staging: Path, target: Path) -> None:
         os.rename(staging, target)
     else:
         _exchange(staging, target)
-        shutil.rmtree(staging)  # now the old content
     flush(target.parent)
+
+
+def remove(directory: Path, names: Container[str]) -> None:
+    """Delete a directory that holds nothing but these files; else keep the rest, and raise."""
+    if not directory.exists():
+        return
+    for path in directory.iterdir():
+        if path.name in names and (path.is_symlink() or not path.is_dir()):
+            path.unlink()
+    directory.rmdir()
 
 
 def _exchange(one: Path, other: Path) -> None:

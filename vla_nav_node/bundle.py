@@ -1,44 +1,33 @@
 """The policy bundle on disk: a directory that is accepted whole or refused whole."""
 
-from dataclasses import dataclass
-import hashlib
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 import shutil
 import tempfile
-from typing import Any, Container, Dict, List, Mapping, Tuple, Union
+from typing import Any, Callable, Container, Dict, Mapping, Tuple, Union
 
 import numpy as np
-import yaml
 
-from .atomic import flush, replace_directory
+from .atomic import flush, put_in_place, remove
+from .bundle_files import file_problems, replaceable, sha256_of, Stamp, stamps_of
+from .directory_lock import locked
 from .errors import BundleError
 from .interfaces import State
-from .manifest import is_plain_name, problems_of, RECURRENT_STATES
+from .manifest import is_plain_name, RECURRENT_STATES
+from .manifest_text import dump_manifest, MANIFEST, parse_manifest, read_manifest, refuse
 from .preprocess import InputSpec
 
-MANIFEST = 'policy.yaml'
 WEIGHTS = 'policy.safetensors'
-MOST_BYTES = 1 << 18  # of a manifest, 50 times a usual one; PyYAML reads them in a second
 SHIPPED = Path(__file__).resolve().parent / 'models' / 'cup_seeker'
-# PyYAML lets more out than its own errors: `!!bool x` is a KeyError, `!!timestamp x` a TypeError.
-NOT_YAML = (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, RecursionError,
-            TypeError, ValueError)
 # How far two backends may differ in one step (m/s) where a bundle says nothing else.
 DEFAULT_TOLERANCE = {'fp32': 1e-4, 'fp16': 1e-2, 'int8': 5e-2}
+Content = Tuple[Mapping[str, Any], Mapping[str, Path]]  # a manifest, and where its files are now
 
 
 def graph_name(precision: str) -> str:
     """Name the step graph of a precision."""
     return f'policy.{precision}.onnx'
-
-
-class ManifestLoader(yaml.SafeLoader):
-    """Plain data only, and no merge keys: a few lines of them make gigabytes."""
-
-    def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Refuse `<<`, which nobody needs in a manifest."""
-        if any(key.tag == 'tag:yaml.org,2002:merge' for key, _ in node.value):
-            raise yaml.YAMLError('it merges mappings (<<)')
 
 
 @dataclass(frozen=True)
@@ -47,6 +36,8 @@ class Bundle:
 
     directory: Path
     manifest: Dict[str, Any]
+    # Of its files, from before they were read.
+    stamps: Mapping[str, Stamp] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -114,24 +105,11 @@ class Bundle:
 def load_bundle(directory: Union[str, Path, None] = None) -> Bundle:
     """Load and check a bundle; without a directory, the one that ships with the package."""
     root = Path(directory).expanduser() if directory else SHIPPED
-    manifest = parse_manifest(_read_manifest(root), str(root / MANIFEST))
-    _refuse(str(root), _file_problems(root, manifest['files']))
-    return Bundle(root, manifest)
-
-
-def parse_manifest(text: Union[str, bytes], where: str = MANIFEST) -> Dict[str, Any]:
-    """Turn a manifest's text into a checked mapping, or raise BundleError."""
-    if len(text) > MOST_BYTES:
-        raise BundleError(f'{where} is too large', f'at most {MOST_BYTES} bytes',
-                          'export the bundle again')
-    try:
-        document = yaml.load(text, ManifestLoader)
-    except NOT_YAML as error:
-        reason = ' '.join(str(error).split())[:200]
-        raise BundleError(f'{where} is not YAML: {reason}', 'a manifest of a policy bundle',
-                          'export the bundle again') from None
-    _refuse(where, problems_of(document))
-    return dict(document)
+    stamps = stamps_of(root, [MANIFEST])  # before anything is read: see BundleWatch
+    manifest = parse_manifest(read_manifest(root), str(root / MANIFEST))
+    stamps.update(stamps_of(root, manifest['files']))
+    refuse(str(root), file_problems(root, manifest['files']))
+    return Bundle(root, manifest, stamps)
 
 
 def write_bundle(directory: Union[str, Path], manifest: Mapping[str, Any],
@@ -142,78 +120,46 @@ def write_bundle(directory: Union[str, Path], manifest: Mapping[str, Any],
     `manifest` comes without `files`; they are listed here from `source_files` (name -> where its
     content is now). An existing bundle is replaced; a directory with anything else in it is not.
     """
+    return replace_bundle(directory, lambda: (manifest, source_files))
+
+
+def replace_bundle(directory: Union[str, Path], compose: Callable[[], Content]) -> Bundle:
+    """
+    Do as write_bundle with what `compose` gives; nobody else writes there from then on.
+
+    So it may look at the bundle that is to be replaced, and take over what it says.
+    """
     target = Path(directory).expanduser().resolve()
-    refuse_strangers(target, source_files)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with locked(target) if target.is_dir() else nullcontext():
+            _replace(target, *compose())
+    except OSError as error:
+        raise BundleError(f'{target} cannot be written: {error.strerror}',
+                          'a place that is yours, with enough space', 'name another one') from None
+    return load_bundle(target)
+
+
+def _replace(target: Path, manifest: Mapping[str, Any], source_files: Mapping[str, Path]) -> None:
+    ours = {MANIFEST, *source_files, *replaceable(target)}
     staging = Path(tempfile.mkdtemp(prefix=f'.{target.name}.', dir=target.parent))
     try:
         _fill(staging, dict(manifest), source_files)
         load_bundle(staging)
-        replace_directory(staging, target)
+        replaceable(target)  # that took a while
+        put_in_place(staging, target)
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
-    return load_bundle(target)
+        _remove(staging, ours)
 
 
-def refuse_strangers(target: Path, source_files: Container[str]) -> None:
-    """Raise BundleError where a bundle of these files would take the place of something else."""
-    if target.exists() and not target.is_dir():
-        raise BundleError(f'{target} is a file', 'a directory for the bundle', 'name another one')
-    there = sorted(path.name for path in target.iterdir()) if target.is_dir() else []
-    strangers = [name for name in there
-                 if name not in source_files and not name.startswith('policy.')]
-    if strangers:
-        raise BundleError(f'{target} has other files, such as {strangers[0]}',
-                          'a new directory, or a bundle to replace', 'name another one')
-
-
-def _read_manifest(root: Path) -> bytes:
-    if not root.is_dir():
-        raise BundleError(f'no bundle at {root}', 'a directory with a policy.yaml',
-                          'give the path of a bundle, or leave it empty for the one that ships')
-    if not (root / MANIFEST).is_file():  # nor is a pipe or a device one
-        raise BundleError(f'{root} has no {MANIFEST}', 'a policy bundle',
-                          "make one with 'vla_nav export'")
+def _remove(staging: Path, ours: Container[str]) -> None:
+    """Delete what was replaced, or what failed; what came in between is nobody's to delete."""
     try:
-        with open(root / MANIFEST, 'rb') as file:
-            return file.read(MOST_BYTES + 1)
+        remove(staging, ours)
     except OSError as error:
-        raise BundleError(f'{root / MANIFEST} cannot be read: {error.strerror}',
-                          'a readable file', 'check its permissions') from None
-
-
-def _refuse(where: str, problems: List[str]) -> None:
-    if problems:
-        raise BundleError(f'{where} is refused: ' + '; '.join(problems),
-                          'a bundle as it was exported', 'copy or export the bundle again')
-
-
-def _file_problems(root: Path, files: Mapping[str, Mapping[str, Any]]) -> List[str]:
-    found = (_file_problem(root / name, wanted) for name, wanted in files.items())
-    return [problem for problem in found if problem]
-
-
-def _file_problem(path: Path, wanted: Mapping[str, Any]) -> str:
-    if not path.is_file():
-        return f'{path.name} is missing'
-    try:
-        size = path.stat().st_size
-        if size != wanted['bytes']:
-            return f'{path.name} has {size} bytes instead of {wanted["bytes"]}'
-        if sha256_of(path) != wanted['sha256']:
-            return f'{path.name} is altered (its SHA-256 differs)'
-    except OSError as error:
-        return f'{path.name} cannot be read ({error.strerror})'
-    return ''
-
-
-def sha256_of(path: Path) -> str:
-    """Give the SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        for block in iter(lambda: file.read(1 << 20), b''):
-            digest.update(block)
-    return digest.hexdigest()
+        raise BundleError(f'{staging} is left over: {error.strerror}',
+                          'nothing in it but files of a bundle',
+                          'take out what is yours, and delete the rest') from None
 
 
 def _fill(staging: Path, manifest: Dict[str, Any], source_files: Mapping[str, Path]) -> None:
@@ -224,15 +170,6 @@ def _fill(staging: Path, manifest: Dict[str, Any], source_files: Mapping[str, Pa
     staging.chmod(0o755)  # mkdtemp makes it for us alone
     for path in (*staging.iterdir(), staging):
         flush(path)
-
-
-def dump_manifest(manifest: Mapping[str, Any]) -> str:
-    """Give a manifest as text."""
-    try:
-        return yaml.safe_dump(manifest, sort_keys=False, default_flow_style=None, width=99)
-    except yaml.YAMLError as error:
-        raise BundleError(f'the manifest cannot be written: {error}',
-                          'texts, numbers, lists and mappings only') from None
 
 
 def _copy(source: Path, staging: Path, name: str) -> Dict[str, Any]:

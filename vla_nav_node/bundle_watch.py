@@ -1,12 +1,10 @@
 """Whether the bundle on disk is still the one that drives."""
 
-import os
-from typing import Any, Dict, Tuple
+from typing import Any, Dict
 
-from .bundle import Bundle, load_bundle, MANIFEST
+from .bundle import Bundle, load_bundle
+from .bundle_files import stamps_of
 from .errors import BundleError
-
-Stamp = Tuple[int, int, int]  # inode, bytes, modification time in ns
 
 
 class BundleWatch:
@@ -18,40 +16,32 @@ class BundleWatch:
     """
 
     def __init__(self, bundle: Bundle) -> None:
-        """Note how the files are now."""
+        """Watch the files as they were before they were read."""
         self.bundle = bundle  # with the verdicts of the last check
-        self._stamps = self._look()
 
     def changed(self) -> str:
         """Name what has changed, '' if nothing has; quick, it reads no file."""
-        names = ', '.join(name for name, stamp in self._look().items()
-                          if stamp != self._stamps[name])
+        before = self.bundle.stamps
+        now = stamps_of(self.bundle.directory, before)
+        names = ', '.join(name for name, stamp in now.items() if stamp != before[name])
         return names and f'{names} changed on disk since the node loaded it'
 
     def check(self) -> Bundle:
         """Give the bundle with its newest verdicts; BundleError unless the rest is what it was."""
-        directory, stamps = self.bundle.directory, self._look()
+        directory = self.bundle.directory
         now = load_bundle(directory)
         if _but_verdicts(now) != _but_verdicts(self.bundle):
             raise BundleError(f'{directory} was replaced since this node loaded it',
                               'the bundle that drives',
                               'start the node anew to drive by the new one')
-        self.bundle, self._stamps = now, stamps
+        self.bundle = now
         return now
 
-    def _look(self) -> Dict[str, Stamp]:
-        directory = self.bundle.directory
-        return {name: _stamp(str(directory / name))
-                for name in (MANIFEST, *self.bundle.manifest['files'])}
+    def confirm(self) -> None:
+        """Raise BundleError unless what was opened since the last check is what was checked."""
+        if self.changed():
+            self.check()
 
 
 def _but_verdicts(bundle: Bundle) -> Dict[str, Any]:
     return {key: value for key, value in bundle.manifest.items() if key != 'verification'}
-
-
-def _stamp(path: str) -> Stamp:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return (0, 0, 0)
-    return (found.st_ino, found.st_size, found.st_mtime_ns)

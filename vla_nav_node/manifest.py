@@ -1,12 +1,15 @@
 """What a bundle's policy.yaml must say: one table of checks, every problem told at once."""
 
+from itertools import islice
 import math
 import re
 import reprlib
 from typing import Any, Callable, Dict, List, Mapping, Tuple
 
+from .manifest_keys import strange_keys
 from .preprocess import FITS, RESIZES
 
+MANIFEST = 'policy.yaml'
 FORMAT = 1
 AXES = ('linear_x', 'linear_y')
 UNIT = 'm/s'
@@ -17,6 +20,7 @@ LARGEST_SIZE = 65536  # of a picture or a layer: more is a mistake, and would ea
 PLAIN_NAME = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.-]*')
 SHA256 = re.compile(r'[0-9a-f]{64}')
 LONGEST_SHOWN = 100  # characters of a value in a message
+MOST_SHOWN = 10  # problems of one kind in a message
 SHORT = reprlib.Repr()
 SHORT.maxlevel = 2
 
@@ -34,6 +38,7 @@ def problems_of(document: Any) -> List[str]:
     problems: List[str] = []
     for path, check in CHECKS.items():
         problems += _problem(document, path.split('.'), check)
+    problems += islice(strange_keys(document), MOST_SHOWN)
     return list(dict.fromkeys(problems))  # a missing parent is told once
 
 
@@ -152,7 +157,7 @@ def _is_file(item: Tuple[Any, Any]) -> bool:
 def is_plain_name(name: Any) -> bool:
     """Tell whether a file's name stays inside its directory and is not the manifest's own."""
     return (isinstance(name, str) and bool(PLAIN_NAME.fullmatch(name))
-            and name != 'policy.yaml' and len(name) <= 255)
+            and name != MANIFEST and len(name) <= 255)
 
 
 def _tolerances(value: Any) -> str:

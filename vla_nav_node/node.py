@@ -80,6 +80,7 @@ class VlaNavNode(Node):
             show_stages(self._driver)
         self._camera = Camera(self, self._settings, self._driver.mailbox)
         self._on_disk = BundleWatch(bundle)
+        self._on_disk.confirm()  # what was opened since is what was checked
         self._swapper = Swapper(self._on_disk, self._driver, self._policy, opener)
         self._monitor = Monitor(self._driver, self._camera.report, self._policy_status,
                                 self._count_listeners, self._report)

@@ -68,6 +68,7 @@ class Swapper:
     def _open(self, runtime: Runtime, now: Bundle) -> Backend:
         backend = self._opener.open_warm(runtime, now, self._after_a_cycle)
         try:
+            self._watch.confirm()
             self._check(backend)
         except Exception:
             backend.close()

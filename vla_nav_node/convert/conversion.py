@@ -1,7 +1,6 @@
 """A checkpoint that fits its architecture -> a bundle: weights, step graph and manifest."""
 
 from pathlib import Path
-import tempfile
 from typing import Any, Callable, Dict, List, Tuple
 
 from safetensors.torch import save_file
@@ -12,6 +11,7 @@ from .checkpoint import Checkpoint, listed
 from .colours import not_turnable, NOTES, turn_to_rgb
 from .fit import check_walk, misfit, on_meta
 from .recipe import Recipe
+from .rewrite import folder_beside, refuse_inside
 from .step_file import write_step_file
 from ..bundle import Bundle, graph_name, sha256_of, WEIGHTS, write_bundle
 from ..errors import BundleError
@@ -32,10 +32,10 @@ def convert(checkpoint: Checkpoint, recipe: Recipe, architecture: Dict[str, Any]
     problems = problems_of({**manifest, 'files': {}})
     if problems:
         raise BundleError('this would make no bundle: ' + '; '.join(problems))
+    refuse_inside(directory, checkpoint.path)
     target = directory.expanduser().resolve()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f'.{target.name}.', dir=target.parent) as folder:
-        files = [Path(folder, name) for name in (WEIGHTS, graph_name('fp32'))]
+    with folder_beside(target) as folder:
+        files = [folder / name for name in (WEIGHTS, graph_name('fp32'))]
         step('writing weights', lambda: save_file(weights, files[0]))
         step('exporting', lambda: _export(manifest, recipe, *files))
         imported = manifest['training']['imported']

@@ -1,9 +1,9 @@
 """Known structures without weights: good for measuring speed, refused for driving."""
 
 from pathlib import Path
-import tempfile
 from typing import Any, Dict, List
 
+from .rewrite import folder_beside
 from ..bundle import Bundle, graph_name, WEIGHTS, write_bundle
 from ..errors import SettingError
 from ..preprocess import InputSpec
@@ -50,9 +50,8 @@ def write_preset(name: str, directory: Path, seed: int = 0) -> Bundle:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = PolicyNetwork(PRESETS[name], MEAN, STD).eval()
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=directory.parent) as folder:
-        weights, graph = Path(folder, WEIGHTS), Path(folder, graph_name('fp32'))
+    with folder_beside(directory.resolve()) as folder:
+        weights, graph = folder / WEIGHTS, folder / graph_name('fp32')
         save_file(network.state_dict(), weights)
         write_step_file(network, graph, InputSpec(**INPUT), name, weights)
         return write_bundle(directory, untrained(name),

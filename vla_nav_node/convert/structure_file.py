@@ -4,12 +4,11 @@ from pathlib import Path
 import re
 from typing import Any, Iterator, Mapping
 
-import yaml
-
 from .asked import PLAIN, PLAIN_MEANS, unsaid
 from .checkpoint import listed
 from .presets import PRESETS
-from ..bundle import load_bundle, ManifestLoader, MOST_BYTES, NOT_YAML
+from .. import plain_yaml
+from ..bundle import load_bundle
 from ..errors import SettingError
 
 FILL_IN = 'FILL_IN'
@@ -37,7 +36,7 @@ def _with_default(architecture: Structure) -> Structure:
     return {**architecture, 'recurrent': {**default, **recurrent}}
 
 
-class _Loader(ManifestLoader):
+class _Loader(plain_yaml.ManifestLoader):
     """YAML 1.1 takes 1e-5 for a text, though that is how everybody writes an eps."""
 
 
@@ -49,13 +48,9 @@ _Loader.add_implicit_resolver(
 def _parsed(path: Path) -> Any:
     try:
         with open(path, 'rb') as file:
-            text = file.read(MOST_BYTES + 1)
-        if len(text) > MOST_BYTES:
-            raise ValueError(f'it has more than {MOST_BYTES} bytes')
-        return yaml.load(text, _Loader)
-    except (*NOT_YAML, OSError) as error:
-        reason = ' '.join(str(error).split())[:200]
-        raise SettingError(f'{path.name} is no YAML file: {reason}', 'a structure',
+            return plain_yaml.load(file.read(plain_yaml.MOST_BYTES + 1), _Loader)
+    except (plain_yaml.NotPlain, OSError) as error:
+        raise SettingError(f'{path.name} is no YAML file: {error}', 'a structure',
                            '--template FILE writes one to fill in') from None
 
 
