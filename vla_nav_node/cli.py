@@ -7,6 +7,7 @@ import sys
 from typing import List, Optional
 
 from .errors import VlaNavError
+from .outputs import check_json
 
 VERBS = {
     'benchmark': ('tools.benchmark.verb', 'measure every backend and precision, here'),
@@ -31,6 +32,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     _show_log()
     try:
         args = _parser(arguments).parse_args(arguments)
+        check_json(args)
         return args.run(args)
     except VlaNavError as error:
         print(f'vla_nav: {error}', file=sys.stderr)

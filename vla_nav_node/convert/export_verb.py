@@ -1,7 +1,6 @@
 """`vla_nav export`: the step graphs of a bundle or a preset, written and checked."""
 
 import argparse
-import json
 from pathlib import Path
 from typing import Dict, Optional, Sequence
 
@@ -11,6 +10,7 @@ from .rewrite import folder_beside, rewrite_bundle
 from .step_file import marks_of, write_step_file
 from ..bundle import Bundle, graph_name, load_bundle, SHIPPED, WEIGHTS
 from ..errors import SettingError
+from ..outputs import write_json
 
 EXAMPLE = 'vla_nav export ~/policies/mine --precision fp32 fp16'
 TRAINED = "to be driven it has to pass 'vla_nav verify'"
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
         print(f'  {name}  {facts["bytes"] / 1e6:.1f} MB  sha256 {facts["sha256"][:12]}...')
     print(TRAINED if bundle.manifest.get('training', {}).get('trained') else UNTRAINED)
     if args.json:
-        args.json.write_text(json.dumps(report, indent=1))
+        write_json(args.json, report)
     return 0
 
 
@@ -58,10 +58,10 @@ def export_bundle(bundle: Bundle, out: Optional[Path], precisions: Sequence[str]
     weights = bundle.file(WEIGHTS)
     network = load_network(weights, bundle.architecture, bundle.mean, bundle.std)
     directory = (out or bundle.directory).expanduser().resolve()
-    with folder_beside(directory, bundle) as folder:
+    with folder_beside(directory) as folder:
         files: Dict[str, Path] = {}
         for precision in precisions:
             name = graph_name(precision)
             files[name] = folder / name
             write_step_file(network, files[name], bundle.input, bundle.name, weights, precision)
-        return rewrite_bundle(bundle, directory, files, {})
+        return rewrite_bundle(bundle, directory, files)

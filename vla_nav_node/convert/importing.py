@@ -6,7 +6,6 @@ What the file does not tell (strides, the picture's size, normalisation, limits)
 
 import argparse
 from contextlib import contextmanager
-import json
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, Optional, Tuple, TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from .recipe import PICTURE, Recipe
 from ..arguments import picture_size
 from ..bundle import Bundle
 from ..errors import SettingError
+from ..outputs import write_json
 from ..preprocess import FITS, InputSpec, RESIZES
 
 if TYPE_CHECKING:  # torch is imported when there is work for it, not for --help
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
                     args.pixel_max, args.mean, args.std, args.limits)
     bundle, report = import_checkpoint(checkpoint, args.structure, recipe, args.out)
     if args.json:
-        args.json.write_text(json.dumps(report, indent=1))
+        write_json(args.json, report)
     _print_report(bundle, report)
     return 0
 

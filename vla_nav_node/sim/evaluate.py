@@ -2,7 +2,6 @@
 
 import argparse
 from dataclasses import asdict, replace
-import json
 import os
 from pathlib import Path
 from typing import Any, Dict
@@ -13,6 +12,7 @@ from .trials import plan_trials, refuse_trained, Result, run_trials
 from ..bundle import Bundle, load_bundle
 from ..bundle_amend import amend
 from ..errors import SettingError
+from ..outputs import write_json
 
 EXAMPLE = 'vla_nav evaluate --episodes 200 --seed 5000 --backends onnx torch'
 
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     print_report(bundle, report)
     if args.json:
         rows = {trial.name: [_row(one) for one in episodes[trial]] for trial in trials}
-        args.json.write_text(json.dumps({**report, 'episodes': rows}, indent=1, default=vars))
+        write_json(args.json, {**report, 'episodes': rows}, default=vars)
     if args.write:
         _write(bundle, report)
     return 0 if not report['verdict'] else 1

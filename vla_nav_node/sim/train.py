@@ -16,13 +16,13 @@ import numpy as np
 
 from . import rendering
 from .plan import architecture, INPUT, MEAN, Plan, SEEDS_PER_RUN, STD
-from ..atomic import write_file
-from ..errors import SettingError, VlaNavError
+from .run_folder import CHECKPOINT, claim, read_checkpoint
+from ..errors import VlaNavError
+from ..outputs import write_json
 
 EXAMPLE = 'vla_nav train --out out/train --seed 0'
 PUSHED_FIRST, PUSHED_LATER = 0.6, 0.35  # shares of disturbed lessons: cloning, DAgger
 EPISODES_PER_STEP = 16
-BEGINNING = ('seed', 'scenes', 'epochs', 'first_episodes', 'first_steps')  # of a plan
 FRAMES = 250  # that the exported graph is verified on, back and forth
 
 
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     training = Training(plan, args.out, args.workers, _device(args.device))
     training.run()
     if args.json:
-        args.json.write_text(json.dumps(training.log, indent=1))
+        write_json(args.json, training.log)
     print(f'trained: {training.bundle}')
     return 0
 
@@ -74,14 +74,16 @@ class Training:
         torch.manual_seed(plan.seed)
         self.plan, self.folder, self.workers, self.device = plan, folder, workers, device
         self.lessons, self.bundle = folder / 'lessons', folder / 'bundle'
-        self.lessons.mkdir(parents=True, exist_ok=True)
-        _keep_plan(folder / 'plan.json', plan)
+        state = read_checkpoint(folder / CHECKPOINT, device)
+        claim(folder, plan)
+        self.lessons.mkdir(exist_ok=True)
         steps = sum(map(plan.steps_of, range(plan.rounds)))
         self.network = PolicyNetwork(architecture(), MEAN, STD)
         self.learner = Learner(self.network, device, steps)
         self.round, self.seeds, self.log = -1, [], []  # type: int, List[int], List[dict]
         self._loaded: Dict[int, np.ndarray] = {}
-        self._resume()
+        if state:
+            self._resume(state)
 
     def run(self) -> None:
         """Go through what is left, then leave the bundle."""
@@ -157,31 +159,13 @@ class Training:
         state = {'round': self.round, 'seeds': self.seeds, 'log': json.dumps(self.log),
                  'learner': self.learner.snapshot()}
         torch.save(state, self.folder / 'checkpoint.tmp')
-        os.replace(self.folder / 'checkpoint.tmp', self.folder / 'checkpoint.pt')
+        os.replace(self.folder / 'checkpoint.tmp', self.folder / CHECKPOINT)
 
-    def _resume(self) -> None:
-        checkpoint = self.folder / 'checkpoint.pt'
-        if not checkpoint.exists():
-            return
-        state = _read_checkpoint(checkpoint, self.learner.device)
+    def _resume(self, state: Dict[str, Any]) -> None:
         self.round, self.seeds = state['round'], state['seeds']
         self.log = json.loads(state['log'])
         self.learner.restore(state['learner'])
         print(f'resumed: {len(self.log)} of {self.plan.rounds + 1} stages are done')
-
-
-def _read_checkpoint(path: Path, device: str) -> Dict[str, Any]:
-    """Read weights and plain values; what would run code when it is loaded is refused."""
-    from pickle import UnpicklingError
-
-    import torch
-    try:
-        return torch.load(path, map_location=device, weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError) as error:
-        reason = ' '.join(str(error).split())[:200]
-        raise SettingError(f'{path} is no checkpoint of a training: {reason}',
-                           'weights and plain values, as vla_nav train wrote them',
-                           'another --out, or remove the file') from None
 
 
 def write_trained(directory: Path, weights: Dict[str, Any], plan: Plan, log: List[dict]) -> None:
@@ -224,18 +208,6 @@ def _verify(directory: Path) -> None:
     for row in rows:
         print(f'verified {row.name}: ' + ('; '.join(row.problems) or 'passed'))
     write_verdicts(bundle, rows, told_frames(SIMULATOR, frames))
-
-
-def _keep_plan(path: Path, plan: Plan) -> None:
-    """Write the plan down; one that was there may differ in what is still to come only."""
-    if path.exists():
-        before = json.loads(path.read_text())
-        if any(before.get(name) != getattr(plan, name) for name in BEGINNING):
-            raise SettingError(f'{path.parent} holds a training with {json.dumps(before)}',
-                               f'one with {json.dumps(vars(plan))}',
-                               'another --out, or its arguments; only these may change: '
-                               + ', '.join(sorted(vars(plan).keys() - set(BEGINNING))))
-    write_file(path, json.dumps(vars(plan)).encode())
 
 
 def _shuffled(seeds: List[int], rng: np.random.Generator) -> Iterator[int]:

@@ -2,7 +2,6 @@
 
 import argparse
 from collections import defaultdict
-import json
 from pathlib import Path
 from struct import pack_into
 from threading import Event, Thread
@@ -19,6 +18,7 @@ from ..context import start
 from ..interfaces import Frame
 from ..latency import FIELDS
 from ..node import VlaNavNode
+from ..outputs import write_json
 
 EXAMPLE = 'vla_nav profile --size 1280x720 --frames 2000'
 # Never the robot's own topics: what is profiled drives on noise.
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
                for name, values in spans.items()}
     _print(figures)
     if args.json:
-        args.json.write_text(json.dumps({'us': figures}, indent=2) + '\n', encoding='utf-8')
+        write_json(args.json, {'us': figures})
     return 0
 
 

@@ -1,7 +1,6 @@
 """`vla_nav demo`: the simulated robot and the node as two processes, and a view of both."""
 
 import argparse
-import json
 import os
 from pathlib import Path
 import time
@@ -11,6 +10,7 @@ from .demo_processes import Processes
 from .demo_record import Record
 from .. import transport
 from ..errors import VlaNavError
+from ..outputs import make_report_folder, write_json
 from ..sim import rendering
 
 EXAMPLE = 'vla_nav demo --episodes 5 --seed 1000 --out out'
@@ -18,6 +18,7 @@ START_S = 90.0  # for both processes to load everything, on a slow machine
 SILENCE_S = 60.0  # without an end of the episode; the robot's own time limit is 30 s
 VIEW_S = 0.25  # between two pictures of the live view
 PAUSE_S = 0.7  # to see how an episode ended
+LOGS = ('demo_node.log', 'demo_robot.log')  # of the two processes, in the order of their start
 DOMAIN = '42'  # where the user has set none
 
 
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     # Here, so that `vla_nav demo --help` needs neither ROS 2 nor rich nor matplotlib.
     from .demo_report import draw, print_summary
     from .demo_view import make_view
-    args.out.mkdir(parents=True, exist_ok=True)
+    make_report_folder(args, ('demo.png', *LOGS), LOGS[0])
     os.environ.update(_environment())
     record = Record(args.episodes)
     with Processes(dict(os.environ)) as processes:
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     picture = draw(record, args.out / 'demo.png')
     print_summary(record, picture)
     if args.json:
-        args.json.write_text(json.dumps({**record.summary(), 'picture': str(picture)}, indent=2))
+        write_json(args.json, {**record.summary(), 'picture': str(picture)})
     return 0 if record.reached == record.wanted else 1
 
 
@@ -79,9 +80,9 @@ def _start(processes: Processes, args: argparse.Namespace) -> None:
     driver = {'backend': args.backend}
     if args.model:
         driver['model'] = str(Path(args.model).resolve())
-    processes.start('vla_nav_node.node', _ros_arguments(driver), args.out / 'demo_node.log')
-    processes.start('vla_nav_node.sim.sim_node', _ros_arguments(robot),
-                    args.out / 'demo_robot.log')
+    for module, parameters, log in zip(('vla_nav_node.node', 'vla_nav_node.sim.sim_node'),
+                                       (driver, robot), LOGS):
+        processes.start(module, _ros_arguments(parameters), args.out / log)
 
 
 def _ros_arguments(parameters: Dict[str, object]) -> List[str]:

@@ -1,7 +1,6 @@
 """`vla_nav gpu-bench`: parity and times of all backends x precisions x policies, on a GPU."""
 
 import argparse
-import json
 import os
 from pathlib import Path
 import time
@@ -13,6 +12,7 @@ from ..side_by_side.contestant import SHIPPED_NAME
 from ...backends import BACKENDS, PRECISIONS
 from ...backends.onnx_cuda import NO_TF32
 from ...errors import SettingError, VlaNavError
+from ...outputs import make_report_folder, write_json
 
 EXAMPLE = 'vla_nav gpu-bench simple accurate --limit 420 --out out/gpu-bench'
 
@@ -51,15 +51,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure, print and write the report: 0; 1 for a missed target; 2 without any row."""
     _check(args)
+    make_report_folder(args, ('gpu-bench.json',), 'gpu-bench.json')
     # All fp32 rows are without TF32; of ONNX Runtime's TensorRT provider only this takes it away.
     os.environ.setdefault(NO_TF32, '0')
     from . import report as told
     from ..demo_processes import sigterm_as_interrupt
     with sigterm_as_interrupt():
         report = _measure(args)
-    args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / 'gpu-bench.json').write_text(
-        json.dumps(report, indent=1, allow_nan=False) + '\n', encoding='utf-8')
+    write_json(args.out / 'gpu-bench.json', report, allow_nan=False)
     for table in told.tables(report):
         table.print()
     print('\n'.join(told.lines(report)))

@@ -2,7 +2,6 @@
 
 import argparse
 from importlib.util import find_spec
-import json
 import os
 from pathlib import Path
 import tempfile
@@ -12,6 +11,7 @@ from ..demo_processes import sigterm_as_interrupt
 from ... import transport
 from ...bundle import load_bundle
 from ...errors import SettingError, VlaNavError
+from ...outputs import write_json
 
 EXAMPLE = 'vla_nav latency --frames 10000 --only vga busy'
 MODULES = ('rclpy', 'onnxruntime', 'torch', 'numpy', 'cv2', 'PIL')
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     report['targets'] = [target._asdict() for target in targets]
     print_report(report, targets)
     if args.json:
-        args.json.write_text(json.dumps(report, indent=1))
+        write_json(args.json, report)
     return MISSED if any(target.met is False for target in targets) else GOOD
 
 
