@@ -51,6 +51,42 @@ def lstm(tmp_path_factory):
     return tiny.write_tiny(tmp_path_factory.mktemp('lstm') / 'tiny')
 
 
+def outside(lstm, path, location):
+    """Write the step graph with its weights in a file beside it; give the names of both."""
+    onnx = pytest.importorskip('onnx')
+    model = onnx.load(str(lstm.file('policy.fp32.onnx')))
+    onnx.save(model, str(path), save_as_external_data=True, location='w.bin', size_threshold=0)
+    if location != 'w.bin':
+        for tensor in model.graph.initializer:
+            for entry in tensor.external_data:
+                entry.value = location if entry.key == 'location' else entry.value
+        path.write_bytes(model.SerializeToString())
+
+
+def test_weights_in_a_file_of_their_own_count_by_whatever_name(lstm, tmp_path):
+    outside(lstm, tmp_path / 'm.onnx', 'w.bin')
+    contestant = parse(str(tmp_path / 'm.onnx'))
+    here, there = ((tmp_path / name).stat().st_size for name in ('m.onnx', 'w.bin'))
+    assert there > 5_000 and contestant.bytes == here + there
+    (tmp_path / 'link').mkdir()
+    for name in ('m.onnx', 'w.bin'):
+        (tmp_path / 'link' / name).symlink_to(tmp_path / name)
+    assert parse(str(tmp_path / 'link' / 'm.onnx')).bytes == here + there
+    (tmp_path / 'w.bin').unlink()
+    with pytest.raises(SettingError, match="reads weights from 'w.bin'"):
+        parse(str(tmp_path / 'm.onnx'))
+
+
+@pytest.mark.parametrize('location', ['../w.bin', '/etc/hostname', 'a/../../w.bin', 'x' * 5000,
+                                      '*/_ORT_MEM_ADDR_/*', ''])
+def test_weights_from_elsewhere_are_refused(lstm, tmp_path, location):
+    (tmp_path / 'w.bin').write_bytes(b'x')
+    (tmp_path / 'm').mkdir()
+    outside(lstm, tmp_path / 'm' / 'm.onnx', location)
+    with pytest.raises(SettingError, match='reads weights from'):
+        parse(str(tmp_path / 'm' / 'm.onnx'))
+
+
 @pytest.fixture(scope='module')
 def network(bundle):
     """Give its network."""

@@ -9,15 +9,12 @@ from typing import Generator, List, Tuple
 import numpy as np
 
 from .bag import bag_pictures, is_bag
+from .calibrated import Calibrated, FIRST_SEED, NONE, SEEDS_APART, SIMULATOR
 from ..errors import ImageError, SettingError
 from ..image import decode
 from ..interfaces import Frame
 from ..preprocess import InputSpec, Preprocess
 
-SIMULATOR = 'sim'
-# Neither the seeds that a policy is trained on (from 1,000,000) nor those it is evaluated on
-# (from 5000): what is calibrated on must not be what is judged by.
-FIRST_SEED, SEEDS_APART = 3_000_000, 1000
 RATE = 30.0  # Hz, of the simulator's pictures
 TIME_LIMIT = 20.0  # s, of an episode
 PICTURES = ('.jpg', '.jpeg', '.png')
@@ -28,19 +25,24 @@ LONG = 200  # frames; loading more takes a while, and shows that it goes on
 Pictures = Generator[np.ndarray, None, None]  # each uint8 [H, W, 3] RGB, of any size
 
 
-def load_frames(source: str, spec: InputSpec, count: int, seed: int = 0) -> np.ndarray:
+def load_frames(source: str, spec: InputSpec, count: int, seed: int = 0,
+                calibrated: Calibrated = NONE) -> np.ndarray:
     """
     Give up to `count` frames of a source, as the policy sees them: uint8 [N, H, W, 3] RGB.
 
     They follow one another as they were taken. `seed` chooses the simulator's episodes, other
-    sources begin with their first picture. Raise SettingError or ImageError for a source that
+    sources begin with their first picture that neither is among the `calibrated` nor a neighbour
+    of one. Raise SettingError or ImageError for a source that
     cannot be read, and for one whose pictures would prove nothing.
     """
     if count < 1:
         raise SettingError(f'{count} frames', 'at least 1')
+    if source == SIMULATOR:
+        calibrated.refuse_seed(seed)
     preprocess = Preprocess(spec)
     with closing(pictures_of(source, seed)) as pictures:
-        frames = [preprocess(picture)[0].copy() for picture in _shown(pictures, count)]
+        others = calibrated.others(pictures, source)
+        frames = [preprocess(picture)[0].copy() for picture in _shown(others, count)]
     if not frames:
         raise SettingError(f'{source} holds no picture', SOURCES)
     taken = np.stack(frames)

@@ -1,12 +1,12 @@
 """`vla_nav quantize`: the int8 step graph of a policy, layer by layer where that is no loss."""
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
 import numpy as np
 
+from .calibrated import MOST_FRAMES, noted, SEED, SIMULATOR
 from .choose import BITS, BUDGET, Row, Search, STATE_BUDGET
 from .fixed_scales import FILE as FIXED, write_fixed_scales
 from .frames import load_frames
@@ -16,11 +16,11 @@ from .step_file import mark, package_version
 from .trial import race, Reference, StepFile
 from ..bundle import Bundle, graph_name, load_bundle, sha256_of, SHIPPED, WEIGHTS
 from ..errors import SettingError
+from ..outputs import write_json
 
 EXAMPLE = 'vla_nav quantize ~/policies/mine --frames ~/bags/corridor'
 FP32, INT8 = graph_name('fp32'), graph_name('int8')
 CALIBRATION = 200  # frames at most, spread over all; more hardly widen the ranges
-SEED = 1  # of the simulator's episodes; verify takes others
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,12 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Quantise, print the table, and write the graph (0), or say why there is none (1)."""
-    if args.count < 2:
-        raise SettingError(f'--count {args.count}', 'at least 2 frames')
+    if not 2 <= args.count <= MOST_FRAMES:
+        raise SettingError(f'--count {args.count}', f'2 to {MOST_FRAMES} frames')
     bundle = load_bundle(args.model)
-    frames = load_frames(args.frames, bundle.input, args.count, SEED)
     directory = (args.out or bundle.directory).expanduser().resolve()
-    with folder_beside(directory, bundle) as folder:
+    with folder_beside(directory) as folder:
+        frames = load_frames(args.frames, bundle.input, args.count, SEED)
         name = FIXED if args.fixed_scales else INT8
         graph = folder / name
         if args.fixed_scales:
@@ -57,16 +57,26 @@ def run(args: argparse.Namespace) -> int:
         else:
             rows, facts = quantise(bundle, frames, graph, args.bits, not args.any_speed)
             print_report(bundle, rows, facts)
-        facts['frames'] = {'source': args.frames, 'count': len(frames)}
+        facts.update(noted(args.frames, frames))
         if args.json:
-            args.json.write_text(json.dumps(facts, indent=1))
+            write_json(args.json, facts)
         if not graph.exists():
             return 1
-        kept = bundle.manifest.get('quantization', {})
-        rewrite_bundle(bundle, directory, {name: graph}, {
-            'quantization': {**kept, name.split('.', 1)[1].rpartition('.')[0]: facts}})
+        keep(bundle, directory, graph, facts)
     print(f"written to {directory / name}; to be driven it has to pass 'vla_nav verify'")
+    if args.frames != SIMULATOR and len(frames) < args.count:
+        print(f'note: these are all frames of {args.frames}; verify needs others: name another '
+              'source there, or a lower --count here')
     return 0
+
+
+def keep(bundle: Bundle, directory: Path, graph: Path, facts: Dict[str, Any]) -> None:
+    """Write the bundle at `directory` with a graph and what is known of it put in."""
+    kind = graph.name.split('.', 1)[1].rpartition('.')[0]  # int8, int8.qdq
+
+    def change(manifest: Dict[str, Any]) -> None:
+        manifest['quantization'] = {**manifest.get('quantization', {}), kind: facts}
+    rewrite_bundle(bundle, directory, {graph.name: graph}, change)
 
 
 def with_fixed_scales(bundle: Bundle, frames: np.ndarray, path: Path) -> Dict[str, Any]:

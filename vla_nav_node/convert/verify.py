@@ -2,11 +2,11 @@
 
 import argparse
 from dataclasses import asdict
-import json
 import os
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Sequence
 
+from .calibrated import Calibrated
 from .frames import load_frames, SIMULATOR
 from .open_loop import worst
 from .verdict import (
@@ -15,6 +15,7 @@ from .verdict import (
 from ..backends import BACKENDS, DEVICES, PRECISIONS
 from ..bundle import Bundle, load_bundle
 from ..errors import BackendError, SettingError
+from ..outputs import write_json
 from ..verification import is_trained, STEPS
 
 EXAMPLE = 'vla_nav verify out/bundle --frames recording/ --episodes 200 --seed 7000'
@@ -48,21 +49,23 @@ def run(args: argparse.Namespace) -> int:
     bundle = load_bundle(args.bundle)
     wanted = candidates(bundle, args.backends, args.precisions)
     loop = args.episodes > 0 and trained_in_simulator(bundle)
-    _prepare(bundle, args, loop)
-    frames = load_frames(args.frames, bundle.input, args.steps, FRAMES_SEED)
+    calibrated = Calibrated((bundle, precision) for _, precision in wanted)
+    _prepare(bundle, args, loop, calibrated)
+    frames = load_frames(args.frames, bundle.input, args.steps, FRAMES_SEED, calibrated)
     rows = verify_open_loop(bundle, frames, wanted, args.steps, args.device, _progress)
     _refuse_absent(rows, args)
     _close_loop(bundle, rows, args, loop)
     told = told_frames(args.frames, frames)
     _report(bundle, rows)
     if args.json:
-        args.json.write_text(json.dumps(_document(bundle, rows, told), indent=2) + '\n')
+        write_json(args.json, _document(bundle, rows, told), indent=2)
     if not args.no_write:
         write_verdicts(bundle, rows, told)
     return 1 if any(row.problems for row in rows) else 0
 
 
-def _prepare(bundle: Bundle, args: argparse.Namespace, loop: bool) -> None:
+def _prepare(bundle: Bundle, args: argparse.Namespace, loop: bool,
+             calibrated: Calibrated) -> None:
     """Find out before the long work whether the simulator can be had and the seeds are unseen."""
     from ..sim import rendering
     if args.workers < 1 or args.episodes < 0:
@@ -71,6 +74,7 @@ def _prepare(bundle: Bundle, args: argparse.Namespace, loop: bool) -> None:
     if loop:
         from ..sim.trials import refuse_trained
         refuse_trained(bundle, _seeds(args))
+        calibrated.refuse_episodes(_seeds(args))
     if loop or args.frames == SIMULATOR:
         os.environ['MUJOCO_GL'] = rendering.choose()
 

@@ -1,7 +1,6 @@
 """`vla_nav benchmark`: every backend and precision of each policy, in turns, on this machine."""
 
 import argparse
-import json
 from pathlib import Path
 from statistics import median
 import tempfile
@@ -13,6 +12,7 @@ from ..side_by_side.contestant import SHIPPED_NAME
 from ...backends import PRECISIONS
 from ...backends.options import CHOICES
 from ...errors import SettingError, VlaNavError
+from ...outputs import make_report_folder, write_json
 
 EXAMPLE = 'vla_nav benchmark shipped simple --one-shot --device cpu --out out/benchmark'
 
@@ -47,17 +47,17 @@ def run(args: argparse.Namespace) -> int:
     # Here, so that `vla_nav benchmark --help` needs neither rich nor matplotlib.
     from . import plot, report as told
     from ..demo_processes import sigterm_as_interrupt
+    make_report_folder(args, ('benchmark.json', 'benchmark.md', 'benchmark.png'), 'benchmark.json')
     with sigterm_as_interrupt():
         report = _measure(args)
-    args.out.mkdir(parents=True, exist_ok=True)
     for table in told.tables(report):
         table.print()
     print('\n'.join(told.lines(report)))
+    for path in filter(None, (args.out / 'benchmark.json', args.json)):
+        write_json(path, report, allow_nan=False)
     plot.draw(report['rows'], args.out / 'benchmark.png')
     (args.out / 'benchmark.md').write_text(told.markdown(report, 'benchmark.png'),
                                            encoding='utf-8')
-    for path in filter(None, (args.out / 'benchmark.json', args.json)):
-        path.write_text(json.dumps(report, indent=1, allow_nan=False) + '\n', encoding='utf-8')
     print(f'report: {args.out}/benchmark.md, .json, .png')
     measured = {row['policy'] for row in report['rows']}
     return 0 if measured == set(report['absent']) else 1
@@ -100,11 +100,13 @@ def _rows(args: argparse.Namespace, bundles: Dict[str, Any], pace: Any) -> Any:
     """Give the rows of all policies, what there is not, and the bandwidth of the memory."""
     from .plan import plan_rows
     from .session import measure
+    from ...convert.calibrated import Calibrated
     from ..progress import progress
     from ..side_by_side.bandwidth import read_bandwidths
     from ..side_by_side.pictures import load_pictures
     # Beforehand, since a source may show a bar of its own.
-    pictures = {policy: load_pictures(args.frames, bundle.input, args.count, args.seed)
+    pictures = {policy: load_pictures(args.frames, bundle.input, args.count, args.seed,
+                                      Calibrated((bundle, one) for one in args.precisions))
                 for policy, bundle in bundles.items()}
     rows: List[Dict[str, Any]] = []
     absent: Dict[str, Dict[str, str]] = {}

@@ -14,6 +14,7 @@ from ..side_by_side.contestant import Contestant
 from ..side_by_side.pictures import load_pictures, Pictures
 from ..side_by_side.rounds import take_turns
 from ...bundle import load_bundle
+from ...convert.calibrated import Calibrated
 from ...preprocess import InputSpec
 
 
@@ -72,7 +73,10 @@ def _measure(contenders: Sequence[Contender], pictures: Sequence[Pictures], plan
 def _pictures(contenders: Sequence[Contender], plan: Plan) -> List[Pictures]:
     """Give each the same frames at its own size; read once where the sizes are the same."""
     specs = [_spec(contender) for contender in contenders]
-    loaded = {spec: load_pictures(plan.frames, spec, plan.count, plan.seed)
+    calibrated = Calibrated(
+        (load_bundle(one.path), one.precision) for one in
+        (contender.contestant for contender in contenders) if one.kind == 'bundle')
+    loaded = {spec: load_pictures(plan.frames, spec, plan.count, plan.seed, calibrated)
               for spec in dict.fromkeys(specs)}
     return [loaded[spec] for spec in specs]
 

@@ -2,7 +2,6 @@
 
 import argparse
 from dataclasses import asdict
-import json
 from pathlib import Path
 from typing import Any, Dict
 
@@ -12,8 +11,10 @@ from .session import compare, Plan, Result
 from ..side_by_side import conditions, options
 from ..side_by_side.contestant import complete, HELP, parse
 from ...errors import SettingError
+from ...outputs import make_report_folder, write_json
 
 EXAMPLE = 'vla_nav compare shipped:fp32@torch shipped:int8 --frames sim --count 1000'
+FILES = ('compare.json', 'compare.md', 'compare.npz', 'compare.png')
 TOLERANCE = 0.01  # m/s in the mean: what int8 may differ
 
 
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     from . import plot, report as told
     from .score import FORMULA, judge, scores
     from ..demo_processes import sigterm_as_interrupt
-    args.out.mkdir(parents=True, exist_ok=True)
+    make_report_folder(args, FILES, FILES[0])
     plan = Plan(args.frames, args.count, args.seed, args.warm_up, args.runs)
     with sigterm_as_interrupt(), conditions.on_this_machine() as machine:
         result = compare(contestants, plan)
@@ -51,18 +52,17 @@ def run(args: argparse.Namespace) -> int:
     for table in told.tables(report):
         table.print()
     print('\n'.join(told.lines(report, verdict)))
+    _write(report, result, args.out, args.json)
     plot.draw(result, verdict.text, args.out / 'compare.png')
     (args.out / 'compare.md').write_text(told.markdown(report, verdict, 'compare.png'),
                                          encoding='utf-8')
-    _write(report, result, args.out, args.json)
     print(f'report: {args.out}/compare.md, .json, .png; the actions: {args.out}/compare.npz')
     return 0 if verdict.good else 1
 
 
 def _write(report: Dict[str, Any], result: Result, out: Path, also: Any) -> None:
-    text = json.dumps(report, indent=1, allow_nan=False) + '\n'
     for path in filter(None, (out / 'compare.json', also)):
-        path.write_text(text, encoding='utf-8')
+        write_json(path, report, allow_nan=False)
     labels = {} if result.labels is None else {'labels': result.labels}
     np.savez_compressed(out / 'compare.npz', a=result.actions[0], b=result.actions[1],
                         a_ms=result.ms[0], b_ms=result.ms[1], **labels)

@@ -1,6 +1,5 @@
 """The policies to measure and what they see, made on the machine itself."""
 
-import argparse
 from importlib.util import find_spec
 import os
 from pathlib import Path
@@ -13,6 +12,7 @@ from ..benchmark.models import open_model
 from ..side_by_side.contestant import SHIPPED_NAME
 from ..side_by_side.pictures import NOISE
 from ...bundle import Bundle
+from ...convert.calibrated import Calibrated, NONE, noted
 from ...convert.fixed_scales import FILE as FIXED
 from ...convert.frames import load_frames, SIMULATOR
 from ...convert.presets import PRESETS
@@ -53,7 +53,8 @@ def make_policy(name: str, folder: Path, precisions: Sequence[str], frames: str,
     if fixed_scales:
         bundle = with_fixed_scales(name, bundle, folder,
                                    frames_of(source, bundle.input, count, CALIBRATED_ON))
-    return Policy(bundle, source, frames_of(source, bundle.input, count))
+    calibrated = Calibrated((bundle, precision) for precision in precisions)
+    return Policy(bundle, source, frames_of(source, bundle.input, count, calibrated=calibrated))
 
 
 def source_for(asked: str, bundle: Bundle) -> str:
@@ -70,7 +71,8 @@ def source_for(asked: str, bundle: Bundle) -> str:
     return SIMULATOR
 
 
-def frames_of(source: str, spec: InputSpec, count: int, seed: int = 0) -> np.ndarray:
+def frames_of(source: str, spec: InputSpec, count: int, seed: int = 0,
+              calibrated: Calibrated = NONE) -> np.ndarray:
     """
     Give frames uint8 [N, H, W, 3] of a source that convert.frames knows, or 'made'.
 
@@ -78,7 +80,7 @@ def frames_of(source: str, spec: InputSpec, count: int, seed: int = 0) -> np.nda
     renderer is needed for it, and a wrong network answers it wrongly.
     """
     if source != MADE:
-        return load_frames(source, spec, count, seed)
+        return load_frames(source, spec, count, seed, calibrated)
     wide = spec.width + STRIDE * (count - 1)
     cells = np.random.default_rng(seed).integers(
         0, 256, (CELLS, wide // CELL + 2, 3), np.uint8)
@@ -101,7 +103,7 @@ def with_fixed_scales(name: str, bundle: Bundle, folder: Path, frames: np.ndarra
     directory = folder / name
     if directory != bundle.directory and (directory / FIXED).is_file():
         return _same(bundle, open_policy(str(directory), folder, []))
-    _quantise(bundle, directory, folder / 'frames.npy', frames)
+    _quantise(bundle, directory, frames)
     return open_policy(str(directory), folder, [])
 
 
@@ -115,15 +117,10 @@ def _same(bundle: Bundle, made: Bundle) -> Bundle:
     return made
 
 
-def _quantise(bundle: Bundle, directory: Path, file: Path, frames: np.ndarray) -> None:
+def _quantise(bundle: Bundle, directory: Path, frames: np.ndarray) -> None:
     """Do what `vla_nav quantize --fixed-scales` does."""
     from ...convert import quantize
-    parser = argparse.ArgumentParser()
-    quantize.add_arguments(parser)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    np.save(file, frames)
-    try:
-        quantize.run(parser.parse_args([str(bundle.directory), '--out', str(directory), '--frames',
-                                        str(file), '--fixed-scales']))
-    finally:
-        file.unlink()
+    from ...convert.rewrite import folder_beside
+    with folder_beside(directory.resolve()) as folder:
+        facts = quantize.with_fixed_scales(bundle, frames, folder / FIXED)
+        quantize.keep(bundle, directory, folder / FIXED, {**facts, **noted('gpu-bench', frames)})

@@ -1,7 +1,8 @@
 """What can be set beside something else, as the user names it."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
+from os.path import isfile
+from pathlib import Path, PurePath
 import re
 from typing import List, Optional, Sequence, Tuple
 
@@ -10,6 +11,7 @@ from ...backends.options import BackendOptions, DEFAULTS
 from ...bundle import Bundle, graph_name, load_bundle, SHIPPED, WEIGHTS
 from ...convert.fixed_scales import FILE as FIXED
 from ...errors import SettingError
+from ...onnx_external import external_files, NotOnnx
 
 HELP = ('a bundle as DIRECTORY[:PRECISION[@BACKEND]] (shipped: the one that comes with the '
         'package), an .onnx file (step graph or one-shot export), or a TorchScript file')
@@ -59,8 +61,8 @@ class Contestant:
 
     @property
     def bytes(self) -> int:  # noqa: A003, RUF100
-        """Give the size of that file."""
-        return self.model_file.stat().st_size
+        """Give the size of that file, and of those that it reads weights from."""
+        return sum(path.stat().st_size for path in (self.model_file, *weights_of(self.model_file)))
 
 
 def parse(text: str, device: str = 'auto') -> Contestant:
@@ -70,6 +72,7 @@ def parse(text: str, device: str = 'auto') -> Contestant:
         if path.suffix not in FILES:
             raise SettingError(f'{text} is a file', 'a file that ends in ' + ', '.join(FILES),
                                'give a bundle, or import the checkpoint into one')
+        weights_of(path)  # refuses what is not there, or lies elsewhere
         return Contestant(text, FILES[path.suffix], path, device=device)
     precision, backend = 'fp32', 'onnx'
     found = SUFFIX.fullmatch(text)
@@ -82,6 +85,22 @@ def parse(text: str, device: str = 'auto') -> Contestant:
     contestant = Contestant(text, 'bundle', path, precision, backend, device)
     load_bundle(path).file(contestant.model_file.name)  # refuses what the bundle does not have
     return contestant
+
+
+def weights_of(path: Path) -> List[Path]:
+    """Give the files beside an ONNX file that it reads weights from, or raise SettingError."""
+    if path.suffix != '.onnx':
+        return []
+    try:
+        names = external_files(path)
+    except (NotOnnx, OSError):
+        return []  # no runtime opens it either, and whoever tries says why
+    found = [path.parent / name for name in names]
+    for name, file in zip(names, found):
+        if PurePath(name).is_absolute() or '..' in PurePath(name).parts or not isfile(file):
+            raise SettingError(f'{path} reads weights from {name[:100]!r}',
+                               'a file beside it, which is there', 'copy all of the model')
+    return list(dict.fromkeys(map(Path.resolve, found)))
 
 
 def _path(text: str) -> Path:

@@ -1,6 +1,7 @@
 """The frames that all contestants see: the same ones, in the same order."""
 
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import List, Optional
 import zipfile
@@ -8,6 +9,7 @@ import zipfile
 import cv2
 import numpy as np
 
+from ...convert.calibrated import Calibrated, NONE
 from ...errors import SettingError
 from ...preprocess import InputSpec, Preprocess
 
@@ -26,20 +28,21 @@ class Pictures:
     actions: Optional[np.ndarray] = None  # float32 [N, actions], what was right, m/s
 
 
-def load_pictures(source: str, spec: InputSpec, count: int, seed: int = 0) -> Pictures:
+def load_pictures(source: str, spec: InputSpec, count: int, seed: int = 0,
+                  calibrated: Calibrated = NONE) -> Pictures:
     """
-    Read at most `count` frames of a source, resized as `spec` says.
+    Read at most `count` frames of a source, resized as `spec` says, but none of the `calibrated`.
 
     An .npz has `frames` (uint8 [N, h, w, 3]), `actions` (float [N, 2], m/s) and, if it likes,
     `starts` (bool [N], true where an episode begins).
     """
     if source.endswith('.npz'):
-        return _labelled(Path(source), spec, count)
+        return _labelled(Path(source), spec, count, calibrated)
     if source == NOISE:
         frames = _noise(spec, count, seed)
     else:
         from ...convert.frames import load_frames
-        frames = load_frames(source, spec, count, seed)
+        frames = load_frames(source, spec, count, seed, calibrated)
     return Pictures(frames, _starts(len(frames)))
 
 
@@ -53,7 +56,7 @@ def _noise(spec: InputSpec, count: int, seed: int) -> np.ndarray:
     return np.stack([cv2.resize(one, (spec.width, spec.height)) for one in cells])
 
 
-def _labelled(path: Path, spec: InputSpec, count: int) -> Pictures:
+def _labelled(path: Path, spec: InputSpec, count: int, calibrated: Calibrated) -> Pictures:
     arrays = _read(path)
     frames, actions = arrays['frames'], arrays['actions']
     starts = arrays.get('starts', np.zeros(len(frames), bool))
@@ -66,10 +69,13 @@ def _labelled(path: Path, spec: InputSpec, count: int) -> Pictures:
         raise SettingError(f'{path} has {found}',
                            'frames uint8 [N, h, w, 3], finite actions [N, 2] in m/s, and starts '
                            'bool [N] or none')
+    kept = list(islice(calibrated.others(range(number), str(path), lambda at: frames[at]), count))
     prepare = Preprocess(spec)
-    resized = np.stack([prepare(frame)[0].copy() for frame in frames[:count]])
-    begins = [bool(start) or at == 0 for at, start in enumerate(starts[:count])]
-    return Pictures(resized, begins, actions[:count].astype(np.float32))
+    resized = np.stack([prepare(frames[at])[0].copy() for at in kept])
+    # The state begins anew where something was left out, too.
+    begins = [bool(starts[before + 1:at + 1].any()) or at - before > 1 or before < 0
+              for before, at in zip([-1, *kept], kept)]
+    return Pictures(resized, begins, actions[kept].astype(np.float32))
 
 
 def _read(path: Path) -> dict:
