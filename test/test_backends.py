@@ -63,6 +63,8 @@ def open_backend(name, *arguments, **named):
     """Open a backend, or one of torch's modes."""
     name, *mode = name.split()
     options = BackendOptions(torch_mode=mode[0]) if mode else BackendOptions()
+    if name == 'tensorrt' and len(arguments) < 3:
+        named = {'device': 'cuda', **named}  # auto wants a verdict
     return backends.open_backend(name, *arguments, **named, options=options)
 
 
@@ -262,8 +264,8 @@ def test_half_precision_layers_stay_near_full_ones(lstm):
 
 def test_layers_that_torch_does_not_have_are_refused(lstm, tmp_path):
     described = tiny.manifest()
-    described['architecture']['encoder'][0]['colour'] = 'red'
-    with pytest.raises(BackendError, match=r'cannot build tiny_lstm.*colour'):
+    described['architecture']['encoder'][0]['alpha'] = 0.5  # of an ELU
+    with pytest.raises(BackendError, match=r'cannot build tiny_lstm.*alpha'):
         open_backend('torch', mixed(tmp_path, lstm, described))
 
 

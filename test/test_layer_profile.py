@@ -115,7 +115,7 @@ def test_a_profiler_of_ours_is_one_of_tensorrts():
 @pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
 def test_tensorrt_tells_the_time_of_its_layers(bundle, tmp_path, monkeypatch):
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
-    backend = opened(bundle, tmp_path / 'profiles', 'tensorrt', 'auto')
+    backend = opened(bundle, tmp_path / 'profiles', 'tensorrt', 'cuda')
     assert backend.info.provider == 'CUDA graph'
     drive(backend, bundle, 5)
     backend.close()

@@ -78,21 +78,21 @@ def test_asking_whether_it_can_be_had_imports_no_tensorrt():
 @needs_gpu
 def test_the_engine_is_built_once_and_a_damaged_one_again(bundle, caplog):
     caplog.set_level(logging.INFO, 'vla_nav_node')
-    open_backend('tensorrt', bundle).close()
+    open_backend('tensorrt', bundle, device='cuda').close()
     path, = cache_directory().glob('*.engine')
     assert 'is built' in caplog.text
     caplog.clear()
-    open_backend('tensorrt', bundle).close()
+    open_backend('tensorrt', bundle, device='cuda').close()
     assert 'building' not in caplog.text
     path.write_bytes(path.read_bytes()[:-1])
-    open_backend('tensorrt', bundle).close()
+    open_backend('tensorrt', bundle, device='cuda').close()
     assert 'bytes of engine instead of' in caplog.text and 'is built' in caplog.text
 
 
 @pytest.mark.gpu
 @needs_gpu
 def test_it_says_what_it_is(bundle):
-    backend = open_backend('tensorrt', bundle)
+    backend = open_backend('tensorrt', bundle, device='cuda')
     assert backend.info.device.startswith('cuda (')
     assert backend.info.provider == 'CUDA graph'
     assert 'products in fp32' in backend.info.layers and 'fp16' not in backend.info.layers
@@ -101,15 +101,15 @@ def test_it_says_what_it_is(bundle):
 @pytest.mark.gpu
 @needs_gpu
 def test_a_thousand_steps_stay_with_the_reference(bundle):
-    backend, reference = open_backend('tensorrt', bundle), open_backend('onnx', bundle, 'fp32',
-                                                                        'cpu')
+    backend = open_backend('tensorrt', bundle, device='cuda')
+    reference = open_backend('onnx', bundle, 'fp32', 'cpu')
     tiny.check_a_long_drive(bundle, backend, reference)
 
 
 @pytest.mark.gpu
 @needs_gpu
 def test_two_can_be_open_and_be_closed_in_any_order(bundle):
-    first, second = (open_backend('tensorrt', bundle) for _ in range(2))
+    first, second = (open_backend('tensorrt', bundle, device='cuda') for _ in range(2))
     image, = tiny.images(1)
     action, state = first.infer(image, bundle.zero_state())
     again, _ = second.infer(image, bundle.zero_state())
@@ -186,7 +186,7 @@ def test_int8_for_tensorrt_is_none_on_a_cpu(precise):
 @pytest.mark.parametrize('precision', LARGEST)
 def test_a_precision_is_what_it_says(precise, precision):
     good, _ = precise
-    backend = open_backend('tensorrt', good, precision)
+    backend = open_backend('tensorrt', good, precision, 'cuda')
     assert f'products in {precision}' in backend.info.layers
     assert largest_difference(backend, open_backend('onnx', good, 'fp32', 'cpu'),
                               good) < LARGEST[precision]
@@ -198,4 +198,4 @@ def test_a_precision_is_what_it_says(precise, precision):
 def test_a_precision_that_is_fp32_inside_is_refused(precise, precision):
     _, lie = precise
     with pytest.raises(BackendError, match=f'asked for {precision}, but'):
-        open_backend('tensorrt', lie, precision)
+        open_backend('tensorrt', lie, precision, 'cuda')

@@ -101,6 +101,7 @@ def policy_status(policy: str, info: BackendInfo, verified: str, unverified: str
         'policy': policy, 'backend': info.name, 'library': f'{info.library} {info.version}',
         'provider': info.provider, 'device': info.device, 'precision': info.precision,
         'verified': verified, **({'layers': info.layers} if info.layers else {}),
+        **({'GPU': info.note} if info.note else {}),
         **({'fall-backs': spares} if spares else {})})
 
 

@@ -59,6 +59,7 @@ class BackendInfo:
     provider: str  # the execution provider, or the mode of execution
     precision: str  # fp32, fp16, int8
     layers: str = ''  # in which types the layers run, where the library tells
+    note: str = ''  # why it leaves a GPU alone that is here, and what to run
 
     def __str__(self) -> str:
         """Give one line for logs and diagnostics."""

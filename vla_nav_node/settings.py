@@ -152,8 +152,9 @@ def parameters(limits: Mapping[str, float],
                   choices=backends, live=True),
         Parameter('precision', 'fp32', 'Precision of the layers; the bundle must have a file for '
                   'it.', choices=('fp32', 'fp16', 'int8'), live=True),
-        Parameter('device', 'auto', 'Where the policy runs. auto: a GPU where the runtime can '
-                  'use one, else the CPU; cuda is refused where it cannot be had.',
+        Parameter('device', 'auto', 'Where the policy runs. auto: a GPU of a kind on which '
+                  '`vla_nav verify --device cuda` has passed on this machine, else the CPU; cuda '
+                  'is refused where it cannot be had.',
                   choices=('auto', 'cpu', 'cuda'), live=True),
         Parameter('control_period_ms', 20.0, 'Budget of one cycle, and the interval at which the '
                   'last command is repeated while no newer one comes. Usual: 10.0 or 20.0; at '

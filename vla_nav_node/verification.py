@@ -45,7 +45,7 @@ def problem(bundle: Bundle, backend: str, precision: str) -> str:
     if verdict.get('gates') != GATES.get(precision):
         return 'was verified with other gates'
     if verdict.get('passed') is not True:
-        return f'did not pass: {_told(verdict.get("problems"))}'
+        return f'did not pass: {problem_told(verdict.get("problems"))}'
     return ''
 
 
@@ -123,6 +123,7 @@ def decisive_hash(bundle: Bundle) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _told(problems: Any) -> str:
+def problem_told(problems: Any) -> str:
+    """Give the problems of a verdict in one line."""
     listed = problems if isinstance(problems, list) else []
     return '; '.join(map(str, listed[:MOST_TOLD])) or 'its verdict does not say why'

@@ -13,6 +13,7 @@ from typing import Any, Dict, NamedTuple, Tuple
 import uuid
 
 from .gpu_problem import CudaError, gpu_problem, no_driver
+from ..errors import BackendError
 
 LIBRARY = 'libcuda.so.1'
 Address = c_ulonglong  # CUdeviceptr
@@ -58,6 +59,14 @@ class Gpu(NamedTuple):
     name: str
     capability: str  # such as 8.7
     uuid: str
+
+
+def gpus_here() -> Tuple[str, ...]:
+    """Give the kind of the GPU that a backend would run on; nothing where there is none."""
+    try:
+        return (CudaDriver().gpu().name,)
+    except BackendError:
+        return ()
 
 
 class CudaDriver:

@@ -20,11 +20,11 @@ from typing import Any, Callable, Dict, Iterator, NamedTuple, Union
 
 from ..atomic import flush
 from ..errors import BackendError
+from ..user_cache import cache_root, cannot_write, is_own, own_directory
 
 MAGIC = b'vla_nav engine 1\n'
 MOST_HEADER = 1 << 16  # bytes
 BLOCK = 1 << 24
-OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 LOG = logging.getLogger(__name__)
 Bytes = Union[bytes, bytearray, memoryview]
 
@@ -61,26 +61,8 @@ class NoEngine(BackendError):
 
 
 def cache_directory() -> Path:
-    """Give the directory of the engines: in $XDG_CACHE_HOME, or in ~/.cache."""
-    base = os.environ.get('XDG_CACHE_HOME', '')
-    # The specification has a relative path ignored.
-    root = Path(base) if os.path.isabs(base) else Path.home() / '.cache'
-    return root / 'vla_nav_node' / 'engines'
-
-
-def own_directory(directory: Path) -> Path:
-    """Make a directory for code, or raise BackendError if it cannot be trusted or made."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        found = directory.stat()
-    except OSError as error:
-        raise _cannot_write(directory, error) from None
-    if found.st_uid != os.getuid() or found.st_mode & OTHERS_MAY_WRITE:
-        raise BackendError(
-            f'the directory {directory} can be written by others', 'a directory of your own: what '
-            'lies in it is code, and is taken from nobody else',
-            f'chmod 700 {directory}, or set XDG_CACHE_HOME')
-    return directory
+    """Give the directory of the engines."""
+    return cache_root() / 'engines'
 
 
 class EngineCache:
@@ -126,14 +108,14 @@ class EngineCache:
         except OSError as error:
             if temporary is not None:
                 temporary.unlink(missing_ok=True)
-            raise _cannot_write(self.directory, error, len(engine.plan)) from None
+            raise cannot_write(self.directory, error, size=len(engine.plan)) from None
 
     def forget(self, key: EngineKey) -> None:
         """Remove the engine for `key`, if there is one."""
         try:
             (self.directory / key.file_name).unlink(missing_ok=True)
         except OSError as error:
-            raise _cannot_write(self.directory, error) from None
+            raise cannot_write(self.directory, error) from None
 
     @contextmanager
     def _lock(self, key: EngineKey) -> Iterator[None]:
@@ -142,7 +124,7 @@ class EngineCache:
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise _cannot_write(self.directory, error) from None
+            raise cannot_write(self.directory, error) from None
         with open(handle, 'rb'):
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -159,8 +141,7 @@ def _open_nothing_else(path: str, flags: int) -> int:
 
 def _read(file: Any, key: EngineKey) -> Engine:
     name, found = Path(key.file_name).name, os.fstat(file.fileno())
-    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.getuid() \
-            or found.st_mode & OTHERS_MAY_WRITE:
+    if not stat.S_ISREG(found.st_mode) or not is_own(found):
         raise NoEngine(f'{name} is not a file that only this user writes')
     header = _parse(file.readline(len(MAGIC)), file.readline(MOST_HEADER))
     if header is None:
@@ -205,10 +186,3 @@ def _digest(key: Dict[str, Any], facts: Dict[str, Any], plan: Bytes) -> str:
     digest = hashlib.sha256(json.dumps([key, facts], sort_keys=True).encode())
     digest.update(plan)
     return digest.hexdigest()
-
-
-def _cannot_write(directory: Path, error: OSError, size: int = 0) -> BackendError:
-    wanted = f' and {size / 1e6:.0f} MB' if size else ''
-    return BackendError(f'no engine can be kept in {directory}: {error.strerror or error}',
-                        f'a directory that can be written{wanted}',
-                        'free some space there, or set XDG_CACHE_HOME to another place')

@@ -1,5 +1,6 @@
 """ONNX Runtime: runs policy.<precision>.onnx on the CPU or a CUDA GPU."""
 
+from dataclasses import replace
 import logging
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -8,6 +9,7 @@ from typing import Any, Callable, Optional, Tuple
 
 import numpy as np
 
+from .auto_device import settle
 from .device_step import DeviceStep
 from .gentle_import import import_gently
 from .layer_profile import profile_prefix, write_onnx_profile
@@ -21,6 +23,7 @@ from .options import BackendOptions, DEFAULTS
 from .steps import StepShapes
 from ..bundle import Bundle, graph_name
 from ..errors import BackendError, first_line
+from ..gpu_verdicts import Choice
 from ..interfaces import BackendInfo, State
 
 PROVIDERS = {'cpu': CPU, 'cuda': CUDA, 'tensorrt': TENSORRT}
@@ -47,7 +50,10 @@ class OnnxBackend:
         self._session: Any = None  # on the CPU
         self._step: Optional[DeviceStep] = None  # on a GPU
         profile = profile_prefix(options.profile_directory, f'onnx-{precision}')
-        provider = _provider(ort, device, options.onnx_provider)
+        choice = Choice(device)
+        if options.onnx_provider == 'auto' and CUDA in ort.get_available_providers():
+            choice = settle(device, bundle, 'onnx', precision, ort)
+        provider = _provider(choice.device, options.onnx_provider)
         try:
             if provider != CPU:
                 self._step, self.info = open_on_gpu(
@@ -57,7 +63,8 @@ class OnnxBackend:
                 raise
             LOG.info('onnx runs %s on the CPU, since no GPU can be used: %s', bundle.name, error)
         if self._step is None:
-            self._session, self.info = _open_on_cpu(ort, bundle, path, precision)
+            self._session, info = _open_on_cpu(ort, bundle, path, precision)
+            self.info = replace(info, note=choice.note)
             if profile:
                 write_onnx_profile(ort, path, [CPU], profile)
             self._providers = self._session.get_providers()
@@ -90,11 +97,10 @@ class OnnxBackend:
         return self._step.infer(image, state)
 
 
-def _provider(ort: ModuleType, device: str, asked: str) -> str:
-    """Give the provider to try; `auto` is CUDA where it was built in, else the CPU."""
+def _provider(device: str, asked: str) -> str:
+    """Give the provider to try for a device that is settled, unless the provider is asked for."""
     if asked == 'auto':
-        has_cuda = device == 'cuda' or CUDA in ort.get_available_providers()
-        return CPU if device == 'cpu' or not has_cuda else CUDA
+        return CUDA if device == 'cuda' else CPU
     if (asked == 'cpu') != (device == 'cpu') and device != 'auto':
         raise BackendError(f'onnx_provider {asked} on device {device}', 'two that agree',
                            'set one of them to auto')

@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar
 
 from .cuda_memory import CudaMemory
 from .device_step import DeviceMemory, DeviceStep
-from .engine_cache import cache_directory, own_directory
+from .engine_cache import cache_directory
 from .gpu_problem import CudaError
 from .layer_profile import profile_prefix, write_onnx_profile
 from .onnx_memory import RUNS, SessionMemory
@@ -22,6 +22,7 @@ from .options import BackendOptions
 from ..bundle import Bundle
 from ..errors import BackendError
 from ..interfaces import BackendInfo
+from ..user_cache import own_directory
 
 # Up to 1.30 it keeps Python's lock while a session is opened: 0.3 s of 0.6 for 270 MB, and
 # minutes where that builds an engine. Measured with 1.23, 1.27, 1.28, 1.29, 1.30 and 1.31.

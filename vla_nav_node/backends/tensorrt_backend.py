@@ -7,6 +7,7 @@ from typing import Any, Callable, Dict, Optional, Tuple
 
 import numpy as np
 
+from .auto_device import settle
 from .cuda_driver import CudaDriver
 from .cuda_memory import CudaMemory
 from .device_step import DeviceStep
@@ -21,6 +22,7 @@ from .steps import StepShapes
 from .tensorrt_library import built_for, failure, library, log_of, trouble_since, try_start
 from ..bundle import Bundle
 from ..errors import BackendError
+from ..gpu_verdicts import unverified
 from ..interfaces import BackendInfo, State
 from ..verification import reads
 
@@ -44,6 +46,9 @@ class TensorrtBackend:
         # ends the whole process with a segmentation fault.
         driver = CudaDriver()
         _check_version(driver)
+        choice = settle(device, bundle, 'tensorrt', precision, trt)
+        if choice.device == 'cpu':
+            raise unverified(choice)
         self._shapes = StepShapes(bundle)
         self._zero = bundle.zero_state()
         self._profile_to = profile_prefix(options.profile_directory, f'tensorrt-{precision}')

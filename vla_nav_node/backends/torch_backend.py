@@ -6,14 +6,16 @@ from typing import Any, Callable, Optional, Tuple
 
 import numpy as np
 
+from .auto_device import settle
 from .gentle_import import import_gently
 from .options import BackendOptions, DEFAULTS
 from .steps import StepShapes
-from .torch_device import choose, name_of
+from .torch_device import choose, is_for_cuda, name_of
 from .torch_modes import mode_on
 from .torch_step import open_step, Steps
 from ..bundle import Bundle, WEIGHTS
 from ..errors import BackendError, first_line
+from ..gpu_verdicts import Choice
 from ..interfaces import BackendInfo, State
 
 # Of the whole process, as torch has it. A network of 3.3 MB on two busy cores, p50 / p99 in ms:
@@ -33,8 +35,11 @@ class TorchBackend:
         _check_precision(precision, device)
         torch: Any = import_gently('torch', quiet)
         wanted = options.torch_mode
-        on = choose(torch, 'cuda' if (device, wanted) == ('auto', 'cuda_graph') else device)
-        _check_precision(precision, on.type)
+        asked = 'cuda' if (device, wanted) == ('auto', 'cuda_graph') else device
+        choice = settle(asked, bundle, 'torch', precision, torch) if is_for_cuda(torch) \
+            else Choice('cpu' if asked == 'auto' else asked)
+        on = choose(torch, 'cpu' if choice.device == 'cpu' else asked)
+        _check_precision(precision, on.type, choice.note)
         mode = mode_on(wanted, on.type)
         torch.set_num_threads(min(torch.get_num_threads(), MOST_THREADS))
         self._shapes, self._zero = StepShapes(bundle), bundle.zero_state()
@@ -43,7 +48,7 @@ class TorchBackend:
         self._step: Optional[Steps] = opened.step
         self.info = BackendInfo('torch', 'torch', torch.__version__, name_of(torch, on),
                                 opened.provider, precision,
-                                f'{_told_layers(network)}; {opened.parity}')
+                                f'{_told_layers(network)}; {opened.parity}', choice.note)
 
     def infer(self, image: np.ndarray, state: State) -> Tuple[np.ndarray, State]:
         """Run one step: see interfaces.Backend; on a GPU the state stays there until looked at."""
@@ -59,11 +64,11 @@ class TorchBackend:
             step.close()
 
 
-def _check_precision(precision: str, device: str) -> None:
+def _check_precision(precision: str, device: str, note: str = '') -> None:
     if precision == 'int8' or (precision == 'fp16' and device == 'cpu'):
         raise BackendError(f'precision {precision} on device {device}',
                            'what the torch backend has: fp32, and fp16 on cuda',
-                           'use precision fp32, or the onnx backend')
+                           note or 'use precision fp32, or the onnx backend')
 
 
 def _network(bundle: Bundle, weights: Path, precision: str) -> Any:

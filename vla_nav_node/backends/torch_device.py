@@ -8,11 +8,16 @@ from ..errors import BackendError, first_line
 
 
 def choose(torch: Any, device: str) -> Any:
-    """Give the device; `auto` is CUDA where a tensor really gets there, else the CPU."""
+    """Give the device; `auto`, where it may be a GPU, is one if a tensor really gets there."""
     problem = None if device == 'cpu' else cuda_problem(torch)
     if device == 'cuda' and problem:
         raise problem
     return torch.device('cpu' if device == 'cpu' or problem else 'cuda')
+
+
+def is_for_cuda(torch: Any) -> bool:
+    """Tell whether a torch was built for NVIDIA's GPUs."""
+    return torch.version.cuda is not None
 
 
 def cuda_problem(torch: Any) -> Optional[BackendError]:

@@ -6,9 +6,9 @@ import shutil
 from typing import Any, Callable, Iterator, Optional, Tuple
 import warnings
 
-from .engine_cache import cache_directory, own_directory
 from .gentle_import import gently, import_gently
 from ..errors import BackendError, first_line
+from ..user_cache import cache_root, own_directory
 
 Step = Callable[..., Tuple[Any, ...]]  # (image, *state) -> (action, *state), tensors
 AUTO = {'cpu': 'eager', 'cuda': 'cuda_graph'}
@@ -110,7 +110,7 @@ def _check_compiler(device: str) -> None:
 def _set_cache() -> None:
     """Keep compiled code where nobody else writes: torch's own place is a known one in /tmp."""
     if CACHE not in os.environ:
-        os.environ[CACHE] = str(own_directory(cache_directory().with_name('torch')))
+        os.environ[CACHE] = str(own_directory(cache_root() / 'torch', 'compiled code'))
 
 
 @contextmanager

@@ -37,8 +37,12 @@ class Row:
 
 
 def candidates(bundle: Bundle, backends: Optional[Sequence[str]],
-               precisions: Optional[Sequence[str]]) -> List[Tuple[str, str]]:
-    """Give what to compare: all that is asked for; else what is installed and in the bundle."""
+               precisions: Optional[Sequence[str]], device: str = 'auto') -> List[Tuple[str, str]]:
+    """
+    Give what to compare: all that is asked for; else what is installed and in the bundle.
+
+    On a GPU the reference itself is compared with what it does on the CPU.
+    """
     for name in backends or ():
         if not is_installed(name):
             raise BackendError(f'backend {name} is not installed here',
@@ -47,12 +51,17 @@ def candidates(bundle: Bundle, backends: Optional[Sequence[str]],
     there = precisions or [precision for precision in PRECISIONS
                            if precision in bundle.precisions]
     pairs = [(name, precision) for name in wanted for precision in there
-             if (name, precision) != REFERENCE]
+             if (name, precision) != REFERENCE or device == 'cuda']
     if not pairs:
         raise SettingError('nothing to compare with the reference, torch in fp32',
                            'another backend or precision',
                            "pip install onnxruntime, or make one with 'vla_nav export'")
     return pairs
+
+
+def device_for(backend: str, device: str) -> str:
+    """Give the device on which a backend is judged: it is what `auto` does not take before."""
+    return 'cuda' if (backend, device) == ('tensorrt', 'auto') else device
 
 
 def trained_in_simulator(bundle: Bundle) -> bool:
@@ -93,7 +102,8 @@ def verify_open_loop(bundle: Bundle, frames: np.ndarray, wanted: Sequence[Tuple[
 def _compare(bundle: Bundle, row: Row, frames: np.ndarray, kept: Record, device: str,
              progress: Progress) -> Row:
     try:
-        backend = open_backend(row.backend, bundle, row.precision, device)
+        backend = open_backend(row.backend, bundle, row.precision,
+                               device_for(row.backend, device))
     except (BackendError, BundleError) as error:
         row.skipped = str(error)
         return row

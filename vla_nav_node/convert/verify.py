@@ -10,11 +10,12 @@ from .calibrated import Calibrated
 from .frames import load_frames, SIMULATOR
 from .open_loop import worst
 from .verdict import (
-    candidates, judge_closed_loop, NOT_DRIVEN, Row, told_frames, trained_in_simulator, verdict,
-    verify_open_loop, write_verdicts)
+    candidates, device_for, judge_closed_loop, NOT_DRIVEN, Row, told_frames, trained_in_simulator,
+    verdict, verify_open_loop, write_verdicts)
 from ..backends import BACKENDS, DEVICES, PRECISIONS
 from ..bundle import Bundle, load_bundle
 from ..errors import BackendError, SettingError
+from ..gpu_verdicts import keep, verdicts_directory
 from ..outputs import write_json
 from ..verification import is_trained, STEPS
 
@@ -37,17 +38,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='those that are installed')
     parser.add_argument('--precisions', nargs='+', choices=PRECISIONS,
                         help='those that the bundle has')
-    parser.add_argument('--device', choices=DEVICES, default='auto')
+    parser.add_argument('--device', choices=DEVICES, default='auto',
+                        help='cuda: judge on the GPU, so that device auto may take it afterwards')
     parser.add_argument('--workers', type=int, default=os.cpu_count() or 1)
     parser.add_argument('--no-write', action='store_true',
-                        help='leave policy.yaml as it is')
+                        help='leave policy.yaml as it is (verdicts on a GPU are kept in the '
+                        "user's cache all the same)")
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the verdicts there too')
 
 
 def run(args: argparse.Namespace) -> int:
     """Compare, print, write the verdicts: 0 all passed, 1 not."""
     bundle = load_bundle(args.bundle)
-    wanted = candidates(bundle, args.backends, args.precisions)
+    wanted = candidates(bundle, args.backends, args.precisions, args.device)
     loop = args.episodes > 0 and trained_in_simulator(bundle)
     calibrated = Calibrated((bundle, precision) for _, precision in wanted)
     _prepare(bundle, args, loop, calibrated)
@@ -59,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
     _report(bundle, rows)
     if args.json:
         write_json(args.json, _document(bundle, rows, told), indent=2)
+    _keep_for_this_machine(bundle, rows)
     if not args.no_write:
         write_verdicts(bundle, rows, told)
     return 1 if any(row.problems for row in rows) else 0
@@ -77,6 +81,13 @@ def _prepare(bundle: Bundle, args: argparse.Namespace, loop: bool,
         calibrated.refuse_episodes(_seeds(args))
     if loop or args.frames == SIMULATOR:
         os.environ['MUJOCO_GL'] = rendering.choose()
+
+
+def _keep_for_this_machine(bundle: Bundle, rows: Sequence[Row]) -> None:
+    """Write down, for `device: auto`, what was found on a GPU; policy.yaml is for all machines."""
+    kept = [row.name for row in rows if row.info and keep(bundle, row.info, row.problems)]
+    if kept:
+        print(f'for device auto on this machine: {", ".join(kept)} in {verdicts_directory()}')
 
 
 def _seeds(args: argparse.Namespace) -> range:
@@ -103,7 +114,8 @@ def _close_loop(bundle: Bundle, rows: Sequence[Row], args: argparse.Namespace,
     good = [row for row in rows if row.info and not row.problems]
     if loop and good:
         from ..sim.paired import drive_pairs
-        pairs = [(row.backend, row.precision, args.device) for row in good]
+        pairs = [(row.backend, row.precision, device_for(row.backend, args.device))
+                 for row in good]
         for row, driven in zip(good, drive_pairs(bundle, pairs, _seeds(args), args.workers)):
             row.figures['closed_loop'] = driven
     absent = 'not driven' if trained_in_simulator(bundle) else NOT_DRIVEN

@@ -26,7 +26,8 @@ def add_shared(parser: argparse.ArgumentParser, frames: str, count: int, out: st
     parser.add_argument('--runs', type=int, default=100, metavar='N',
                         help='steps that count, of each model and pace (default: %(default)s)')
     parser.add_argument('--device', default='auto', choices=DEVICES,
-                        help='where all of them run (default: %(default)s)')
+                        help='where all of them run; auto: a GPU where vla_nav verify has passed '
+                        'on its kind here, else the CPU (default: %(default)s)')
     parser.add_argument('--out', type=Path, default=Path(out), metavar='DIR',
                         help='where the report goes, as .md, .json and .png (default: '
                         '%(default)s)')

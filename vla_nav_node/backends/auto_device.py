@@ -1,0 +1,22 @@
+"""What `device: auto` is for a backend: a GPU only where verify has passed on its kind."""
+
+import logging
+from typing import Any
+
+from .cuda_driver import gpus_here
+from ..bundle import Bundle
+from ..gpu_verdicts import Choice, choose
+from ..interfaces import BackendInfo
+
+LOG = logging.getLogger(__name__)
+
+
+def settle(device: str, bundle: Bundle, backend: str, precision: str, library: Any) -> Choice:
+    """Give the device for the one that was asked for; `library` is the module that runs it."""
+    if device != 'auto':
+        return Choice(device)
+    choice = choose(bundle, BackendInfo(backend, library.__name__, library.__version__, '', '',
+                                        precision), gpus_here())
+    if choice.note:
+        LOG.info('%s: %s', bundle.name, choice.note)
+    return choice
