@@ -128,6 +128,15 @@ def test_labels_that_would_be_written_over_are_told_before_anything_is_opened(tm
     assert labels.read_bytes() == before
 
 
+def test_what_a_training_is_resumed_by_is_no_report(tmp_path, capsys):
+    pytest.importorskip('torch')
+    pytest.importorskip('mujoco')
+    (tmp_path / 'plan.json').write_text('{"seed": 0}')
+    assert cli.main(['train', '--out', str(tmp_path), '--json', f'{tmp_path}/./plan.json']) == 2
+    assert 'resumed by' in capsys.readouterr().err
+    assert (tmp_path / 'plan.json').read_text() == '{"seed": 0}'
+
+
 @pytest.mark.parametrize('there', [
     {'checkpoint.pt': b''}, {'round0.safetensors': b'x'}, {'thesis.tex': b'x'}, {'.git': b'x'},
     {'plan.json': b'[]'}, {'plan.json': b'{'}, {'plan.json': b'{"name": "a package"}'},

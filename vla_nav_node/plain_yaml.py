@@ -6,7 +6,7 @@ import yaml
 
 MOST_BYTES = 1 << 18  # 50 times a usual manifest; PyYAML reads them in a second
 # PyYAML lets more out than its own errors: `!!bool x` is a KeyError, `!!timestamp x` a TypeError.
-FAILURES = (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, RecursionError,
+NOT_YAML = (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, RecursionError,
             TypeError, ValueError)
 
 
@@ -53,7 +53,7 @@ def load(text: Union[str, bytes], loader: Type[ManifestLoader] = ManifestLoader)
         raise NotPlain(f'it has more than {MOST_BYTES} bytes')
     try:
         return yaml.load(text, loader)
-    except FAILURES as error:
+    except NOT_YAML as error:
         raise NotPlain(' '.join(str(error).split())[:200]) from None
 
 

@@ -10,7 +10,7 @@ from ..atomic import write_file
 from ..bundle_files import replaceable
 from ..errors import SettingError
 
-CHECKPOINT, PLAN = 'checkpoint.pt', 'plan.json'
+CHECKPOINT, PLAN = 'checkpoint.pt', 'plan.json'  # without the second it is no run
 BEGINNING = ('seed', 'scenes', 'epochs', 'first_episodes', 'first_steps')  # of a plan
 KEYS = {'round', 'seeds', 'log', 'learner'}  # of a checkpoint
 MOST_TOLD = 5

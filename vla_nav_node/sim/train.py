@@ -16,8 +16,8 @@ import numpy as np
 
 from . import rendering
 from .plan import architecture, INPUT, MEAN, Plan, SEEDS_PER_RUN, STD
-from .run_folder import CHECKPOINT, claim, read_checkpoint
-from ..errors import VlaNavError
+from .run_folder import CHECKPOINT, claim, PLAN, read_checkpoint
+from ..errors import SettingError, VlaNavError
 from ..outputs import write_json
 
 EXAMPLE = 'vla_nav train --out out/train --seed 0'
@@ -52,6 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, or go on with the training that is in `--out`."""
+    if args.json and args.json.resolve() == (args.out / PLAN).resolve():
+        raise SettingError(f'--json {args.json} is what a training is resumed by', 'another file')
     plan = Plan(args.seed, args.scenes, args.epochs, args.rounds, args.first_episodes,
                 args.episodes, args.first_steps, args.steps, args.last_steps)
     os.environ['MUJOCO_GL'] = rendering.choose()  # a worker that fails would be started for ever
