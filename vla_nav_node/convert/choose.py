@@ -10,6 +10,7 @@ from .layers import CONVOLUTION, Layer
 from .mixture import Choice, Mixtures
 from .trial import Drift, race, Reference, StepFile
 from ..errors import BackendError
+from ..progress import track
 
 # What int8 may be off fp32: half of what verify allows of the speed, four fifths of the state,
 # which differs less from one set of frames to another.
@@ -74,9 +75,8 @@ class Search:
 
     def _without_slow_ones(self, full: Choice) -> Choice:
         """Leave each layer out in turn; those without which the step is quicker stay out."""
-        from rich.progress import track
         step, choice = self._open(full), full
-        for name in track(sorted(full.int8), 'layers', transient=True):
+        for name in track(sorted(full.int8), 'layers'):
             found = race(step, self._open(full.without(name)), self._frame)
             self._saves[name] = 1000 * found.lead
             if self._by_time and found.is_lost(SLOWER):

@@ -14,13 +14,13 @@ from ..errors import ImageError, SettingError
 from ..image import decode
 from ..interfaces import Frame
 from ..preprocess import InputSpec, Preprocess
+from ..progress import track
 
 RATE = 30.0  # Hz, of the simulator's pictures
 TIME_LIMIT = 20.0  # s, of an episode
 PICTURES = ('.jpg', '.jpeg', '.png')
 SOURCES = f"'{SIMULATOR}' (the simulator), a folder of {', '.join(PICTURES)}, a rosbag2 " \
           '(its folder, .mcap or .db3; BAG:/topic where it has several cameras), or frames in .npy'
-LONG = 200  # frames; loading more takes a while, and shows that it goes on
 
 Pictures = Generator[np.ndarray, None, None]  # each uint8 [H, W, 3] RGB, of any size
 
@@ -68,12 +68,8 @@ def pictures_of(source: str, seed: int = 0) -> Pictures:
 
 
 def _shown(pictures: Pictures, count: int) -> Generator[np.ndarray, None, None]:
-    """Take `count` of them, with a progress bar where that lasts."""
-    if count < LONG:
-        yield from islice(pictures, count)
-        return
-    from rich.progress import track
-    yield from track(islice(pictures, count), total=count, description='frames', transient=True)
+    """Take `count` of them, with a progress bar."""
+    yield from track(islice(pictures, count), 'frames', count)
 
 
 def _refuse_blank(source: str, frames: np.ndarray) -> None:

@@ -5,9 +5,8 @@ What the file does not tell (strides, the picture's size, normalisation, limits)
 """
 
 import argparse
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, Optional, Tuple, TYPE_CHECKING
+from typing import Any, Callable, Dict, Optional, Tuple, TYPE_CHECKING
 
 from .recipe import PICTURE, Recipe
 from ..arguments import picture_size
@@ -15,6 +14,7 @@ from ..bundle import Bundle
 from ..errors import SettingError
 from ..outputs import write_json
 from ..preprocess import FITS, InputSpec, RESIZES
+from ..progress import progress
 
 if TYPE_CHECKING:  # torch is imported when there is work for it, not for --help
     from .checkpoint import Checkpoint
@@ -25,7 +25,6 @@ EXAMPLE = """vla_nav import best.pth --structure simple --size 224x224 --fit str
 # What no checkpoint holds, in the order in which it is asked for.
 ASKED = ('structure', 'size', 'fit', 'resize', 'channels', 'pixel_max', 'mean', 'std', 'limits',
          'out')
-STEPS = 4  # of `conversion.convert`
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -97,25 +96,15 @@ def import_checkpoint(checkpoint: 'Checkpoint', structure: str, recipe: Recipe,
     from .structure import complete
     from .structure_file import read_structure
     architecture = complete(read_structure(structure), checkpoint, recipe.depth)
-    with _progress() as step:
+    with progress() as bar:
+        def step(title: str, work: Callable[[], Any]) -> Any:
+            advance = bar(title, 1)
+            result = work()
+            advance(1)
+            return result
         bundle, report = convert(checkpoint, recipe, architecture, directory, step)
     return bundle, {**report, 'notes': checkpoint.notes + report['notes'],
                     'dropped': checkpoint.dropped}
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, Callable[[], Any]], Any]]:
-    from rich.console import Console
-    from rich.progress import Progress
-    with Progress(transient=True, console=Console(stderr=True)) as progress:
-        task = progress.add_task('', total=STEPS)
-
-        def step(title: str, work: Callable[[], Any]) -> Any:
-            progress.update(task, description=title)
-            result = work()
-            progress.advance(task)
-            return result
-        yield step
 
 
 def _ask_for_missing(checkpoint: 'Checkpoint', args: argparse.Namespace) -> None:

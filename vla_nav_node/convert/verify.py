@@ -4,7 +4,7 @@ import argparse
 from dataclasses import asdict
 import os
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Sequence
+from typing import Any, Dict, List, Sequence
 
 from .calibrated import Calibrated
 from .frames import load_frames, SIMULATOR
@@ -17,6 +17,7 @@ from ..bundle import Bundle, load_bundle
 from ..errors import BackendError, SettingError
 from ..gpu_verdicts import keep, verdicts_directory
 from ..outputs import write_json
+from ..progress import track
 from ..verification import is_trained, STEPS
 
 EXAMPLE = 'vla_nav verify out/bundle --frames recording/ --episodes 200 --seed 7000'
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     calibrated = Calibrated((bundle, precision) for _, precision in wanted)
     _prepare(bundle, args, loop, calibrated)
     frames = load_frames(args.frames, bundle.input, args.steps, FRAMES_SEED, calibrated)
-    rows = verify_open_loop(bundle, frames, wanted, args.steps, args.device, _progress)
+    rows = verify_open_loop(bundle, frames, wanted, args.steps, args.device, track)
     _refuse_absent(rows, args)
     _close_loop(bundle, rows, args, loop)
     told = told_frames(args.frames, frames)
@@ -123,11 +124,6 @@ def _close_loop(bundle: Bundle, rows: Sequence[Row], args: argparse.Namespace,
         row.figures.setdefault('closed_loop', absent)
         if row in good:
             row.problems += judge_closed_loop(row.precision, row.figures['closed_loop'])
-
-
-def _progress(items: Iterable[int], title: str) -> Iterable[int]:
-    from rich.progress import track
-    return track(items, description=title, transient=True)
 
 
 def _document(bundle: Bundle, rows: Sequence[Row], frames: Dict[str, Any]) -> Dict[str, Any]:

@@ -19,6 +19,7 @@ from .plan import architecture, INPUT, MEAN, Plan, SEEDS_PER_RUN, STD
 from .run_folder import CHECKPOINT, claim, PLAN, read_checkpoint
 from ..errors import SettingError, VlaNavError
 from ..outputs import write_json
+from ..progress import track
 
 EXAMPLE = 'vla_nav train --out out/train --seed 0'
 PUSHED_FIRST, PUSHED_LATER = 0.6, 0.35  # shares of disturbed lessons: cloning, DAgger
@@ -107,11 +108,11 @@ class Training:
         from .views import CHUNK, load_views, render_views
         done = render_views(self.plan.views, self.folder / 'views', INPUT, self.workers)
         count = -(-len(self.plan.views) // CHUNK)
-        files = sorted(_progress(done, count, 'looking: rendering'))
+        files = sorted(track(done, 'looking: rendering', count))
         images, targets = load_views(files)
         looker = Looker(self.network, targets, self.device)
         epochs = learn_to_look(looker, images, targets, self.plan.epochs, self.plan.seed)
-        for seen in _progress(epochs, self.plan.epochs, 'looking: learning'):
+        for seen in track(epochs, 'looking: learning', self.plan.epochs):
             print(json.dumps(seen), flush=True)
         return {'stage': 'looking', 'pictures': len(images), 'seen_r2': seen}
 
@@ -126,7 +127,7 @@ class Training:
         build = {'weights': self._weights(), 'architecture': architecture(), 'mean': MEAN,
                  'std': STD, 'input': INPUT}
         done = collect(lessons, self.lessons, build, self.workers)
-        for lesson, episode, helped in _progress(done, count, f'round {self.round}: driving'):
+        for lesson, episode, helped in track(done, f'round {self.round}: driving', count):
             if not lesson.disturbed:
                 outcomes['helped' if helped else episode.outcome] += 1
         self.seeds += [lesson.seed for lesson in lessons]
@@ -143,7 +144,7 @@ class Training:
         steps = self.plan.steps_of(self.round)
         order = _shuffled(self.seeds, np.random.default_rng([self.plan.seed, self.round]))
         errors = []
-        for _ in _progress(range(steps), steps, f'round {self.round}: learning'):
+        for _ in track(range(steps), f'round {self.round}: learning', steps):
             lessons = [self._loaded[next(order)] for _ in range(EPISODES_PER_STEP)]
             errors.append(self.learner.learn(make_batch(lessons, self.learner.device)))
         action, hint = np.mean(errors[-100:], axis=0)
@@ -215,11 +216,6 @@ def _verify(directory: Path) -> None:
 def _shuffled(seeds: List[int], rng: np.random.Generator) -> Iterator[int]:
     while True:
         yield from (seeds[i] for i in rng.permutation(len(seeds)))
-
-
-def _progress(items, total: int, title: str):
-    from rich.progress import track
-    return track(items, total=total, description=title)
 
 
 def _device(name: str) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..bundle import Bundle, load_bundle
 from ..errors import SettingError
+from ..progress import track
 
 
 @dataclass(frozen=True)
@@ -64,13 +65,12 @@ def refuse_trained(bundle: Bundle, seeds: Sequence[int]) -> None:
 def run_trials(bundle: Bundle, trials: Sequence[Trial], seeds: Sequence[int],
                scenario: Optional[str], workers: int) -> Dict[Trial, List[Result]]:
     """Drive every trial on every seed, in processes side by side; results in seed order."""
-    from rich.progress import track
     tasks = [(trial, seed, scenario) for trial in trials for seed in seeds]
     results: Dict[Trial, List[Result]] = {trial: [] for trial in trials}
     context = multiprocessing.get_context('spawn')
     with context.Pool(workers, _start_worker, (str(bundle.directory),)) as pool:
         done: Iterator[Tuple[Trial, Result]] = pool.imap(_run_task, tasks)
-        for trial, result in track(done, total=len(tasks), description='driving'):
+        for trial, result in track(done, 'driving', len(tasks)):
             results[trial].append(result)
     return results
 

@@ -6,7 +6,6 @@ from typing import Any, Dict, List, NamedTuple, Tuple
 import numpy as np
 
 from .plan import Plan
-from ..progress import Bar
 from ..side_by_side import figures
 from ..side_by_side.agreement import agreement
 from ..side_by_side.contender import Contender
@@ -15,6 +14,7 @@ from ..side_by_side.rounds import take_turns
 from ..side_by_side.worker import Span
 from ...bundle import Bundle, WEIGHTS
 from ...errors import VlaNavError
+from ...progress import Bar
 from ...verification import problem
 
 Row = Dict[str, Any]

@@ -6,7 +6,6 @@ from typing import Any, Dict, List, NamedTuple, Sequence
 
 import numpy as np
 
-from ..progress import progress
 from ..side_by_side import figures
 from ..side_by_side.agreement import action_mae, agreement
 from ..side_by_side.contender import Contender
@@ -16,6 +15,7 @@ from ..side_by_side.rounds import take_turns
 from ...bundle import load_bundle
 from ...convert.calibrated import Calibrated
 from ...preprocess import InputSpec
+from ...progress import progress
 
 
 @dataclass(frozen=True)

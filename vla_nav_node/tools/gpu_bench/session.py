@@ -12,11 +12,11 @@ from .plan import batches
 from .policies import Policy
 from ..benchmark.plan import Entry, Plan
 from ..benchmark.session import Pace, rows_of
-from ..progress import Bar
 from ..side_by_side.contender import Contender
 from ..side_by_side.pictures import Pictures
 from ..side_by_side.rounds import BLOCK, SETTLE
 from ...errors import VlaNavError
+from ...progress import Bar
 from ...verification import STEPS
 
 Row = Dict[str, Any]
