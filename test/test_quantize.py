@@ -1,6 +1,8 @@
 """`vla_nav quantize`: int8 where it is no loss, float where it is, and a table that says why."""
 
 import json
+import subprocess
+import sys
 
 import cv2
 from hypothesis import given, settings, strategies as st
@@ -157,6 +159,20 @@ def test_nothing_is_written_where_nothing_is_worth_it(tmp_path, capsys):
     assert main(['quantize', str(tmp_path / 'p'), '--frames', str(tmp_path / 'f.npy')]) == 1
     assert 'nothing is written' in capsys.readouterr().out
     assert (tmp_path / 'p' / 'policy.yaml').read_bytes() == before
+
+
+def test_times_that_decide_on_a_busy_machine_come_with_a_warning(tmp_path, capsys):
+    """It keeps or leaves layers by how long they take, so people must know what to think of it."""
+    _bundle(tmp_path / 'p')
+    np.save(tmp_path / 'f.npy', _frames())
+    burner = subprocess.Popen([sys.executable, '-c', 'while True: pass'])
+    try:
+        main(['quantize', str(tmp_path / 'p'), '--frames', str(tmp_path / 'f.npy'),
+              '--json', str(tmp_path / 'facts.json')])
+    finally:
+        burner.kill()
+    assert 'This machine was not idle: other processes used' in capsys.readouterr().out
+    assert 'was not idle' in ' '.join(json.loads((tmp_path / 'facts.json').read_text())['notes'])
 
 
 def test_slow_layers_stay_float(tmp_path, monkeypatch):

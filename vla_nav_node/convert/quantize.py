@@ -16,6 +16,7 @@ from .step_file import mark, package_version
 from .trial import race, Reference, StepFile
 from ..bundle import Bundle, graph_name, load_bundle, sha256_of, SHIPPED, WEIGHTS
 from ..errors import SettingError
+from ..machine import on_this_machine, warning
 from ..outputs import write_json
 
 EXAMPLE = 'vla_nav quantize ~/policies/mine --frames ~/bags/corridor'
@@ -55,7 +56,9 @@ def run(args: argparse.Namespace) -> int:
             facts = with_fixed_scales(bundle, frames, graph)
             print(_told(facts))
         else:
-            rows, facts = quantise(bundle, frames, graph, args.bits, not args.any_speed)
+            with on_this_machine() as machine:
+                rows, facts = quantise(bundle, frames, graph, args.bits, not args.any_speed)
+            facts['notes'] += [] if args.any_speed else warning(machine)
             print_report(bundle, rows, facts)
         facts.update(noted(args.frames, frames))
         if args.json:

@@ -4,9 +4,9 @@ from typing import Any, Dict, List, Optional
 
 from .plan import ONE_SHOT
 from .ranking import Row, RULE
-from ..side_by_side import conditions
 from ..side_by_side.figures import BUDGETS_MS, device_of
 from ..side_by_side.tables import Table, times
+from ... import machine
 
 Report = Dict[str, Any]
 TIMES = ('mean', 'std', 'p50', 'p95', 'p99', 'max')
@@ -130,7 +130,7 @@ def lines(report: Report) -> List[str]:
             f'{plan["runs"]} steps of each row and pace after {plan["warm_up"]} that do not '
             f'count, the rows in turns; frames: {plan["frames"]}; memory is read at '
             f'{report["bandwidth_gb_s"]:.1f} GB/s here.',
-            EXPLAINED, *conditions.told(report['machine'])]
+            EXPLAINED, *machine.told(report['machine'])]
 
 
 def markdown(report: Report, picture: str) -> str:

@@ -7,11 +7,12 @@ import tempfile
 from typing import Any, Dict, List
 
 from .models import open_model, PRESETS
-from ..side_by_side import conditions, options
+from ..side_by_side import options
 from ..side_by_side.contestant import SHIPPED_NAME
 from ...backends import PRECISIONS
 from ...backends.options import CHOICES
 from ...errors import SettingError, VlaNavError
+from ...machine import on_this_machine
 from ...outputs import make_report_folder, write_json
 
 EXAMPLE = 'vla_nav benchmark shipped simple --one-shot --device cpu --out out/benchmark'
@@ -70,7 +71,7 @@ def _measure(args: argparse.Namespace) -> Dict[str, Any]:
     pace = Pace(args.warm_up, args.runs, args.period)
     bundles = {short: open_model(name, args.bundles, args.precisions, args.frames)
                for name, short in short_names(args.models).items()}
-    with conditions.on_this_machine() as machine:
+    with on_this_machine() as machine:
         rows, absent, bandwidth = _rows(args, bundles, pace)
     if not rows:
         raise VlaNavError('no row could be measured: ' + '; '.join(
@@ -101,7 +102,7 @@ def _rows(args: argparse.Namespace, bundles: Dict[str, Any], pace: Any) -> Any:
     from .plan import plan_rows
     from .session import measure
     from ...convert.calibrated import Calibrated
-    from ..progress import progress
+    from ...progress import progress
     from ..side_by_side.bandwidth import read_bandwidths
     from ..side_by_side.pictures import load_pictures
     # Beforehand, since a source may show a bar of its own.

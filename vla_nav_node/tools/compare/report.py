@@ -3,8 +3,8 @@
 from typing import Any, Dict, List, Tuple
 
 from .score import FORMULA, Verdict, WEIGHTS
-from ..side_by_side import conditions
 from ..side_by_side.tables import Table, times
+from ... import machine
 
 Report = Dict[str, Any]
 Path = Tuple[str, ...]  # where a figure stands in those of a side
@@ -69,7 +69,7 @@ def lines(report: Report, verdict: Verdict) -> List[str]:
     """Give the sentences below the tables, the verdict last."""
     found = [f'{report["plan"]["runs"]} steps each after {report["plan"]["warm_up"]} that do not '
              f'count, back to back, in turns; frames: {report["plan"]["frames"]}.',
-             *conditions.told(report['machine'])]
+             *machine.told(report['machine'])]
     if report['scores'] is not None:
         found.append(FORMULA)
     return [*found, *(f'Note: {note}.' for note in verdict.notes), f'Verdict: {verdict.text}.']

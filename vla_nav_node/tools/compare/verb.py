@@ -8,9 +8,10 @@ from typing import Any, Dict
 import numpy as np
 
 from .session import compare, Plan, Result
-from ..side_by_side import conditions, options
+from ..side_by_side import options
 from ..side_by_side.contestant import complete, HELP, parse
 from ...errors import SettingError
+from ...machine import on_this_machine
 from ...outputs import make_report_folder, write_json
 
 EXAMPLE = 'vla_nav compare shipped:fp32@torch shipped:int8 --frames sim --count 1000'
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     from ..demo_processes import sigterm_as_interrupt
     make_report_folder(args, FILES, FILES[0])
     plan = Plan(args.frames, args.count, args.seed, args.warm_up, args.runs)
-    with sigterm_as_interrupt(), conditions.on_this_machine() as machine:
+    with sigterm_as_interrupt(), on_this_machine() as machine:
         result = compare(contestants, plan)
     verdict = judge(result.sides, result.quality, args.tolerance)
     report: Dict[str, Any] = {

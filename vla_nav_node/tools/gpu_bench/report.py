@@ -3,9 +3,9 @@
 from typing import Any, Dict, List, Optional
 
 from .plan import EAGER
-from ..side_by_side import conditions
 from ..side_by_side.figures import device_of
 from ..side_by_side.tables import Table, times
+from ... import machine
 from ...convert.open_loop import worst
 
 Report = Dict[str, Any]
@@ -70,6 +70,6 @@ def lines(report: Report) -> List[str]:
             *(f'{name} has random weights: its times are real, its actions mean nothing and '
               'hardly change; of its gates the one of the state counts.'
               for name in report['untrained'])]
-    told += conditions.told(report['machine'])
+    told += machine.told(report['machine'])
     return [*told, *report['gpu'], f'It took {report["took_s"]:.0f} s; the limit was '
             f'{report["limit_s"]:g} s.']

@@ -12,6 +12,7 @@ from ..side_by_side.contestant import SHIPPED_NAME
 from ...backends import BACKENDS, PRECISIONS
 from ...backends.onnx_cuda import NO_TF32
 from ...errors import SettingError, VlaNavError
+from ...machine import on_this_machine
 from ...outputs import make_report_folder, write_json
 
 EXAMPLE = 'vla_nav gpu-bench simple accurate --limit 420 --out out/gpu-bench'
@@ -82,13 +83,12 @@ def _measure(args: argparse.Namespace) -> Dict[str, Any]:
     from .gpu import gpu_told
     from .targets import targets
     from ..benchmark.verb import short_names
-    from ..progress import progress
-    from ..side_by_side import conditions
+    from ...progress import progress
     budget, begin_s = Budget(args.limit), time.monotonic()
     rows: List[Dict[str, Any]] = []
     absent: Dict[str, Dict[str, str]] = {}
     names = short_names(args.models)
-    with conditions.on_this_machine() as machine:
+    with on_this_machine() as machine:
         # All of them first, so that the time that this takes is not one policy's alone; it may
         # show bars of its own.
         made = {name: policy for model, name in names.items()

@@ -2,10 +2,10 @@
 The node that one would write at first, with the same policy: what ours is measured against.
 
 The whole message, cv_bridge (NumPy where there is none, which is quicker), PIL's resize, NumPy's
-normalisation, torch eager with torch's own number of threads (or with the parameter `threads`),
-everything in the one thread of rclpy.spin; and it has none of our guards. A cycle begins with the
-serialised message, as ours does. What rclpy spends on deserialising is over when the callback is
-called, so it is measured on the same message once the command has left.
+normalisation, torch eager with as many threads as the parameter `threads` says (0: as many as
+torch takes), everything else in the one thread of rclpy.spin; and it has none of our guards. A
+cycle begins with the serialised message, as ours does. What rclpy spends on deserialising is over
+when the callback is called, so it is measured on the same message once the command has left.
 """
 
 import time

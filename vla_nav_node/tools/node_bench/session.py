@@ -6,38 +6,39 @@ from typing import Any, Callable, Dict, Sequence
 from .conditions import CONDITIONS, load_of, measure
 from .figures import summarise
 from .probe import make_pictures, Probe
-from .sides import SIDES
+from .sides import Side
 from .startup import first_command
 from ..demo_processes import Processes
+from ...progress import Bar
 
-Bar = Callable[[str, int], Callable[[int], None]]
 
-
-def side_by_side(names: Sequence[str], frames: int, warm_up: int,
-                 parameters: Dict[str, Dict[str, object]], environment: Dict[str, str],
-                 logs: Path, bar: Bar) -> Dict[str, Any]:
+def side_by_side(sides: Sequence[Side], names: Sequence[str], frames: int, warm_up: int,
+                 environment: Dict[str, str], logs: Path, bar: Bar) -> Dict[str, Any]:
     """
     Start all sides, and measure them under the conditions of these names.
 
-    `parameters` are ROS parameters by side; `bar` makes a progress bar. Give figures by condition
-    and side.
+    `bar` makes a progress bar. Return figures by condition and side.
     """
     found: Dict[str, Any] = {}
-    probes = [Probe(side) for side in SIDES]
+    probes = [Probe(side) for side in sides]
     try:
         with Processes(environment) as processes:
-            started = [side.start(processes, parameters[side.name], logs) for side in SIDES]
-            for probe, process in zip(probes, started):
-                first_command(probe, process, make_pictures(640, 480))
+            for side in sides:
+                side.start(processes, logs)
+            for probe in probes:
+                first_command(probe, processes, make_pictures(640, 480))
             for condition in CONDITIONS:
                 if condition.name not in names:
                     continue
-                advance = bar(str(condition), frames * len(SIDES))
+                advance = bar(str(condition), frames * len(sides))
+
+                def on_block(count: int, advance: Callable[[int], None] = advance) -> None:
+                    advance(count)
+                    processes.check()
                 with load_of(condition, environment, logs):
-                    blocks = measure(condition, probes, frames, warm_up, advance)
-                processes.check()
+                    blocks = measure(condition, probes, frames, warm_up, on_block)
                 found[condition.name] = {side.name: summarise(side, blocks[side.name])
-                                         for side in SIDES}
+                                         for side in sides}
     finally:
         for probe in probes:
             probe.close()

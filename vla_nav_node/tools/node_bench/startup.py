@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, List, Sequence
 
 from .probe import make_pictures, PERIOD_S, Probe
 from .sides import ours, Side
-from ..demo_processes import Process, Processes
+from ..demo_processes import Processes
 from ...errors import VlaNavError
 
 BACKENDS = ('onnx', 'torch')
@@ -16,17 +16,17 @@ SETTLE = 100  # images before the memory is read
 BEFORE = 10  # images that the camera has sent before the process starts
 
 
-def first_command(probe: Probe, process: Process, pictures: Sequence[Any]) -> float:
-    """Send images until one is answered; give the time of the answer as time.perf_counter."""
+def first_command(probe: Probe, processes: Processes, pictures: Sequence[Any]) -> float:
+    """Send images until one is answered; return the time of the answer as time.perf_counter."""
     deadline_s, number = time.perf_counter() + START_S, 0
     while True:
         begin_s = time.perf_counter()
         if probe.ask(pictures[number % len(pictures)], PERIOD_S) is not None:
             return time.perf_counter()
-        process.check()
+        processes.check()
         if begin_s > deadline_s:
             raise VlaNavError(f'no command from {probe.side.name} within {START_S:g} s; '
-                              + process.last_words(), 'one that is not zero')
+                              + processes.last_words(), 'one that is not zero')
         number += 1
 
 
@@ -37,25 +37,23 @@ def measure_starts(times: int, parameters: Dict[str, object], environment: Dict[
     for number in range(times):
         for backend in BACKENDS:
             # A namespace of its own: a node that has just ended may linger in the graph.
-            side = ours(f'start_{backend}_{number}')
-            found[backend].append(
-                _one(side, {**parameters, 'backend': backend}, environment, logs))
+            side = ours(f'start_{backend}_{number}', {**parameters, 'backend': backend})
+            found[backend].append(_one(side, environment, logs))
             on_start(1)
     return {backend: {'starts': values, **{
         name: median(value[name] for value in values) for name in values[0]}}
         for backend, values in found.items()}
 
 
-def _one(side: Side, parameters: Dict[str, object], environment: Dict[str, str],
-         logs: Path) -> Dict[str, float]:
+def _one(side: Side, environment: Dict[str, str], logs: Path) -> Dict[str, float]:
     probe, pictures = Probe(side), make_pictures(640, 480)
     try:
         for number in range(BEFORE):
             probe.ask(pictures[number % len(pictures)], PERIOD_S)
         with Processes(environment) as processes:
             begin_s = time.perf_counter()
-            process = side.start(processes, parameters, logs)
-            seconds = first_command(probe, process, pictures) - begin_s
+            process = side.start(processes, logs)
+            seconds = first_command(probe, processes, pictures) - begin_s
             probe.film(pictures, SETTLE)
             return {'seconds': seconds, **memory_of(process.pid)}
     finally:

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 import os
 from pathlib import Path
 import tempfile
-from typing import Any, Dict
+from typing import Any, Dict, Tuple
 
 from ..demo_processes import sigterm_as_interrupt
 from ... import transport
@@ -40,15 +40,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='policy bundle (default: the one that ships)')
     parser.add_argument('--set', nargs='+', default=[], metavar='NAME:=VALUE', dest='extra',
                         help='parameters of our node, such as backend:=torch')
-    parser.add_argument('--idiomatic-threads', type=int, default=0, metavar='N',
-                        help="torch's in the idiomatic node (default: as many as torch takes)")
+    parser.add_argument('--idiomatic-threads', type=int, nargs='+', metavar='N',
+                        help="torch's in the idiomatic node; each number is tried, and the best "
+                        'one counts (default: 1 and one for each core)')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write all figures there too')
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print, and tell whether every target that was measured is met (0) or not (1)."""
-    if min(args.frames, args.starts) < 1 or min(args.warm_up, args.idiomatic_threads) < 0:
-        raise SettingError('nothing to measure', '--frames and --starts of at least 1')
+    least = min(args.frames, args.starts, *(args.idiomatic_threads or [1]))
+    if least < 1 or args.warm_up < 0:
+        raise SettingError('nothing to measure',
+                           '--frames, --starts and --idiomatic-threads of at least 1')
     _check_needed()
     os.environ.update(_environment())
     # Here, so that `vla_nav latency --help` needs neither ROS 2 nor rich.
@@ -73,22 +76,27 @@ def run(args: argparse.Namespace) -> int:
 
 def _measure(args: argparse.Namespace) -> Dict[str, Any]:
     from .session import side_by_side
+    from .sides import sides
     from .startup import BACKENDS, measure_starts
-    from .. import machine
-    from ..progress import progress
-    parameters, environment = _parameters(args), dict(os.environ)
+    from ... import machine
+    from ...progress import progress
+    model, parameters = _parameters(args)
+    threads = args.idiomatic_threads or sorted({1, machine.cores()})
+    environment = dict(os.environ)
     report: Dict[str, Any] = {
         'policy': load_bundle(args.model).name, 'frames': args.frames, 'warm_up': args.warm_up,
-        'parameters': parameters, 'machine': describe_machine(), 'conditions': {}, 'start': {}}
+        'parameters': {'ours': parameters, 'idiomatic': model, 'threads': threads},
+        'machine': describe_machine(), 'conditions': {}, 'start': {}}
     before = machine.now()
     with tempfile.TemporaryDirectory() as folder, progress() as bar:
         logs = Path(folder)
         if 'start' in args.only:
-            report['start'] = measure_starts(args.starts, parameters['ours'], environment,
+            report['start'] = measure_starts(args.starts, parameters, environment,
                                              logs, bar('starts', args.starts * len(BACKENDS)))
         if set(args.only) - {'start'}:
-            report['conditions'] = side_by_side(args.only, args.frames, args.warm_up, parameters,
-                                                environment, logs, bar)
+            report['conditions'] = side_by_side(
+                sides(parameters, model, threads), args.only, args.frames, args.warm_up,
+                environment, logs, bar)
     report['machine']['during'] = machine.now().since(before)
     report['machine']['disturbance'] = machine.disturbance(report['machine'])
     return report
@@ -98,20 +106,19 @@ def describe_machine() -> Dict[str, Any]:
     """Tell what the nodes run on, their middleware included."""
     import rclpy
 
-    from .. import machine
+    from ... import machine
     return {**machine.describe(MODULES), 'ros': os.environ.get('ROS_DISTRO', ''),
             'rmw': rclpy.get_rmw_implementation_identifier()}
 
 
-def _parameters(args: argparse.Namespace) -> Dict[str, Dict[str, object]]:
-    """Give the ROS parameters of each side."""
+def _parameters(args: argparse.Namespace) -> Tuple[Dict[str, object], Dict[str, object]]:
+    """Return the ROS parameters of every node with the policy, and those of our node."""
     pairs = [text.split(':=', 1) for text in args.extra]
     bad = [':='.join(pair) for pair in pairs if len(pair) != 2]
     if bad:
         raise SettingError(f'--set {bad[0]}', 'NAME:=VALUE', 'write for example backend:=torch')
-    model = {'model': str(Path(args.model).resolve())} if args.model else {}
-    return {'ours': {**model, **dict(pairs)},
-            'idiomatic': {**model, 'threads': args.idiomatic_threads}, 'echo': {}}
+    model: Dict[str, object] = {'model': str(Path(args.model).resolve())} if args.model else {}
+    return model, {**model, **dict(pairs)}
 
 
 def _check_needed() -> None:

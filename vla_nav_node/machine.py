@@ -1,12 +1,14 @@
-"""What the figures were measured on, and whether it was doing something else meanwhile."""
+"""The machine that figures belong to, and whether it was left alone meanwhile. A leaf."""
 
+from contextlib import contextmanager
 from importlib import metadata
 import os
 from pathlib import Path
 import platform
 import time
-from typing import Any, Dict, NamedTuple, Sequence
+from typing import Any, Dict, Iterator, List, NamedTuple, Sequence
 
+MODULES = ('onnxruntime', 'torch', 'numpy', 'cv2')  # whose versions decide how long a step takes
 SAMPLE_S = 1.0
 IDLE_CORES = 0.15  # in use by others: more than that, and the machine is not otherwise idle
 IDLE_STEAL = 0.01  # of its time, taken by the host of a virtual machine
@@ -51,6 +53,29 @@ def describe(modules: Sequence[str]) -> Dict[str, Any]:
         'cpu': _cpu_model(), 'cores': cores(), 'platform': platform.platform(),
         'python': platform.python_version(), 'versions': _versions(modules),
         'load_average': list(os.getloadavg()), 'before': now().since(before)}
+
+
+@contextmanager
+def on_this_machine(modules: Sequence[str] = MODULES) -> Iterator[Dict[str, Any]]:
+    """Give a description that is complete once the context is left."""
+    found = describe(modules)
+    before = now()
+    yield found
+    found['during'] = now().since(before)
+    found['disturbance'] = disturbance(found)
+
+
+def told(machine: Dict[str, Any]) -> List[str]:
+    """Return lines for people: what the machine is, and a warning if it was not idle."""
+    versions = ', '.join(f'{name} {version}' for name, version in machine['versions'].items())
+    return [f'{machine["cpu"]}, {machine["cores"]} cores; {machine["platform"]}; Python '
+            f'{machine["python"]}; {versions}', *warning(machine)]
+
+
+def warning(machine: Dict[str, Any]) -> List[str]:
+    """Return the warning that belongs beside times taken on a machine that was not idle."""
+    return [f'This machine was not idle: {machine["disturbance"]}. Judge the ratios, not the '
+            'times.'] if machine['disturbance'] else []
 
 
 def disturbance(machine: Dict[str, Any]) -> str:
