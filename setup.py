@@ -58,7 +58,9 @@ setup(
     python_requires='>=3.10',
     # Read by pip, not by colcon: on a ROS 2 machine package.xml's rosdep keys are what counts,
     # and a pip install there wants --no-deps, or pip adds a second cv2 beside Debian's.
-    install_requires=['numpy>=1.21', 'opencv-python-headless>=4.5', 'pyyaml>=5.4'],
+    # simplejpeg: wheels for CPython 3.10 to 3.14, x86_64 and aarch64.
+    install_requires=['numpy>=1.21', 'opencv-python-headless>=4.5', 'pyyaml>=5.4',
+                      'simplejpeg>=1.8'],
     extras_require={
         'onnx': ONNX,
         'gpu': GPU,

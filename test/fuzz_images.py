@@ -20,7 +20,8 @@ MOST_BYTES = 8192  # of an input
 MOST_MIB = 2048  # of memory; more is a finding
 MOST_S = 10  # for one input; more is a finding
 COUNT_EVERY = 2000  # inputs between two notes of how many there were
-MEASURED = ('image', 'image_header', 'cdr', 'preprocess', 'cycle', 'guard', 'driver', 'safety')
+MEASURED = ('image', 'compressed', 'image_format', 'image_header', 'jpeg', 'jpeg_structure', 'cdr',
+            'preprocess', 'cycle', 'guard', 'driver', 'safety')
 
 
 def main() -> int:

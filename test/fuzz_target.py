@@ -6,6 +6,7 @@ a CompressedImage, or the serialised message as the middleware hands it over.
 """
 
 import math
+import re
 import struct
 import time
 
@@ -35,6 +36,12 @@ else:
 IMAGE, COMPRESSED, RAW = 0, 1, 2  # the first byte, modulo how many there are
 KINDS = 2 + len(READERS)
 FRESH, TILE, BIG, STRETCHED = 1, 2, 4, 8  # flags, in the second byte
+# What a CompressedImage says of itself, by the upper half of that byte.
+FORMATS = ('jpeg', 'png', '', 'rgb8; jpeg compressed bgr8', 'mono8; jpeg compressed mono8',
+           'mono16; jpeg compressed mono8', 'bgr8; png compressed bgr8', 'mono8; png compressed ',
+           'mono16; png compressed ', 'bayer_rggb8; png compressed ', '8UC3; png compressed ',
+           'rgb8; jpeg compressed rgb8', '16UC1; png compressed ', '16UC1; compressedDepth png',
+           'nv12', 'h264')
 FIELDS = struct.Struct('<BHHhH')  # encoding, height, width, step less the row, time of the stamp
 ENCODINGS = (*image.LAYOUTS, 'rgb16', '32FC1', 'h264', '')
 MOST_TILED = 1 << 16  # bytes; larger pictures are as good, and slower
@@ -102,8 +109,8 @@ def frame_of(data: bytes):
     if kind >= RAW:
         return _raw(READERS[kind - RAW], data[2:], flags, now_ns)
     if kind == COMPRESSED:
-        return Frame(memoryview(data)[2:], 'jpeg', 0, 0, 0, _stamp_ns(flags, len(data)), now_ns,
-                     compressed=True)
+        return Frame(memoryview(data)[2:], FORMATS[flags >> 4], 0, 0, 0,
+                     _stamp_ns(flags, len(data)), now_ns, compressed=True)
     return _image(data, flags, now_ns)
 
 
@@ -155,8 +162,9 @@ def seeds():
             yield bytes([IMAGE, flags]) + fields + rng.bytes(size)
             yield from _as_message(encoding, height, width, step, rng.bytes(size))
     for data in _compressed(rng):
-        yield bytes([COMPRESSED, FRESH]) + data
-        yield from _as_compressed_message(data)
+        for number, text in enumerate(FORMATS):
+            yield bytes([COMPRESSED, FRESH | number << 4]) + data
+            yield from _as_compressed_message(data, text)
 
 
 def _compressed(rng):
@@ -165,8 +173,14 @@ def _compressed(rng):
     for drawn in (picture, picture[..., 0], picture[:3, :5]):
         for options in ([], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1], [cv2.IMWRITE_JPEG_QUALITY, 10]):
             yield cv2.imencode('.jpg', drawn, options)[1].tobytes()
+        yield strays(cv2.imencode('.jpg', drawn, [cv2.IMWRITE_JPEG_RST_INTERVAL, 1])[1].tobytes())
         yield cv2.imencode('.png', drawn)[1].tobytes()
         yield cv2.imencode('.png', drawn.astype(np.uint16) * 257)[1].tobytes()
+
+
+def strays(data):
+    """Put bytes that mean nothing before each restart marker, as some webcams do."""
+    return re.sub(rb'\xff[\xd0-\xd7]', lambda found: b'\x11\x22' + found[0], data)
 
 
 def _string(text: bytes) -> bytes:
@@ -189,6 +203,6 @@ def _as_message(encoding, height, width, step, pixels):
     return [bytes([RAW, FRESH]) + b'\0\1\0\0' + body] if READERS else []
 
 
-def _as_compressed_message(data):
-    body = _aligned(_header() + _string(b'jpeg')) + struct.pack('<I', len(data)) + data
+def _as_compressed_message(data, text):
+    body = _aligned(_header() + _string(text.encode())) + struct.pack('<I', len(data)) + data
     return [bytes([RAW + 1, FRESH]) + b'\0\1\0\0' + body] if READERS else []

@@ -56,6 +56,13 @@ def test_every_ros_package_that_is_imported_is_a_dependency(manifest):
     assert ros <= listed
 
 
+def test_what_reads_jpegs_comes_with_pip_and_with_rosdep(manifest):
+    """Without it a compressed camera is refused; rosdep's key is in its python.yaml."""
+    assert 'python3-simplejpeg-pip' in {
+        element.text for element in manifest.findall('exec_depend')}
+    assert "'simplejpeg>=1.8'" in (ROOT / 'setup.py').read_text()
+
+
 def test_ros2_run_finds_its_executables():
     config = configparser.ConfigParser()
     config.read(ROOT / 'setup.cfg')

@@ -12,6 +12,7 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
 from .cdr import read_compressed_image, read_image
+from .compressed import told
 from .errors import ImageError
 from .frame_mailbox import Mailbox
 from .health import CameraReport
@@ -79,8 +80,7 @@ class Camera:
 
     def report(self) -> CameraReport:
         """Tell what is known of the topic."""
-        frame = self._newest
-        picture = f'{frame.width}x{frame.height} {frame.encoding[:40]}' if frame else ''
+        picture = told(self._newest) if self._newest else ''
         return CameraReport(
             self.topic, self._offers, self._reliability, str(profile_path()),
             self._mailbox.received, self._mailbox.replaced, self.lost, self.lost_known, picture,

@@ -7,11 +7,10 @@ from typing import Callable, Dict, Optional
 import cv2
 import numpy as np
 
+from .compressed import decompress
 from .errors import ImageError
-from .image_header import fault, stated_size
+from .image_header import MAX_SIDE
 from .interfaces import Frame
-
-MAX_SIDE = 8192  # pixels; larger than any camera's, small enough to refuse a broken header early
 
 # What may lie behind the last row of a packed picture: video hardware aligns heights to 16 rows,
 # and memory comes in pages.
@@ -45,7 +44,7 @@ def decode(frame: Frame, out: Optional[np.ndarray] = None) -> np.ndarray:
     ImageError for anything that is not a whole picture of a known encoding.
     """
     if frame.compressed:
-        return _decompress(frame)
+        frame = decompress(frame, LAYOUTS)
     layout = check(frame)
     try:
         return layout.convert(frame, out)
@@ -222,41 +221,3 @@ LAYOUTS: Dict[str, Layout] = {
     'nv21': Layout(1, _by_opencv(cv2.COLOR_YUV2RGB_NV21, 1, 1.5), 2, 2, 1.5),
     'nv24': Layout(1, _nv24, rows=3),
 }
-
-
-def _decompress(frame: Frame) -> np.ndarray:
-    """Decode jpeg or png; OpenCV gives BGR of 8 bits, whatever was inside."""
-    data = np.frombuffer(frame.data, np.uint8)
-    _check_header(frame, data.data)
-    try:
-        picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    except cv2.error as error:
-        raise _undecodable(frame, f': {error.err}') from error
-    if picture is None:
-        raise _undecodable(frame)
-    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB, dst=picture)
-
-
-def _check_header(frame: Frame, data: memoryview) -> None:
-    """
-    Refuse what no decoder should begin with: two of them are enough to let bytes from outside to.
-
-    2 kB that state 65000x16000 pixels took it minutes and 6 GB, a png chunk that states 4 GB in
-    118 bytes took those; and decoders fill the rest of a jpeg that was cut off with grey and say
-    nothing.
-    """
-    size = stated_size(data)
-    if size is None:
-        raise _undecodable(frame)
-    if not 0 < min(size) <= max(size) <= MAX_SIDE:
-        raise ImageError(f'a compressed picture of {size[0]}x{size[1]}',
-                         f'sides of 1 to {MAX_SIDE} pixels', 'set another resolution')
-    why = fault(data)
-    if why:
-        raise _undecodable(frame, f': {why}')
-
-
-def _undecodable(frame: Frame, why: str = '') -> ImageError:
-    return ImageError(
-        f'{buffer(frame).nbytes} bytes of format {reprlib.repr(frame.encoding)} do not decode'
-        f'{why}', 'a whole jpeg or png', 'look at the camera driver and the transport')

@@ -1,72 +1,90 @@
 """What a jpeg or png states of itself, read before a decoder allocates what it states. A leaf."""
 
+import re
 import struct
-from typing import Optional, Tuple
+from typing import Iterator, NamedTuple, Optional, Tuple
+import zlib
 
+MAX_SIDE = 8192  # pixels; larger than any camera's, small enough to refuse a broken header early
 START_OF_JPEG, END_OF_JPEG = b'\xff\xd8\xff', b'\xff\xd9'
 START_OF_PNG = b'\x89PNG\r\n\x1a\n'
 # The markers of a frame header (ITU-T T.81, table B.1): 0xC0 to 0xCF, but for three other uses.
 FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-SEGMENTS = frozenset(range(0xC0, 0xFF)) - frozenset(range(0xD0, 0xDB))  # may come before it
-MOST_MARKERS = 256  # before the frame header; cameras send about five
+SEGMENTS = frozenset(range(0xC0, 0xFF)) - frozenset(range(0xD0, 0xDA))  # markers with a length
+START_OF_SCAN = 0xDA
+MARKER = re.compile(rb'\xff+([\x01-\xfe])')  # any number of 0xFF is padding
+MOST_MARKERS = 256  # before the first scan; cameras send about ten
+MOST_PADDING = 256  # bytes before a marker
+# Webcams put up to 10 bytes that mean nothing before a marker (Logitech's C270, C910 and C920).
+MOST_STRAY = 16
 END_OF_PNG = b'IEND'
 MOST_CHUNKS = 65536  # encoders write one for every 8 KiB or more
 
 
-def is_jpeg(data: memoryview) -> bool:
-    """Tell whether these bytes (uint8 [N]) begin as a jpeg."""
-    return data[:3] == START_OF_JPEG
+class Segment(NamedTuple):
+    """A marker of a jpeg and what belongs to it: data[start:end]."""
+
+    marker: int
+    start: int
+    end: int
+
+
+def codec_of(data: memoryview) -> str:
+    """Tell what these bytes (uint8 [N]) begin as: jpeg, png, or ''."""
+    if data[:3] == START_OF_JPEG:
+        return 'jpeg'
+    return 'png' if data[:8] == START_OF_PNG and data[12:16] == b'IHDR' else ''
 
 
 def stated_size(data: memoryview) -> Optional[Tuple[int, int]]:
     """Give the width and height that a jpeg or png states; None where neither can be read."""
-    if is_jpeg(data):
+    codec = codec_of(data)
+    if codec == 'jpeg':
         at = frame_header(data)
         if at is None:
             return None
         height, width = struct.unpack_from('>HH', data, at + 5)
         return width, height
-    if data[:8] == START_OF_PNG and data[12:16] == b'IHDR' and len(data) >= 24:
+    if codec == 'png' and len(data) >= 24:
         width, height = struct.unpack_from('>II', data, 16)
         return width, height
     return None
 
 
-def fault(data: memoryview) -> str:
-    """Tell what keeps a jpeg or png whose size was read from being whole, '' for nothing."""
-    if not is_jpeg(data):
-        return '' if chunks_fit(data) else 'a chunk of the png goes beyond its end'
-    # From the frame on: a thumbnail before it has an end of its own.
-    found = bytes(data[frame_header(data) or 0:]).rfind(END_OF_JPEG) >= 0
-    return '' if found else 'the jpeg has no end'
-
-
-def chunks_fit(data: memoryview) -> bool:
-    """Tell whether the chunks of a png lie within it, up to the one that ends it."""
-    at = len(START_OF_PNG)
-    for _ in range(MOST_CHUNKS):
-        if at + 12 > len(data):  # length, type, CRC
-            return False
-        kind = data[at + 4:at + 8]
-        at += 12 + int.from_bytes(data[at:at + 4], 'big')
-        if kind == END_OF_PNG:
-            return at <= len(data)
-    return False
+def segments(data: memoryview) -> Iterator[Segment]:
+    """Give the segments of a jpeg up to its first scan; stray bytes lie between them."""
+    at = 2
+    for _ in range(MOST_MARKERS):
+        found = MARKER.search(data, at, at + MOST_PADDING)
+        if found is None or found.start() - at > MOST_STRAY or found.end() + 2 > len(data):
+            return
+        marker, start = found[1][0], found.end()
+        if marker not in SEGMENTS:
+            return
+        at = start + max(2, int.from_bytes(data[start:start + 2], 'big'))
+        yield Segment(marker, start - 2, at)
+        if marker == START_OF_SCAN:
+            return
 
 
 def frame_header(data: memoryview) -> Optional[int]:
     """Give where a jpeg's frame header lies, whole, with nothing but segments before it."""
-    at = 2
-    for _ in range(MOST_MARKERS):
-        if at + 9 > len(data) or data[at] != 0xFF:
-            return None
-        marker = data[at + 1]
-        if marker in FRAME_HEADERS:
-            return at
-        if marker == 0xFF:  # padding before a marker
-            at += 1
-        elif marker in SEGMENTS:
-            at += 2 + max(2, int.from_bytes(data[at + 2:at + 4], 'big'))
-        else:
-            return None
+    for segment in segments(data):
+        if segment.marker in FRAME_HEADERS:
+            return segment.start if segment.start + 10 <= len(data) else None
     return None
+
+
+def png_fault(data: memoryview) -> str:
+    """Tell what keeps a png from being whole, '' for nothing: its chunks carry checksums."""
+    at = len(START_OF_PNG)
+    for _ in range(MOST_CHUNKS):
+        end = at + 12 + int.from_bytes(data[at:at + 4], 'big')  # length, type, data, CRC
+        if at + 12 > len(data) or end > len(data):
+            break
+        if zlib.crc32(data[at + 4:end - 4]) != int.from_bytes(data[end - 4:end], 'big'):
+            return 'the checksum of a chunk of the png is wrong'
+        if data[at + 4:at + 8] == END_OF_PNG:
+            return ''
+        at = end
+    return 'a chunk of the png goes beyond its end'
