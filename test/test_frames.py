@@ -1,5 +1,7 @@
 """Frames come from wherever pictures are, as the policy sees them, or the source is refused."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -33,6 +35,25 @@ def test_a_folder_is_read_in_the_order_of_its_numbers(tmp_path):
     assert frames.dtype == np.uint8
     assert (frames == np.stack([_seen(1), _seen(2), _seen(10)])).all()
     assert (load_frames(str(tmp_path), SPEC, 2) == frames[:2]).all()
+
+
+@pytest.mark.parametrize('rotation', [90, 180])
+def test_frames_are_turned_as_the_node_turns_them_whatever_exif_says(tmp_path, rotation):
+    pillow = pytest.importorskip('PIL.Image')
+    exif = pillow.Exif()
+    exif[0x0112] = 3
+    for number in (1, 2):
+        pillow.fromarray(_picture(number)).save(tmp_path / f'{number}.png', exif=exif)
+    frames = load_frames(str(tmp_path), replace(SPEC, rotation=rotation), 2)
+    upright = [np.ascontiguousarray(np.rot90(_picture(number), -rotation // 90))
+               for number in (1, 2)]
+    assert (frames == np.stack([Preprocess(SPEC)(one)[0].copy() for one in upright])).all()
+
+
+def test_the_simulators_camera_is_upright_whatever_the_recipe_says():
+    pytest.importorskip('vla_nav_node.sim.world', reason='MuJoCo is not installed')
+    turned = load_frames('sim', replace(SPEC, rotation=180), 2)
+    assert (turned == load_frames('sim', SPEC, 2)).all()
 
 
 def test_an_array_is_read(tmp_path):

@@ -54,7 +54,7 @@ def _tiny(tmp_path_factory):
 def test_the_original_form_in_its_full_size(tmp_path, capsys):
     path = tmp_path / 'best_simple_lstm_model.pth'
     network = original.write_original(path, **original.SIMPLE)
-    assert importing(path, tmp_path / 'b', structure='simple', size='224x224',
+    assert importing(path, tmp_path / 'b', structure='simple', size='224x224', rotation=180,
                      json=tmp_path / 'r.json') == 0
     told = capsys.readouterr().out
     for part in ('all 32 tensors', 'val_mae 0.222, epoch 7', 'RNN, 4 x 1024'):
@@ -62,6 +62,7 @@ def test_the_original_form_in_its_full_size(tmp_path, capsys):
     bundle = load_bundle(tmp_path / 'b')
     assert bundle.manifest['training'] == {'trained': True, 'imported': {
         'file': path.name, 'sha256': sha256_of(path), 'val_mae': 0.222, 'epoch': 7}}
+    assert bundle.input.rotation == 180
     assert bundle.limits == {'linear_x': 0.5, 'linear_y': 0.4}
     assert bundle.mean == pytest.approx((123.675, 116.28, 103.53))
     weights = load_file(bundle.file('policy.safetensors'))

@@ -1,5 +1,6 @@
 """Images from another process: that they arrive, and what is said when they do not."""
 
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 import subprocess
@@ -17,7 +18,13 @@ from sensor_msgs.msg import CompressedImage, Image
 from tiny import write_tiny
 
 from vla_nav_node import transport
+from vla_nav_node.backends import open_backend
+from vla_nav_node.bundle_amend import amend
+from vla_nav_node.errors import VlaNavError
 from vla_nav_node.health import ERROR, OK, WARN
+from vla_nav_node.node import _policy_and_cycle
+from vla_nav_node.opening import Opener
+from vla_nav_node.settings import parameters, settings_of
 
 CAMERA = [sys.executable, str(Path(__file__).with_name('camera_process.py'))]
 FRAMES = 1000
@@ -126,8 +133,8 @@ def test_a_qos_that_cannot_match_is_named(scene):
 
 
 @pytest.mark.parametrize('scene', [
-    {'parameters': {'image_transport': 'compressed', 'enable_stamped_cmd_vel': True}}],
-    indirect=True)
+    {'parameters': {'image_transport': 'compressed', 'enable_stamped_cmd_vel': True,
+                    'image_rotation': 180}}], indirect=True)
 def test_compressed_images_and_stamped_commands(scene):
     rig = scene.rig
     rig.close()
@@ -137,7 +144,20 @@ def test_compressed_images_and_stamped_commands(scene):
         rig.drives()
         level, message, values = rig.say('camera', 'images/s')
     assert (level, values['topic']) == (OK, '/image/compressed')
-    assert 'jpeg' in message
+    assert '64x48 jpeg' in message
+    with CameraThread(rig, to_message=cut):
+        level, message, _ = rig.say('driving', 'do not decode')
+    assert level == ERROR
+    assert 'standing still: decode: ' in message and 'premature end' in message
+    with CameraThread(rig, to_message=compressed):
+        rig.drives()
+
+
+def cut(rgb, stamp_ns):
+    """Give half a jpeg with the end of a whole one."""
+    msg = compressed(rgb, stamp_ns)
+    msg.data = msg.data[:len(msg.data) // 2] + msg.data[-2:]
+    return msg
 
 
 def compressed(rgb, stamp_ns):
@@ -146,6 +166,29 @@ def compressed(rgb, stamp_ns):
     msg.data = cv2.imencode('.jpg', rgb)[1].tobytes()
     msg.header.stamp.sec, msg.header.stamp.nanosec = divmod(stamp_ns, 10 ** 9)
     return msg
+
+
+@pytest.mark.parametrize('wanted', [{}, {'image_rotation': 90}, {'image_rotation': 0}])
+def test_the_node_turns_pictures_as_it_is_told_else_as_the_bundle_says(tmp_path, wanted):
+    bundle = write_tiny(tmp_path / 'tiny')
+    bundle = amend(bundle, lambda manifest: manifest['input'].update(rotation=270))
+    table = parameters(bundle.limits, ('onnx',), bundle.input.rotation)
+    _, cycle = _policy_and_cycle(Opener(bundle, open_backend, True), settings_of(table, wanted))
+    assert cycle.preprocess.spec == replace(
+        bundle.input, rotation=wanted.get('image_rotation', 270))
+
+
+@pytest.mark.parametrize('transport_of_images', ['raw', 'compressed'])
+def test_without_the_library_for_jpegs_only_a_compressed_camera_ends_the_start(
+        bundle, monkeypatch, transport_of_images):
+    monkeypatch.setitem(sys.modules, 'simplejpeg', None)
+    settings = settings_of(parameters(bundle.limits, ('onnx',)),
+                           {'image_transport': transport_of_images})
+    if transport_of_images == 'raw':
+        _policy_and_cycle(Opener(bundle, open_backend), settings)
+    else:
+        with pytest.raises(VlaNavError, match="pip install 'simplejpeg>="):
+            _policy_and_cycle(Opener(bundle, open_backend), settings)
 
 
 @pytest.mark.parametrize('scene', [{'parameters': {'use_sim_time': True}}], indirect=True)

@@ -56,6 +56,34 @@ def test_padded_and_sliced_pictures_are_read_right():
     assert np.array_equal(view, Preprocess(spec)(np.ascontiguousarray(padded[:, :64])))
 
 
+@pytest.mark.parametrize('rotation', [0, 90, 180, 270])
+@pytest.mark.parametrize('fit', ['crop', 'stretch'])
+def test_a_picture_is_turned_clockwise_before_all_else(rotation, fit):
+    """As if it had come upright, whichever way its rows lie in memory."""
+    padded = np.random.default_rng(1).integers(0, 256, (48, 80, 3), np.uint8)
+    picture = padded[:, :64]
+    picture.flags.writeable = False
+    upright = np.ascontiguousarray(np.rot90(picture, -rotation // 90))
+    turned = Preprocess(InputSpec(24, 40, fit, rotation=rotation))
+    for _ in range(2):
+        assert np.array_equal(turned(picture), Preprocess(InputSpec(24, 40, fit))(upright))
+
+
+def test_turning_allocates_no_memory_for_pictures_of_one_size():
+    preprocess = Preprocess(InputSpec(24, 32, rotation=90))
+    preprocess(np.zeros((48, 64, 3), np.uint8))
+    before = preprocess._turned
+    preprocess(np.full((48, 64, 3), 7, np.uint8))
+    assert preprocess._turned is before and before[0, 0, 0] == 7
+    assert preprocess(np.full((30, 20, 3), 9, np.uint8))[0, 0, 0, 0] == 9
+
+
+@pytest.mark.parametrize('rotation', [1, -90, 360, 45.0])
+def test_a_picture_turns_by_right_angles_only(rotation):
+    with pytest.raises(SettingError, match='rotation .*expected one of .*90'):
+        InputSpec(24, 32, rotation=rotation)
+
+
 def test_the_recipe_needs_a_known_resize():
     """A wrong name does not pass silently."""
     with pytest.raises(SettingError, match='cubic.*supersample'):

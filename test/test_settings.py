@@ -29,10 +29,11 @@ def test_defaults_are_those_of_the_documentation():
         model='', backend='onnx', precision='fp32', device='auto', control_period_ms=20.0,
         image_timeout=0.2, frozen_timeout=1.0, state_reset_gap=1.0, max_linear_x=0.8,
         max_linear_y=0.6, max_acceleration=2.5, enable_stamped_cmd_vel=False,
-        image_transport='raw', image_qos='auto', realtime=False, allow_unverified=False,
-        torch_mode='auto', onnx_provider='auto', cudnn_conv_algo_search='HEURISTIC',
-        gpu_mem_limit_mb=0, arena_extend_strategy='kSameAsRequested',
-        cudnn_conv_use_max_workspace=True, profile_directory='', fallback_backends=(),
+        image_transport='raw', image_qos='auto', image_rotation=0, realtime=False,
+        allow_unverified=False, torch_mode='auto', onnx_provider='auto',
+        cudnn_conv_algo_search='HEURISTIC', gpu_mem_limit_mb=0,
+        arena_extend_strategy='kSameAsRequested', cudnn_conv_use_max_workspace=True,
+        profile_directory='', fallback_backends=(),
         nvtx=False)
     assert settings.period_s == pytest.approx(0.02)
     assert settings.runtime == ('onnx', 'fp32', 'auto', BackendOptions())
@@ -102,6 +103,13 @@ def test_every_default_is_allowed_and_described(entry):
     ('gpu_mem_limit_mb', 2.0, 'gpu_mem_limit_mb is the double 2.0; expected an integer from 0 to '
                               '1000000 MB'),
     ('gpu_mem_limit_mb', -1, 'gpu_mem_limit_mb is -1; expected an integer from 0 to 1000000 MB'),
+    ('image_rotation', 45, 'image_rotation is 45; expected one of 0, 90, 180, 270 degrees'),
+    ('image_rotation', 180.0, 'image_rotation is the double 180.0; expected one of 0, 90, 180, '
+     '270 degrees'),
+    ('image_rotation', '90', "image_rotation is the string '90'; expected one of 0, 90, 180, 270 "
+     'degrees'),
+    ('image_rotation', False, 'image_rotation is the boolean False; expected one of 0, 90, 180, '
+     '270 degrees'),
     ('torch_mode', 'jit', "torch_mode is 'jit'; expected one of auto, eager, cuda_graph, script, "
                           'compile'),
     ('fallback_backends', 'torch', "fallback_backends is the string 'torch'; expected a list of "
@@ -137,10 +145,18 @@ def test_what_is_not_live_stays():
         changed(settings, TABLE, {'image_qos': 'reliable'})
 
 
+def test_the_rotation_is_the_bundles_unless_the_user_says_another():
+    table = parameters({'linear_x': 0.8, 'linear_y': 0.6}, ('onnx',), 270)
+    assert settings_of(table, {}).image_rotation == 270
+    assert settings_of(table, {'image_rotation': 0}).image_rotation == 0
+    with pytest.raises(SettingError, match='image_rotation cannot change while the node runs'):
+        changed(settings_of(table, {}), table, {'image_rotation': 90})
+
+
 def test_the_parameter_file_has_every_default():
     path = Path(__file__).parents[1] / 'config' / 'vla_nav_node.yaml'
     values = yaml.safe_load(path.read_text(encoding='utf-8'))['/**']['ros__parameters']
-    limits = {'max_linear_x', 'max_linear_y'}  # the bundle's, there as comments
+    limits = {'max_linear_x', 'max_linear_y', 'image_rotation'}  # the bundle's, as comments
     # ROS cannot tell the type of an empty list; one empty string stands for none.
     assert values.pop('fallback_backends') == ['']
     assert values == {row.name: row.default for row in TABLE

@@ -53,7 +53,8 @@ class Bundle:
     def input(self) -> InputSpec:  # noqa: A003, RUF100
         """Give the picture that the policy wants."""
         spec = self.manifest['input']
-        return InputSpec(spec['height'], spec['width'], spec['fit'], spec['resize'])
+        return InputSpec(spec['height'], spec['width'], spec['fit'], spec['resize'],
+                         spec.get('rotation', 0))
 
     @property
     def mean(self) -> Tuple[float, ...]:

@@ -7,7 +7,7 @@ import reprlib
 from typing import Any, Callable, Dict, List, Mapping, Tuple
 
 from .manifest_keys import strange_keys
-from .preprocess import FITS, RESIZES
+from .preprocess import FITS, RESIZES, TURNS
 
 MANIFEST = 'policy.yaml'
 FORMAT = 1
@@ -98,6 +98,11 @@ def _one_of(*choices: str) -> Check:
     return check
 
 
+def _turn(value: Any) -> str:
+    good = type(value) is int and value in TURNS
+    return '' if good else 'one of ' + ', '.join(map(str, TURNS)) + ' (degrees, clockwise)'
+
+
 def _is(expected: Any) -> Check:
     return lambda value: '' if value == expected else repr(expected)
 
@@ -167,7 +172,7 @@ def _tolerances(value: Any) -> str:
 
 
 OPTIONAL = ('training', 'quantization', 'verification', 'architecture.head',
-            'architecture.recurrent.bias', 'architecture.recurrent.nonlinearity')
+            'architecture.recurrent.bias', 'architecture.recurrent.nonlinearity', 'input.rotation')
 CHECKS: Dict[str, Check] = {
     'name': _text,
     'architecture.encoder': _layers,
@@ -183,6 +188,7 @@ CHECKS: Dict[str, Check] = {
     'input.width': _size,
     'input.fit': _one_of(*FITS),
     'input.resize': _one_of(*RESIZES),
+    'input.rotation': _turn,
     'input.mean': _channels,
     'input.std': _positive_channels,
     'action.names': _is(list(AXES)),

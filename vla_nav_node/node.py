@@ -1,5 +1,6 @@
 """The ROS 2 node: wires parameters, topics, services and threads to the cycle."""
 
+from dataclasses import replace
 import os
 import signal
 import sys
@@ -16,7 +17,7 @@ from rclpy.qos import QoSProfile
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 
-from . import garbage, image, ros_messages
+from . import garbage, image, jpeg, ros_messages
 from .backends import BACKENDS, open_backend, prepare
 from .bundle import load_bundle
 from .bundle_watch import BundleWatch
@@ -62,7 +63,7 @@ class VlaNavNode(Node):
         self._ros = context
         log_to_ros(self.get_logger())
         bundle = load_bundle(declare(self, [MODEL])['model'])
-        self._table = parameters(bundle.limits, tuple(BACKENDS))
+        self._table = parameters(bundle.limits, tuple(BACKENDS), bundle.input.rotation)
         self._settings = settings_of(self._table, {
             'model': self.get_parameter('model').value,
             **declare(self, [row for row in self._table if row is not MODEL])})
@@ -238,11 +239,14 @@ class VlaNavNode(Node):
 def _policy_and_cycle(opener: Opener, settings: Settings) -> Tuple[FallbackPolicy, Cycle]:
     prepare()
     image.stay_in_one_thread()
+    if settings.image_transport == 'compressed':
+        jpeg.require()
     bundle = opener.bundle
     gate = Judge(ABSURD * max(bundle.limits.values()))
     policy = FallbackPolicy(opener.open_chain(settings.runtime, settings.spares),
                             bundle.zero_state(), gate.objection)
-    return policy, Cycle(policy, Preprocess(bundle.input), gate, ros_messages.decoder())
+    recipe = replace(bundle.input, rotation=settings.image_rotation)
+    return policy, Cycle(policy, Preprocess(recipe), gate, ros_messages.decoder())
 
 
 def main(args: Optional[List[str]] = None) -> int:

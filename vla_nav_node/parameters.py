@@ -34,12 +34,12 @@ def descriptor(row: settings.Parameter) -> ParameterDescriptor:
         # The type is checked all the same, by us: ROS's own refusal names neither the parameter
         # nor what to write instead.
         dynamic_typing=True)
-    if row.kind is float:
+    if row.choices or row.read:
+        result.additional_constraints = row.constraints()
+    elif row.kind is float:
         result.floating_point_range = [FloatingPointRange(from_value=row.low, to_value=row.high)]
     elif row.kind is int:
         result.integer_range = [IntegerRange(from_value=int(row.low), to_value=int(row.high))]
-    elif row.choices or row.read:
-        result.additional_constraints = row.constraints()
     return result
 
 

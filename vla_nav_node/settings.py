@@ -5,6 +5,7 @@ from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Type, Union
 
 from .backends.options import BackendOptions, CHOICES, DEFAULTS
 from .errors import SettingError
+from .preprocess import TURNS
 from .runtimes import read_runtimes, Runtime
 
 Value = Union[str, int, float, bool, Tuple[str, ...]]
@@ -21,7 +22,7 @@ class Parameter:
     unit: str = ''
     low: float = 0.0
     high: float = 0.0
-    choices: Tuple[str, ...] = ()
+    choices: Tuple[Union[str, int], ...] = ()
     live: bool = False  # may be set while the node runs
     # What reads the strings of a list, and raises SettingError.
     read: Optional[Callable[[Tuple[str, ...]], Any]] = None
@@ -34,7 +35,7 @@ class Parameter:
     def constraints(self) -> str:
         """Say in words what a value must be."""
         if self.choices:
-            return 'one of ' + ', '.join(self.choices)
+            return f'one of {", ".join(map(str, self.choices))} {self.unit}'.rstrip()
         if self.read is not None:
             return "a list of strings, such as ['onnx:fp32@cpu', 'torch']"
         name = _TYPE_NAMES[self.kind]
@@ -75,7 +76,7 @@ class Parameter:
         return texts
 
     def _allows(self, value: Any) -> bool:
-        if self.kind in (int, float):
+        if self.kind in (int, float) and not self.choices:
             return bool(self.low <= value <= self.high)  # NaN is not
         return not self.choices or value in self.choices
 
@@ -98,6 +99,7 @@ class Settings:
     enable_stamped_cmd_vel: bool
     image_transport: str
     image_qos: str
+    image_rotation: int
     realtime: bool
     allow_unverified: bool
     torch_mode: str
@@ -138,10 +140,10 @@ MODEL = Parameter(
     'model', '', 'Directory of the policy bundle; empty: the bundle that ships with the package.')
 
 
-def parameters(limits: Mapping[str, float],
-               backends: Tuple[str, ...]) -> Tuple[Parameter, ...]:
+def parameters(limits: Mapping[str, float], backends: Tuple[str, ...],
+               rotation: int = 0) -> Tuple[Parameter, ...]:
     """
-    Give the table of parameters for a bundle's action `limits` and the known `backends`.
+    Give the table of parameters for a bundle's `limits` and `rotation`, and the known `backends`.
 
     It depends on the bundle, so that `ros2 param describe` shows the limits that really hold.
     """
@@ -179,6 +181,9 @@ def parameters(limits: Mapping[str, float],
         Parameter('image_qos', 'auto', 'Reliability of the image subscription. auto: reliable '
                   'where every publisher offers it, else best effort; sensor_data: best effort.',
                   choices=('auto', 'sensor_data', 'reliable')),
+        Parameter('image_rotation', rotation, 'How far the pictures are turned clockwise to be '
+                  'upright: 180 for a camera that hangs upside down. EXIF is ignored. The default '
+                  'is what the policy bundle says.', 'degrees', choices=tuple(TURNS)),
         Parameter('realtime', False, 'Ask the machine for SCHED_FIFO, locked memory and a core '
                   'for the driving thread; what it refuses is told in the log and in '
                   'diagnostics.'),

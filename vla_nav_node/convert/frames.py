@@ -1,6 +1,7 @@
 """Real pictures to calibrate and to verify on: noise or a black picture would prove nothing."""
 
 from contextlib import closing
+from dataclasses import replace
 from itertools import count as counted, islice
 from pathlib import Path
 import re
@@ -39,7 +40,8 @@ def load_frames(source: str, spec: InputSpec, count: int, seed: int = 0,
         raise SettingError(f'{count} frames', 'at least 1')
     if source == SIMULATOR:
         calibrated.refuse_seed(seed)
-    preprocess = Preprocess(spec)
+    # The simulator's camera is mounted upright.
+    preprocess = Preprocess(replace(spec, rotation=0) if source == SIMULATOR else spec)
     with closing(pictures_of(source, seed)) as pictures:
         others = calibrated.others(pictures, source)
         frames = [preprocess(picture)[0].copy() for picture in _shown(others, count)]

@@ -13,7 +13,7 @@ from ..arguments import picture_size
 from ..bundle import Bundle
 from ..errors import SettingError
 from ..outputs import write_json
-from ..preprocess import FITS, InputSpec, RESIZES
+from ..preprocess import FITS, InputSpec, RESIZES, TURNS
 from ..progress import progress
 
 if TYPE_CHECKING:  # torch is imported when there is work for it, not for --help
@@ -49,6 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         'becomes that: crop its middle, or stretch it')
     parser.add_argument('--resize', choices=RESIZES, help='linear, as most training does, or '
                         'supersample (the mean of more pixels)')
+    parser.add_argument('--rotation', type=int, choices=tuple(TURNS), default=0,
+                        help="degrees clockwise by which the camera's pictures were turned first")
     parser.add_argument('--channels', choices=tuple(PICTURE), help='in training; bgr is what '
                         "OpenCV reads, gray its and PIL's gray, gray-mean the mean of R, G, B")
     parser.add_argument('--pixel-max', type=float, choices=(1.0, 255.0), metavar='{1,255}',
@@ -76,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     _ask_for_missing(checkpoint, args)
     width, height = args.size
     recipe = Recipe(args.name or args.checkpoint.stem,
-                    InputSpec(height, width, args.fit, args.resize), args.channels,
+                    InputSpec(height, width, args.fit, args.resize, args.rotation), args.channels,
                     args.pixel_max, args.mean, args.std, args.limits)
     bundle, report = import_checkpoint(checkpoint, args.structure, recipe, args.out)
     if args.json:

@@ -1,6 +1,6 @@
 """The trials of an evaluation, driven in processes side by side."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 import math
 import multiprocessing
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
@@ -124,7 +124,8 @@ def _driver(trial: Trial) -> Any:
         return ExpertDriver()
     bundle = _worker['bundle']
     policy = Policy(_backend(trial), bundle.zero_state())
-    camera = PolicyDriver(policy, Preprocess(bundle.input), trial.driver == 'cleared')
+    upright = replace(bundle.input, rotation=0)  # as the simulator's camera is
+    camera = PolicyDriver(policy, Preprocess(upright), trial.driver == 'cleared')
     return WatchingDriver(ExpertDriver(), camera) if trial.driver == 'watcher' else camera
 
 

@@ -87,4 +87,5 @@ def _spec(contender: Contender) -> InputSpec:
     if contestant.kind == 'bundle':
         return load_bundle(contestant.path).input
     height, width = contender.opened.size
-    return InputSpec(height, width, contestant.recipe.fit, contestant.recipe.resize)
+    recipe = contestant.recipe
+    return InputSpec(height, width, recipe.fit, recipe.resize, recipe.rotation)

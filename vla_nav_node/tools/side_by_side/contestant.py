@@ -32,6 +32,7 @@ class Recipe:
     mean: Tuple[float, ...] = ()  # of each channel, R G B, 0..255
     std: Tuple[float, ...] = ()
     states: Tuple[Tuple[int, ...], ...] = ()  # shape of each part of the recurrent state
+    rotation: int = 0  # degrees clockwise, before all that
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def recipe_of(bundle: Bundle) -> Recipe:
     """Give how a bundle's pictures are made."""
     spec = bundle.input
     return Recipe((spec.height, spec.width), spec.fit, spec.resize, bundle.mean, bundle.std,
-                  tuple(bundle.state_shapes.values()))
+                  tuple(bundle.state_shapes.values()), spec.rotation)
 
 
 def complete(contestants: Sequence[Contestant], given: Recipe) -> List[Contestant]:
