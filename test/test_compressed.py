@@ -302,6 +302,14 @@ def test_any_format_is_read_or_refused(text):
         refusal(compressed(data, text))
 
 
+def test_a_deep_grey_png_that_says_no_more_goes_the_way_of_mono16():
+    deep = scene()[..., 0] * np.uint16(256) + np.uint16(77)
+    raw = Frame(deep.tobytes(), 'mono16', HEIGHT, WIDTH, 2 * WIDTH, 0, 0,
+                sys.byteorder == 'big')
+    for text in ('png', '', 'mono16; png compressed '):
+        assert np.array_equal(image.decode(compressed(png(deep), text)), image.decode(raw))
+
+
 def test_the_byte_order_of_a_raw_picture_says_nothing_of_a_png():
     """A png has its own; pixels are decoded into this machine's."""
     deep = scene()[..., 0] * np.uint16(256) + np.uint16(1)

@@ -19,6 +19,8 @@ from .image_header import codec_of, MAX_SIDE, png_fault, stated_size
 from .interfaces import Frame
 from .jpeg import decode_jpeg
 
+DEEP_GREY = b'\x10\0'  # bits and colour type in a png's header: what else would be mono16
+
 
 def decompress(frame: Frame, known: Container[str]) -> Frame:
     """
@@ -77,7 +79,8 @@ def _decode(frame: Frame, data: memoryview, codec: str, stated: Format) -> np.nd
     try:
         if codec == 'jpeg':
             return decode_jpeg(data)
-        return _decode_png(data, cv2.IMREAD_UNCHANGED if stated.encoding else cv2.IMREAD_COLOR)
+        as_it_is = stated.encoding is not None or data[24:26] == DEEP_GREY
+        return _decode_png(data, cv2.IMREAD_UNCHANGED if as_it_is else cv2.IMREAD_COLOR)
     except ValueError as error:
         raise _undecodable(frame, f': {error}') from None
     except cv2.error as error:
@@ -111,9 +114,11 @@ def _of_jpeg(frame: Frame, stated: Format, picture: np.ndarray) -> str:
 
 def _of_png(frame: Frame, stated: Format, picture: np.ndarray) -> str:
     """Give the encoding that the pixels have, or refuse what the format contradicts."""
-    if stated.encoding is None:
+    if stated.encoding is None and picture.itemsize == 1:
         return 'bgr8'
-    encoding = stated.encoding if stated.is_grey else stated.pixels or stated.encoding
+    encoding = stated.encoding or 'mono16'
+    if stated.pixels and not stated.is_grey:
+        encoding = stated.pixels
     if encoding.startswith(('bgr', 'rgb')):
         _check_order(frame, stated)
     if (picture.shape[2], picture.itemsize) != _samples(encoding):
