@@ -201,7 +201,7 @@ def test_simulated_time_and_its_jump_back(scene):
         clock.publish(Clock(clock=Time(nanoseconds=stamp_ns).to_msg()))
         return stamp_ns
     with CameraThread(rig, stamp_ns=lambda rig: 50 * 10 ** 9):
-        rig.say('driving', 's in the future; synchronise the clocks')  # no /clock yet
+        rig.say('driving', 'use_sim_time is set, but no /clock has come')
     with CameraThread(rig, stamp_ns=tick):
         rig.drives()
     since = time.monotonic()

@@ -5,6 +5,7 @@ from typing import Deque, NamedTuple, Optional, Union
 
 import numpy as np
 
+from . import stamps
 from .interfaces import Frame
 from .settings import Settings
 
@@ -64,15 +65,14 @@ class FrameGuard:
         self._driven_ns = frame.stamp_ns
 
     def _untimely(self, stamp_ns: int, now_ns: int) -> str:
+        if now_ns <= 0:
+            return stamps.NO_CLOCK
         if stamp_ns <= 0:
             return 'the image has no time stamp (it is zero); the camera driver must set it'
-        age_s = (now_ns - stamp_ns) / 1e9
         if stamp_ns > now_ns + FUTURE_TOLERANCE_NS:
-            return (f'the image is stamped {-age_s:.3g} s in the future; synchronise the clocks '
-                    'of camera and node (or set use_sim_time on both)')
-        if age_s > self.settings.image_timeout:
-            return (f'the image was {age_s:.3g} s old when it arrived (image_timeout is '
-                    f'{self.settings.image_timeout:g} s)')
+            return stamps.in_future(stamp_ns, now_ns)
+        if (now_ns - stamp_ns) / 1e9 > self.settings.image_timeout:
+            return stamps.too_old(stamp_ns, now_ns, self.settings.image_timeout)
         return ''
 
     def _order(self, stamp_ns: int) -> Verdict:
