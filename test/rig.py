@@ -83,6 +83,7 @@ class Rig:
         rclpy.init(context=self.context, domain_id=domain())
         self.node = rclpy.create_node('rig', context=self.context)
         self.commands, self.diagnostics, self.latencies = [], [], []
+        self.hardware = {}  # name of a status: its hardware_id
         self.node.create_subscription(twist, 'cmd_vel', self._on_command, 100)
         self.node.create_subscription(
             DiagnosticArray, '/diagnostics', self._on_diagnostics, 100)
@@ -109,6 +110,7 @@ class Rig:
         self.commands.append((time.monotonic(), twist.linear.x, twist.linear.y))
 
     def _on_diagnostics(self, msg):
+        self.hardware.update({status.name: status.hardware_id for status in msg.status})
         self.diagnostics.append((time.monotonic(), {
             status.name.split(': ')[1]: (status.level[0], status.message, {
                 pair.key: pair.value for pair in status.values}) for status in msg.status}))

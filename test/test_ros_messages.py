@@ -43,12 +43,16 @@ def test_latencies_arrive_as_they_were_written():
 def test_diagnostics():
     """Levels are ROS's bytes, values are text."""
     statuses = [Status('camera', 2, 'no picture', {'age': 0.5}), Status('budget', 0, 'ok', {})]
-    msg = ros_messages.diagnostics(STAMP, statuses)
+    msg = ros_messages.diagnostics(STAMP, statuses, 'robot1/vla_nav_node')
     arrived = deserialize_message(serialize_message(msg), type(msg))
     assert arrived.header.stamp == STAMP
     assert [status.level for status in arrived.status] == [b'\x02', b'\x00']
-    assert [status.name for status in arrived.status] == ['camera', 'budget']
+    assert [status.name for status in arrived.status] == [
+        'robot1/vla_nav_node: camera', 'robot1/vla_nav_node: budget']
+    assert {status.hardware_id for status in arrived.status} == {'robot1/vla_nav_node'}
     assert (arrived.status[0].values[0].key, arrived.status[0].values[0].value) == ('age', '0.5')
+    named = ros_messages.diagnostics(STAMP, statuses, 'robot1/vla_nav_node', 'serial 12')
+    assert {status.hardware_id for status in named.status} == {'serial 12'}
 
 
 @pytest.mark.skipif(importlib.util.find_spec('cv_bridge') is not None, reason='it is installed')

@@ -198,11 +198,10 @@ class VlaNavNode(Node):
     def _report(self, statuses: List[Status]) -> None:
         if self._realtime.on:
             statuses = [*statuses, realtime_status(self._realtime.answers)]
-        named = [Status(f'{self.get_name()}: {status.name}', status.level, status.message,
-                        status.values) for status in statuses]
         if self.context.ok():
-            self._diagnostics.publish(
-                ros_messages.diagnostics(self.get_clock().now().to_msg(), named))
+            self._diagnostics.publish(ros_messages.diagnostics(
+                self.get_clock().now().to_msg(), statuses,
+                self.get_fully_qualified_name().lstrip('/'), self._settings.hardware_id))
 
     def _on_parameters(self, values: Dict[str, Any]) -> None:
         """Take new settings over, all or none; a new runtime first, because it may refuse."""

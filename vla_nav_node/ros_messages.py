@@ -80,17 +80,24 @@ class LatencyWriter:
         return self._front + self._numbers.pack(*values)
 
 
-def diagnostics(stamp: Time, statuses: Iterable[Status]) -> DiagnosticArray:
-    """Give what rqt_runtime_monitor and diagnostic_aggregator read."""
-    msg = DiagnosticArray(status=[_diagnostic_status(status) for status in statuses])
+def diagnostics(stamp: Time, statuses: Iterable[Status], node: str,
+                hardware_id: str = '') -> DiagnosticArray:
+    """
+    Give what rqt_runtime_monitor and diagnostic_aggregator read.
+
+    `node` is the full name without the leading slash, as diagnostic_updater has it for a node
+    without a namespace: monitors keep one line for each name, so two robots need two.
+    """
+    msg = DiagnosticArray(status=[_diagnostic_status(status, node, hardware_id or node)
+                                  for status in statuses])
     msg.header.stamp = stamp
     return msg
 
 
-def _diagnostic_status(status: Status) -> DiagnosticStatus:
+def _diagnostic_status(status: Status, node: str, hardware_id: str) -> DiagnosticStatus:
     values = [KeyValue(key=str(key), value=str(value)) for key, value in status.values.items()]
-    return DiagnosticStatus(level=bytes([status.level]), name=status.name,
-                            message=status.message, hardware_id='vla_nav_node', values=values)
+    return DiagnosticStatus(level=bytes([status.level]), name=f'{node}: {status.name}',
+                            message=status.message, hardware_id=hardware_id, values=values)
 
 
 def decoder() -> Decode:

@@ -111,6 +111,7 @@ class Settings:
     profile_directory: str
     fallback_backends: Tuple[str, ...]
     nvtx: bool
+    hardware_id: str
 
     @property
     def runtime(self) -> Runtime:
@@ -211,6 +212,8 @@ def parameters(limits: Mapping[str, float], backends: Tuple[str, ...],
                   live=True, read=read_runtimes),
         Parameter('nvtx', False, 'Show the stages of every cycle to NVIDIA Nsight Systems as NVTX '
                   'ranges; needs the Python package nvtx.'),
+        Parameter('hardware_id', '', 'hardware_id of all diagnostics: which robot they are of; '
+                  "empty: the node's full name, such as robot1/vla_nav_node."),
     )
 
 
