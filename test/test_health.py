@@ -4,14 +4,17 @@ from dataclasses import replace
 
 import pytest
 
+from vla_nav_node.graph import BEST_EFFORT, Endpoint, GraphReport, RELIABLE, Topic
 from vla_nav_node.health import (
-    camera_status, CameraReport, driving_status, ERROR, latency_status, no_image_reason, OK,
-    policy_status, WARN)
+    camera_status, CameraReport, driving_status, ERROR, graph_status, latency_status,
+    no_image_reason, OK, policy_status, WARN)
 from vla_nav_node.interfaces import BackendInfo, Command
 from vla_nav_node.latency import FIELDS, Percentiles, Summary
+from vla_nav_node.no_image import COMPRESSED, IMAGE
 
-BEFORE = CameraReport('/image', ('best effort',), 'best effort', '/etc/fastdds.xml',
-                      received=100, picture='640x480 rgb8')
+FRONT = Endpoint('/front/camera', IMAGE, BEST_EFFORT)
+BEFORE = CameraReport(Topic('/image', IMAGE), (FRONT,), BEST_EFFORT, '/etc/fastdds.xml',
+                      received=100, picture='640x480 rgb8', domain='ROS_DOMAIN_ID 7')
 STOP, DRIVE = Command(0.0, 0.0, 'the picture is frozen'), Command(0.1, 0.2)
 
 
@@ -34,10 +37,34 @@ def test_one_loss_in_a_hundred_is_none():
 
 
 def test_a_second_publisher_is_a_warning_that_names_both():
-    two = replace(BEFORE, received=150, names=('/front/camera', '/rear/camera'))
+    two = replace(BEFORE, received=150, publishers=(FRONT, FRONT._replace(node='/rear/camera')))
     status = camera_status(two, BEFORE, 1.0)
     assert status.level == WARN
     assert '2 publishers on /image: /front/camera, /rear/camera; only one' in status.message
+
+
+def test_publishers_of_other_types_are_no_cameras_and_are_warned_of():
+    wrong = Endpoint('/web_video', COMPRESSED, RELIABLE)
+    status = camera_status(replace(BEFORE, received=150, publishers=(FRONT, wrong)), BEFORE, 1.0)
+    assert (status.level, status.values['publishers']) == (WARN, '1')
+    assert status.values['publishers offer'] == BEST_EFFORT
+    assert status.message == (
+        '50.0 images/s, 640x480 rgb8; /web_video (sensor_msgs/msg/CompressedImage) publishes on '
+        '/image what this node cannot read: remap it')
+
+
+@pytest.mark.parametrize('changes', [{'lost': 40}, {'received': 100}, {'lost': 5, 'received': 0}])
+def test_another_middleware_is_not_given_the_profile_of_fast_dds(changes):
+    bare = replace(BEFORE, profile='')
+    status = camera_status(replace(bare, **{'received': 110, **changes}), bare, 1.0)
+    assert status.level in (WARN, ERROR)
+    assert 'FASTRTPS' not in status.message and 'profile' not in status.message.lower()
+
+
+def test_silence_without_a_loss_is_not_blamed_on_the_transport():
+    status = camera_status(BEFORE, BEFORE, 1.0)
+    assert status.level == ERROR
+    assert 'FASTRTPS' not in status.message and 'lost' not in status.message
 
 
 def test_losses_that_cannot_be_counted_are_said_to_be_unknown():
@@ -48,8 +75,16 @@ def test_losses_that_cannot_be_counted_are_said_to_be_unknown():
 @pytest.mark.parametrize(('changes', 'told'), [
     ({'publishers': (), 'received': 0}, 'no image yet on /image: 0 publishers; start the camera'),
     ({'publishers': ()}, 'no image any more on /image: 0 publishers; start the camera'),
-    ({}, 'no image any more on /image: 1 publisher; it sends nothing, or everything is lost'),
-    ({'reliability': 'reliable'}, 'best effort, but image_qos asks for reliable'),
+    ({'publishers': ()}, 'nobody publishes images in ROS_DOMAIN_ID 7; cameras in another domain'),
+    ({'publishers': (), 'elsewhere': (Topic('/usb/image_raw', IMAGE),)},
+     'there are images on /usb/image_raw (sensor_msgs/msg/Image): remap `image` to /usb'),
+    ({'publishers': (FRONT._replace(kind=COMPRESSED),)},
+     'on /image: 0 publishers; found sensor_msgs/msg/CompressedImage (from /front/camera) there, '
+     'expected sensor_msgs/msg/Image; start it with image_transport:=compressed'),
+    ({}, 'no image any more on /image: 1 publisher (/front/camera), but nothing arrives'),
+    ({}, 'or has died (a process that was killed stays listed'),
+    ({'received': 0, 'lost': 9}, 'all is lost on the way: start the camera'),
+    ({'reliability': RELIABLE}, 'best effort, but image_qos asks for reliable'),
 ])
 def test_why_there_is_no_image(changes, told):
     report = replace(BEFORE, **changes)
@@ -103,8 +138,8 @@ def test_no_cycle_yet():
     ((DRIVE, True, 0, ''), OK, 'driving'),
     ((DRIVE, True, 2, 'late'), WARN,
      'driving, but stopped 2 times since the last report: late'),
-    ((DRIVE, True, 0, '', '', 0), WARN, 'driving, but nobody listens to cmd_vel: start the base, '
-     'or remap cmd_vel to its topic'),
+    ((DRIVE, True, 0, '', '', GraphReport(listeners=0)), WARN, 'driving, but nobody listens to '
+     'cmd_vel: start the base, or remap cmd_vel to its topic'),
     ((STOP, True, 1, 'x'), ERROR, 'standing still: the picture is frozen'),
     ((STOP, False, 0, ''), WARN, 'disabled: standing still until ~/enable'),
     ((STOP, False, 0, '', 'infer has not come back for 3 s'), ERROR,
@@ -113,3 +148,19 @@ def test_no_cycle_yet():
 def test_driving_or_why_not(arguments, level, told):
     status = driving_status(*arguments)
     assert (status.level, status.message) == (level, told)
+
+
+def test_standing_still_tells_of_the_clock_as_well():
+    status = driving_status(STOP, True, 1, 'x', '', GraphReport(clock='nobody publishes /clock'))
+    assert status.message == 'standing still: the picture is frozen; nobody publishes /clock'
+
+
+def test_the_graph_says_who_drives_and_who_listens():
+    base = Endpoint('/base', 'geometry_msgs/msg/Twist')
+    status = graph_status(GraphReport(readers=(base,)))
+    assert (status.level, status.message) == (
+        OK, '/cmd_vel (geometry_msgs/msg/Twist) is read by /base')
+    status = graph_status(GraphReport(readers=(base,), rivals=(base._replace(node='/joy'),)))
+    assert status.level == WARN
+    assert status.values == {'other publishers of cmd_vel': '/joy',
+                             'subscribers of cmd_vel': '/base', 'nodes of this name': '1'}

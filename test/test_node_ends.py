@@ -102,6 +102,9 @@ def test_it_runs_as_it_is_remapped(bundle):
             rig.say('driving', 'driving')
         assert rig.configure(image_timeout=0.5) == ''
         assert ('_pilot_camera', '/robot') in rig.node.get_node_names_and_namespaces()
+        assert set(rig.hardware) == {f'robot/pilot: {name}' for name in (
+            'camera', 'policy', 'latency', 'driving', 'graph')}
+        assert set(rig.hardware.values()) == {'robot/pilot'}
     finally:
         rig.close()
         assert node.finish()[0] == 0

@@ -15,8 +15,11 @@ from .cdr import read_compressed_image, read_image
 from .compressed import told
 from .errors import ImageError
 from .frame_mailbox import Mailbox
+from .graph import BEST_EFFORT, Endpoint, RELIABLE, Topic
 from .health import CameraReport
 from .interfaces import Frame
+from .no_image import COMPRESSED, IMAGE
+from .ros_graph import domain, endpoints, is_fast_dds, topics
 from .settings import Settings
 from .transport import profile_path
 
@@ -26,7 +29,6 @@ except ImportError:  # Humble
     from rclpy.qos_event import SubscriptionEventCallbacks, UnsupportedEventTypeError
 
 DEPTH = 5  # frames that the middleware keeps while this process is busy, as sensor data has it
-RELIABLE, BEST_EFFORT = 'reliable', 'best effort'
 # After an image has been handed over, this thread keeps its hands off the interpreter while the
 # driving thread works, which takes 1 to 2 ms with a small policy. Own cost of a cycle (without
 # infer and publish) at 640x480 on two busy cores, p50 / p99: 0.5 / 3.6 ms without this, 0.28 /
@@ -47,13 +49,16 @@ class Camera:
         self.lost = 0
         self.lost_known = True
         self._type = CompressedImage if compressed else Image
+        self._ours = Topic(self.topic, COMPRESSED if compressed else IMAGE)
         self._read: Callable[[bytes, int, int], Frame] = (
             read_compressed_image if compressed else read_image)
         self._qos = settings.image_qos
         self._mailbox = mailbox
         self._newest: Optional[Frame] = None
-        self._offers: Tuple[str, ...] = ()
-        self._names: Tuple[str, ...] = ()
+        self._publishers: Tuple[Endpoint, ...] = ()
+        self._elsewhere: Tuple[Topic, ...] = ()
+        self._profile = str(profile_path()) if is_fast_dds() else ''
+        self._domain = domain(main)
         self._reliability = ''
         self._subscription: Optional[Subscription] = None
         self._executor = SingleThreadedExecutor(context=main.context)
@@ -82,9 +87,9 @@ class Camera:
         """Tell what is known of the topic."""
         picture = told(self._newest) if self._newest else ''
         return CameraReport(
-            self.topic, self._offers, self._reliability, str(profile_path()),
+            self._ours, self._publishers, self._reliability, self._profile,
             self._mailbox.received, self._mailbox.replaced, self.lost, self.lost_known, picture,
-            self._names)
+            self._elsewhere, self._domain)
 
     def on_image(self, raw: bytes, sequence: int = 0) -> None:
         """
@@ -107,10 +112,13 @@ class Camera:
 
     def _look(self) -> None:
         """Look at the publishers, and subscribe anew if another reliability fits them better."""
-        infos = self.node.get_publishers_info_by_topic(self.topic)
-        self._offers = tuple(_name(info.qos_profile.reliability) for info in infos)
-        self._names = tuple(_full_name(info.node_namespace, info.node_name) for info in infos)
-        reliability = choose_reliability(self._qos, self._offers, self._reliability)
+        self._publishers = endpoints(self.node.get_publishers_info_by_topic(self.topic))
+        offers = [publisher.reliability for publisher in self._publishers
+                  if publisher.kind == self._ours.kind]
+        self._elsewhere = () if offers else tuple(
+            topic for topic in topics(self.node, (IMAGE, COMPRESSED), self.node.count_publishers)
+            if topic.name != self.topic)
+        reliability = choose_reliability(self._qos, offers, self._reliability)
         if reliability != self._reliability:
             self._reliability = reliability
             self._subscribe()
@@ -178,11 +186,3 @@ def _hidden_node(main: Node) -> Node:
     return Node(f'_{main.get_name()}_camera', context=main.context,
                 namespace=main.get_namespace(), use_global_arguments=False, enable_rosout=False,
                 start_parameter_services=False, parameter_overrides=overrides)
-
-
-def _full_name(namespace: str, name: str) -> str:
-    return f'{namespace.rstrip("/")}/{name}'
-
-
-def _name(policy: ReliabilityPolicy) -> str:
-    return RELIABLE if policy == ReliabilityPolicy.RELIABLE else BEST_EFFORT

@@ -1,10 +1,12 @@
 """What diagnostics say: plain values in, one line that a person can act on out."""
 
 from dataclasses import dataclass, field
-from typing import Dict, Sequence, Tuple
+from typing import Dict, List, Sequence, Tuple
 
+from .graph import Endpoint, GraphReport, LINGERS, listed, problems, RELIABLE, Topic, unheard
 from .interfaces import BackendInfo, Command
 from .latency import Summary
+from .no_image import elsewhere, wrong_type
 from .realtime import Answer
 
 OK, WARN, ERROR, STALE = 0, 1, 2, 3
@@ -12,6 +14,8 @@ OK, WARN, ERROR, STALE = 0, 1, 2, 3
 LOST_HINT = ("start the camera's process with FASTRTPS_DEFAULT_PROFILES_FILE={profile} (from "
              'Kilted on FASTDDS_DEFAULT_PROFILES_FILE): large images need its shared memory, '
              'which belongs to the sender')
+OTHER_HINT = 'send smaller images or fewer, or compressed ones (image_transport:=compressed)'
+ALONE = GraphReport()
 WORST_LOSS = 0.01  # share of the frames since the last report; more is a warning
 WORST_MISSES = 0.01  # share of the cycles in the window; more is a warning
 
@@ -30,24 +34,35 @@ class Status:
 class CameraReport:
     """What is known of the camera's topic; counts are since the start."""
 
-    topic: str
-    publishers: Tuple[str, ...]  # the reliability each of them offers
+    ours: Topic  # what we subscribe to
+    publishers: Tuple[Endpoint, ...]  # of the topic, whatever type they publish
     reliability: str  # what we ask for
-    profile: str = 'fastdds.xml'  # where the Fast DDS profile is
+    profile: str = ''  # where the Fast DDS profile is; '' where the middleware is another one
     received: int = 0
     replaced: int = 0  # by a newer one, while the one before was in work
     lost: int = 0  # on the way, as the middleware counts them
     lost_known: bool = True  # false where this middleware cannot count them
     picture: str = ''  # size and encoding of the newest frame
-    names: Tuple[str, ...] = ()  # of the nodes that publish on the topic
+    elsewhere: Tuple[Topic, ...] = ()  # where there are images, while there are none here
+    domain: str = ''  # what part of the world we see
+
+    @property
+    def cameras(self) -> List[Endpoint]:
+        """Give the publishers of what we read."""
+        return [one for one in self.publishers if one.kind == self.ours.kind]
+
+    @property
+    def others(self) -> List[Endpoint]:
+        """Give the publishers of other types, which never reach us."""
+        return [one for one in self.publishers if one.kind != self.ours.kind]
 
 
 def camera_status(now: CameraReport, before: CameraReport, seconds: float) -> Status:
     """Tell how the frames come in; `before` is the report of `seconds` ago."""
     came, lost = now.received - before.received, now.lost - before.lost
     values = {
-        'topic': now.topic, 'publishers': str(len(now.publishers)),
-        'publishers offer': ', '.join(sorted(set(now.publishers))) or '-',
+        'topic': now.ours.name, 'publishers': str(len(now.cameras)),
+        'publishers offer': ', '.join(sorted({one.reliability for one in now.cameras})) or '-',
         'subscribed': now.reliability, 'picture': now.picture or '-',
         'received': str(now.received), 'replaced by a newer one': str(now.replaced),
         'lost in transport': str(now.lost) if now.lost_known else 'unknown',
@@ -58,28 +73,54 @@ def camera_status(now: CameraReport, before: CameraReport, seconds: float) -> St
     if lost > WORST_LOSS * (came + lost):
         level = max(level, WARN)
         message = f'{lost} of {came + lost} images lost in transport; {_hint(now)}'
-    if len(now.names) > 1:
-        level = max(level, WARN)
-        message += (f'; {len(now.names)} publishers on {now.topic}: {", ".join(now.names)}; only '
-                    'one camera may send there: stop the others or remap them')
-    return Status('camera', level, message, values)
+    crowd = _crowd(now)
+    return Status('camera', max(level, WARN) if crowd else level, message + crowd, values)
+
+
+def _crowd(camera: CameraReport) -> str:
+    """Say who should not be on the topic beside a camera."""
+    told, topic = '', camera.ours.name
+    if len(camera.cameras) > 1:
+        names = ', '.join(one.node for one in camera.cameras)
+        told += (f'; {len(camera.cameras)} publishers on {topic}: {names}; only one camera may '
+                 'send there: stop the others or remap them')
+    if camera.cameras and camera.others:
+        names = listed([f'{one.node} ({one.kind})' for one in camera.others])
+        told += f'; {names} publishes on {topic} what this node cannot read: remap it'
+    return told
 
 
 def no_image_reason(camera: CameraReport) -> str:
     """Say why there is no image, as far as it can be told from here."""
-    count = len(camera.publishers)
-    reason = (f'no image {"any more" if camera.received else "yet"} on {camera.topic}: '
+    count, topic = len(camera.cameras), camera.ours.name
+    reason = (f'no image {"any more" if camera.received else "yet"} on {topic}: '
               f'{count} publisher{"" if count == 1 else "s"}')
     if count == 0:
-        return f'{reason}; start the camera, or remap `image` to its topic'
-    if camera.reliability == 'reliable' and 'best effort' in camera.publishers:
+        return f'{reason}; {_absent(camera)}'
+    if camera.reliability == RELIABLE and not all(
+            one.reliability == RELIABLE for one in camera.cameras):
         return (f'{reason}, best effort, but image_qos asks for reliable: nothing can arrive; '
                 'set image_qos to auto')
-    return f'{reason}; it sends nothing, or everything is lost on the way: {_hint(camera)}'
+    if camera.lost and not camera.received:
+        return f'{reason}; all is lost on the way: {_hint(camera)}'
+    names = listed([one.node for one in camera.cameras])
+    return (f'{reason} ({names}), but nothing arrives: look with ros2 topic hz {topic}; it sends '
+            f'nothing, or has died ({LINGERS})')
+
+
+def _absent(camera: CameraReport) -> str:
+    """Say what to do where nobody publishes what we read."""
+    wrong = wrong_type(camera.ours, camera.others)
+    if wrong:
+        return wrong
+    found = elsewhere(camera.ours, camera.elsewhere)
+    return 'start the camera, or remap `image` to its topic; ' + (
+        found or f'nobody publishes images in {camera.domain}; cameras in another domain, or out '
+        'of the range of discovery, are not seen')
 
 
 def _hint(camera: CameraReport) -> str:
-    return LOST_HINT.format(profile=camera.profile)
+    return LOST_HINT.format(profile=camera.profile) if camera.profile else OTHER_HINT
 
 
 def policy_status(policy: str, info: BackendInfo, verified: str, unverified: str = '',
@@ -124,30 +165,41 @@ def latency_status(summary: Summary, period_ms: float, replaced: int) -> Status:
 
 
 def driving_status(command: Command, enabled: bool, stops: int, last_stop: str,
-                   hang: str = '', listeners: int = 1) -> Status:
+                   hang: str = '', graph: GraphReport = ALONE) -> Status:
     """
     Tell whether the robot drives, and if not, why.
 
     `stops` counts the single frames that were refused since the last report, the newest for
-    `last_stop`; `hang` names a stage that does not come back; `listeners` counts who reads the
-    commands.
+    `last_stop`; `hang` names a stage that does not come back.
     """
     values = {'linear x m/s': f'{command.linear_x:.3f}', 'linear y m/s': f'{command.linear_y:.3f}',
               'enabled': str(enabled), 'stops since the last report': str(stops),
-              'subscribers of cmd_vel': str(listeners)}
+              'subscribers of cmd_vel': str(graph.listeners)}
     if hang:
         return Status('driving', ERROR, f'standing still: {hang}', values)
     if not enabled:
         return Status('driving', WARN, 'disabled: standing still until ~/enable', values)
     if command.is_stop:
-        return Status('driving', ERROR, f'standing still: {command.reason}', values)
-    if not listeners:
-        return Status('driving', WARN, 'driving, but nobody listens to cmd_vel: start the base, '
-                      'or remap cmd_vel to its topic', values)
+        reason = '; '.join(filter(None, (command.reason, graph.clock)))
+        return Status('driving', ERROR, f'standing still: {reason}', values)
+    if unheard(graph):
+        return Status('driving', WARN, f'driving, but {unheard(graph)}', values)
     if stops:
         return Status('driving', WARN, f'driving, but stopped {stops} times since the last '
                       f'report: {last_stop}', values)
     return Status('driving', OK, 'driving', values)
+
+
+def graph_status(graph: GraphReport) -> Status:
+    """Tell who else has to do with the commands, and what is wrong around the node."""
+    wrong = problems(graph)
+    names = listed([reader.node for reader in graph.readers])
+    rivals = ', '.join(rival.node for rival in graph.rivals)
+    return Status('graph', WARN if wrong else OK,
+                  '; '.join(wrong) or f'{graph.topic} ({graph.kind}) is read by {names}',
+                  {'other publishers of cmd_vel': rivals or '-',
+                   'subscribers of cmd_vel': names or '-',
+                   'nodes of this name': str(graph.namesakes + 1)})
 
 
 def realtime_status(answers: Sequence[Answer]) -> Status:

@@ -6,8 +6,10 @@ import time
 from typing import Callable, List, Tuple
 
 from .driver import Driver
+from .graph import GraphReport
 from .health import (
-    camera_status, CameraReport, driving_status, latency_status, no_image_reason, Status)
+    camera_status, CameraReport, driving_status, graph_status, latency_status, no_image_reason,
+    Status)
 from .interfaces import BackendInfo, Command
 from .journal import Journal
 
@@ -28,13 +30,13 @@ class Monitor:
     """Report once a second, and as soon as the robot stops or goes on."""
 
     def __init__(self, driver: Driver, camera: Callable[[], CameraReport],
-                 policy: Callable[[BackendInfo], Status], listeners: Callable[[], int],
+                 policy: Callable[[BackendInfo], Status], graph: Callable[[], GraphReport],
                  publish: Callable[[List[Status]], None]) -> None:
         """Take where to look, and what to call with the statuses."""
         self._driver = driver
         self._camera = camera
         self._policy = policy
-        self._listeners = listeners
+        self._graph = graph
         self._publish = publish
         self._turned = Event()
         self._lock = Lock()
@@ -62,22 +64,21 @@ class Monitor:
         self._turned.set()
 
     def statuses(self) -> List[Status]:
-        """Give the four statuses."""
-        driver, camera = self._driver, self._camera()
+        """Return the five statuses."""
+        driver, camera, graph = self._driver, self._camera(), self._graph()
         return [
             camera_status(camera, *self._a_second_ago(camera)),
             self._policy(driver.cycle.policy.backend.info),
             latency_status(driver.latency.summary(time.perf_counter_ns() / 1e9),
                            driver.settings.control_period_ms, camera.replaced),
-            self._driving_status(camera)]
+            self._driving_status(camera, graph), graph_status(graph)]
 
-    def _driving_status(self, camera: CameraReport) -> Status:
+    def _driving_status(self, camera: CameraReport, graph: GraphReport) -> Status:
         """Tell whether the robot drives, and log it where it is news."""
         wheels, hang = self._driver.wheels, self._driver.hang()
         command, enabled, seen = self._command(camera), wheels.enabled, wheels.stops
         stops, self._stops = seen - self._stops, seen
-        status = driving_status(command, enabled, stops, wheels.last_stop, hang,
-                                self._listeners())
+        status = driving_status(command, enabled, stops, wheels.last_stop, hang, graph)
         stands = bool(hang) or command.is_stop or not enabled
         if not wheels.closed:  # else the node itself says why it ends
             self._journal.note(status.message if stands else '', enabled, stops,

@@ -27,6 +27,7 @@ from .cycle import Cycle
 from .driver import Driver
 from .errors import VlaNavError
 from .fallback import FallbackPolicy
+from .graph import TWIST, TWIST_STAMPED
 from .health import policy_status, realtime_status, Status
 from .interfaces import BackendInfo, Command
 from .latency import FIELDS
@@ -37,6 +38,7 @@ from .parameters import answer, declare
 from .preprocess import Preprocess
 from .realtime import Realtime
 from .rescue import Rescue
+from .ros_graph import GraphWatch
 from .ros_log import log_to_ros
 from .safety import ABSURD, Judge
 from .settings import changed, MODEL, parameters, Settings, settings_of
@@ -80,11 +82,13 @@ class VlaNavNode(Node):
         if self._settings.nvtx:
             show_stages(self._driver)
         self._camera = Camera(self, self._settings, self._driver.mailbox)
+        self._graph = GraphWatch(self, self._commands, TWIST_STAMPED if self._stamped else TWIST,
+                                 self._camera.node)
         self._on_disk = BundleWatch(bundle)
         self._on_disk.confirm()  # what was opened since is what was checked
         self._swapper = Swapper(self._on_disk, self._driver, self._policy, opener)
         self._monitor = Monitor(self._driver, self._camera.report, self._policy_status,
-                                self._count_listeners, self._report)
+                                self._graph.report, self._report)
         self._rescue = Rescue(self._driver, self._policy, self._start_driving, self._monitor.wake)
         self._make_services()
 
@@ -182,9 +186,6 @@ class VlaNavNode(Node):
                 command, self.get_clock().now().to_msg(), BASE_FRAME))
         else:
             self._commands.publish(self._write_twist(command))
-
-    def _count_listeners(self) -> int:
-        return self._commands.get_subscription_count() if self.context.ok() else 0
 
     def _publish_latency(self, values: Sequence[float]) -> None:
         self._latencies.publish(self._write_latency(values))

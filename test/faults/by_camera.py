@@ -2,9 +2,11 @@
 
 import time
 
+from sensor_msgs.msg import CompressedImage
+
 from .fault import DRIVES, ERROR, Fault, Line, OK, SKIPS, STANDS, WARN
 from .processes import CameraProcess
-from .scene import FROZEN_S, PERIOD_S, Scene
+from .scene import FROZEN_S, guest, PERIOD_S, Scene
 
 
 def _trick(name):
@@ -47,6 +49,14 @@ def _remove_second(scene: Scene) -> None:
     scene.distrust[-1] = (begin, scene.cameras.pop().leave())
 
 
+def _other_type(scene: Scene) -> float:
+    at = time.monotonic()
+    with guest('web_camera') as node:
+        node.create_publisher(CompressedImage, 'image', 1)
+        scene.told(OTHER_TYPE, at)
+    return at
+
+
 def _sim_time(name):
     """Let the node take its time from /clock, then let the camera and its clock do a trick."""
     def make(scene: Scene) -> float:
@@ -67,6 +77,8 @@ def _system_time(scene: Scene) -> None:
     assert scene.rig.configure(use_sim_time=False) == ''
 
 
+OTHER_TYPE = Line('camera', WARN,
+                  '/web_camera (sensor_msgs/msg/CompressedImage) publishes on /image')
 SENDS = 'a camera process sends '
 FAULTS = [
     Fault('camera stops', 'the camera process sends nothing any more', _trick('stop'), STANDS,
@@ -114,6 +126,8 @@ FAULTS = [
     Fault('two cameras on one topic', 'a second camera process sends on the same topic',
           _second_camera, STANDS, _standing('two cameras send on one topic'),
           Line('camera', WARN, '2 publishers on /image: '), mend=_remove_second),
+    Fault('images of another type', 'a second node publishes CompressedImage on the same topic',
+          _other_type, DRIVES, OTHER_TYPE, promise_s=None),
     # Last: a killed camera's publisher lingers for 20 s, and is warned of.
     Fault('camera restarts', 'the camera process is killed and started anew', _restart, SKIPS,
           _standing('no usable image for 0.2 s (image_timeout)')),

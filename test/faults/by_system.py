@@ -4,6 +4,7 @@ import resource
 import signal
 import time
 
+from geometry_msgs.msg import Twist, TwistStamped
 from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool, Trigger
@@ -14,7 +15,7 @@ from vla_nav_node.sim.scene import LAG
 from .fault import DRIVES, ENDS, Fault, Line, OK, Reaction, STANDS, WARN
 from .launched import DRIVING_S, launch_and_kill, SIM_TIMEOUT_S
 from .processes import SHUT_NODE, wait_for
-from .scene import Base, Scene
+from .scene import Base, guest, Scene
 from .trap_policy import FORWARD
 
 STORM = 400  # parameter calls
@@ -23,6 +24,12 @@ IN_FLIGHT = 8  # unanswered calls of which ROS loses none: it keeps ten
 BASE_STOPS_S = SIM_TIMEOUT_S + 4.4 * LAG
 ACCELERATION = 2.5  # m/s2, the node's default
 GONE_S = 1.2  # how long the base's subscription is missing
+
+
+OTHER_TYPE = Line('driving', WARN, 'nobody listens to cmd_vel: geometry_msgs/msg/TwistStamped is '
+                  'expected on /cmd_vel by /base')
+OTHER_DRIVER = Line('graph', WARN, 'somebody else publishes on /cmd_vel: /joystick')
+NAMESAKE = Line('graph', WARN, '2 nodes are named /vla_nav_node')
 
 
 def _signal(number):
@@ -100,6 +107,32 @@ def _leave(scene: Scene) -> float:
     scene.leave_wheels()
     scene.told(Line('driving', WARN, 'driving, but nobody listens to cmd_vel'), at)
     scene.join_wheels()
+    return at
+
+
+def _stamped_base(scene: Scene) -> float:
+    """Put a base in the place of ours that reads the other type, long enough for a report."""
+    at = time.monotonic()
+    scene.leave_wheels()
+    with guest('base') as node:
+        node.create_subscription(TwistStamped, 'cmd_vel', print, 1)
+        scene.told(OTHER_TYPE, at)
+    scene.join_wheels()
+    return at
+
+
+def _joystick(scene: Scene) -> float:
+    at = time.monotonic()
+    with guest('joystick') as node:
+        node.create_publisher(Twist, 'cmd_vel', 1)
+        scene.told(OTHER_DRIVER, at)
+    return at
+
+
+def _namesake(scene: Scene) -> float:
+    at = time.monotonic()
+    with guest('vla_nav_node'):
+        scene.told(NAMESAKE, at)
     return at
 
 
@@ -190,6 +223,12 @@ FAULTS = [
           Line('driving', WARN, 'disabled: standing still'), mend=_end),
     Fault('base gone', "the base's subscription disappears, and comes back", _leave, DRIVES,
           Line('driving', WARN, 'driving, but nobody listens to cmd_vel'), promise_s=None),
+    Fault('base of the other type', "the base's subscription expects TwistStamped", _stamped_base,
+          DRIVES, OTHER_TYPE, promise_s=None),
+    Fault('somebody else drives', 'a second node publishes on cmd_vel', _joystick, DRIVES,
+          OTHER_DRIVER, promise_s=None),
+    Fault('two nodes of one name', "a second node bears this node's name", _namesake, DRIVES,
+          NAMESAKE, promise_s=None),
     Fault('disk full', 'every write to a file fails (RLIMIT_FSIZE 0), while it logs', _fill_disk,
           DRIVES, Line('driving', OK, 'driving'), promise_s=None, mend=_end),
 ]

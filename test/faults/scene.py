@@ -1,12 +1,14 @@
 """A driving node with a camera process before it and wheels behind it, and what must hold."""
 
 import bisect
+from contextlib import contextmanager
 import math
 from threading import Thread
 import time
 
 from geometry_msgs.msg import Twist
-from rig import Rig
+import rclpy
+from rig import domain, Rig
 
 from vla_nav_node.health import OK
 
@@ -125,6 +127,19 @@ class Scene:
         for process in (*self.cameras, self.node):
             if process is not None:
                 process.end()
+
+
+@contextmanager
+def guest(name):
+    """Have a node more on the graph, as if of another process."""
+    context = rclpy.Context()
+    rclpy.init(context=context, domain_id=domain())
+    node = rclpy.create_node(name, context=context)
+    try:
+        yield node
+    finally:
+        node.destroy_node()
+        context.try_shutdown()
 
 
 class Base:

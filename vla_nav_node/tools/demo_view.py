@@ -80,7 +80,7 @@ def picture(record: Record, domain: str, note: str = '', roomy: bool = True) -> 
         sides.add_row(latency)
     hint = Text(f'ROS_DOMAIN_ID={domain}: ros2 topic echo /vla_nav_node/latency shows the same',
                 style='dim')
-    health = _health(record, () if roomy else ('policy', 'latency'))
+    health = _health(record, () if roomy else ('policy', 'latency', 'graph'))
     return Panel(Group(sides, health, hint), title='vla_nav demo', expand=False)
 
 
