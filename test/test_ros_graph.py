@@ -150,6 +150,14 @@ def test_two_nodes_of_one_name_see_each_other_and_two_robots_do_not(ours):
     until(lambda: not graphs[0].report().namesakes)
 
 
+def test_however_often_somebody_asks_the_graph_is_read_now_and_then(ours, monkeypatch):
+    monkeypatch.setattr(ros_graph, 'LOOK_S', 1e9)
+    graph = watch(ours)
+    first = graph.report()
+    ours.create_subscription(Twist, 'cmd_vel', print, 1)
+    assert graph.report() is first
+
+
 def test_after_ros_was_shut_down_the_last_report_stands(ours):
     graph = watch(ours)
     before = graph.report()
@@ -195,6 +203,15 @@ def test_simulated_time_without_a_clock_or_with_one_that_stands(timed, guest):
     assert 'the time stands at 12.5 s though /guest publishes /clock' in timed.says(9.0)
     guest.destroy_publisher(clock)
     until(lambda: 'nobody publishes /clock' in timed.says(9.0))
+
+
+@pytest.mark.parametrize(('middleware', 'is_it'), [
+    ('rmw_fastrtps_cpp', True), ('rmw_fastrtps_dynamic_cpp', True), ('rmw_cyclonedds_cpp', False),
+    ('rmw_zenoh_cpp', False), ('rmw_connextdds', False)])
+def test_the_profile_is_for_fast_dds_alone(ours, monkeypatch, middleware, is_it):
+    monkeypatch.setattr(ros_graph, 'get_rmw_implementation_identifier', lambda: middleware)
+    with looking(ours) as report:
+        assert bool(report().profile) == is_it
 
 
 def test_the_time_of_the_machine_needs_no_clock(ours):

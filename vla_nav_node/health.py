@@ -15,7 +15,7 @@ LOST_HINT = ("start the camera's process with FASTRTPS_DEFAULT_PROFILES_FILE={pr
              'Kilted on FASTDDS_DEFAULT_PROFILES_FILE): large images need its shared memory, '
              'which belongs to the sender')
 OTHER_HINT = 'send smaller images or fewer, or compressed ones (image_transport:=compressed)'
-ALONE = GraphReport()
+ALL_WELL = GraphReport()
 WORST_LOSS = 0.01  # share of the frames since the last report; more is a warning
 WORST_MISSES = 0.01  # share of the cycles in the window; more is a warning
 
@@ -165,7 +165,7 @@ def latency_status(summary: Summary, period_ms: float, replaced: int) -> Status:
 
 
 def driving_status(command: Command, enabled: bool, stops: int, last_stop: str,
-                   hang: str = '', graph: GraphReport = ALONE) -> Status:
+                   hang: str = '', graph: GraphReport = ALL_WELL) -> Status:
     """
     Tell whether the robot drives, and if not, why.
 

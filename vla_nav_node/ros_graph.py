@@ -1,8 +1,9 @@
 """
 Reads the ROS graph: who publishes and who listens, by which types and at which quality of service.
 
-All of it together takes under 1 ms in a graph of 300 topics (0.1 ms in a small one), most of
-it for the list of all topics, which is only read where something is missing.
+A look around the commands took 0.1 ms in a graph of 300 topics, and 0.7 ms where nobody listens,
+since then all topics are read; one for images 0.03 ms, and 1.8 ms where no camera is there and 200
+other topics have images. Nothing of it happens in the driving thread.
 """
 
 import logging
@@ -21,7 +22,7 @@ from .graph import (
     BEST_EFFORT, Endpoint, GraphReport, listed, problems, RELIABLE, Topic, TWIST, TWIST_STAMPED)
 
 RANGES = ('ROS_AUTOMATIC_DISCOVERY_RANGE', 'ROS_LOCALHOST_ONLY')
-LOOK_S = 1.0  # between two looks, however often somebody asks
+LOOK_S = 0.5  # between two looks, however often somebody asks; reports come once a second
 STILL_S = 2.0  # simulators publish /clock at 10 Hz at the least
 UNKNOWN = '_UNKNOWN_'  # part of what rmw_fastrtps gives for what is no ROS node, or not yet
 
@@ -60,7 +61,7 @@ def _full_name(info: TopicEndpointInfo) -> str:
 
 
 class GraphWatch:
-    """Look around the commands and the clock once a second; in a thread that may be late."""
+    """Look around the commands and the clock, now and then; in a thread that may be late."""
 
     def __init__(self, node: Node, commands: Publisher, kind: str, timed: Node) -> None:
         """Take the publisher of the commands, its type, and the node that stamps are held to."""
@@ -73,7 +74,7 @@ class GraphWatch:
         self._report = GraphReport(node.get_fully_qualified_name(), commands.topic_name, kind)
 
     def report(self) -> GraphReport:
-        """Give the newest report; the first time, or after a second, look anew."""
+        """Give the newest report; look anew where it has become old."""
         now_s = time.monotonic()
         if now_s >= self._next_s and self._node.context.ok():
             self._next_s = now_s + LOOK_S
@@ -86,9 +87,10 @@ class GraphWatch:
         publishers = node.get_publishers_info_by_topic(topic)
         readers = node.get_subscriptions_info_by_topic(topic)
         listeners = self._commands.get_subscription_count()
+        rivals = without(endpoints(publishers), name, self._kind)
         return GraphReport(
             name, topic, self._kind, listeners, self._readers(publishers, readers),
-            without(endpoints(publishers), name, self._kind), max(self._named(name) - 1, 0),
+            tuple(sorted(rivals)), max(self._named(name) - 1, 0),
             () if listeners else self._bases(topic), self._clock.look(now_s))
 
     def _readers(self, publishers: Sequence[TopicEndpointInfo],
@@ -96,8 +98,9 @@ class GraphWatch:
         """Hold what each of them asks for against what we offer, as the graph has both."""
         own = next((info.qos_profile for info in publishers
                     if _full_name(info) == self._report.node), None)
-        return tuple(endpoint._replace(conflict=conflict(own, info.qos_profile) if own else '')
-                     for endpoint, info in zip(endpoints(readers), readers))
+        return tuple(sorted(
+            endpoint._replace(conflict=conflict(own, info.qos_profile) if own else '')
+            for endpoint, info in zip(endpoints(readers), readers)))
 
     def _named(self, name: str) -> int:
         return sum(f'{namespace.rstrip("/")}/{short}' == name

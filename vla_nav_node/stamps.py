@@ -9,8 +9,7 @@ STARTED_S = 10 * YEAR_S
 LATE_S = 10.0
 # Time zones are whole half hours apart (but for a few of quarters), clocks in them a few seconds.
 ZONE_S, ZONE_SLACK_S, FARTHEST_ZONE_S = HOUR_S / 2, 20.0, 14 * HOUR_S
-NO_CLOCK = ('the time of this node stands at 0: use_sim_time is set, but no /clock has come; '
-            'start the simulator, play the bag with --clock, or set use_sim_time to false')
+NO_CLOCK = 'the time of this node stands at 0: use_sim_time is set, but no /clock has come'
 
 
 def span(seconds: float) -> str:
