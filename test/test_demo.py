@@ -127,7 +127,7 @@ def test_no_process_is_left_even_if_it_will_not_listen(tmp_path, monkeypatch):
     assert not running_with(str(tmp_path))
 
 
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_that_a_library_swallowed_is_raised_again(number):
     with pytest.raises(KeyboardInterrupt), Processes(dict(os.environ)) as processes:
         processes.check()

@@ -27,7 +27,7 @@ def rig():
     rig.close()
 
 
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_with_a_last_zero(rig, bundle, number):
     node = NodeProcess(model=bundle.directory)
     with CameraThread(rig):

@@ -1,13 +1,9 @@
-"""Threads that fail, and what ends the main thread."""
+"""Threads that fail, and threads that stop together."""
 
-import os
-import signal
-import subprocess
-import sys
 from threading import Event
 
 from vla_nav_node.frame_mailbox import Mailbox
-from vla_nav_node.threads import Ending, Threads
+from vla_nav_node.threads import Threads
 
 
 def fail(stopping):
@@ -34,23 +30,6 @@ def test_threads_stop_together():
     threads.start('one', lambda stopping: stopping.wait())
     threads.start('two', lambda stopping: stopping.wait())
     assert threads.stop()
-
-
-def test_the_first_reason_ends_the_wait():
-    ending = Ending()
-    ending.because('one')
-    ending.because('two')
-    assert ending.wait() == 'one'
-
-
-def test_a_signal_ends_the_wait():
-    code = ('from vla_nav_node.threads import Ending; e = Ending(); e.catch_signals();'
-            'print("ready", flush=True); print(e.wait())')
-    process = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, text=True,
-                               cwd=os.path.dirname(os.path.dirname(__file__)))
-    assert process.stdout.readline() == 'ready\n'
-    process.send_signal(signal.SIGTERM)
-    assert process.communicate(timeout=10.0)[0] == 'SIGTERM\n'
 
 
 def test_the_newest_frame_wins_and_the_drop_is_counted():

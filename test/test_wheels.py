@@ -335,3 +335,18 @@ def test_while_publishing_hangs_it_can_be_closed(caplog):
     stuck.end()
     stuck.drive()
     assert len(stuck.sent) == 1
+
+
+def test_nothing_leaves_while_the_process_is_stopped(base):
+    ticket = base.wheels.ticket
+    base.drive(0.3)
+    with base.wheels.standing('the process is stopped by SIGTSTP'):
+        driving = Thread(target=base.drive, args=(0.3,), kwargs={'ticket': ticket})
+        driving.start()
+        driving.join(0.1)
+        assert driving.is_alive(), 'it did not wait'
+        assert [command.linear_x for command in base.sent] == [0.3, 0.0]
+    driving.join()
+    assert [command.linear_x for command in base.sent] == [0.3, 0.0, 0.0]  # founded before it
+    base.drive(0.1)
+    assert base.sent[-1].linear_x == 0.1

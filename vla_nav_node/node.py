@@ -2,10 +2,9 @@
 
 from dataclasses import replace
 import os
-import signal
 import sys
 from threading import Event
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Twist, TwistStamped
@@ -25,6 +24,7 @@ from .camera import Camera
 from .context import NodeContext, start
 from .cycle import Cycle
 from .driver import Driver
+from .ending import Ending, Start
 from .errors import VlaNavError
 from .fallback import FallbackPolicy
 from .graph import TWIST, TWIST_STAMPED
@@ -43,7 +43,7 @@ from .ros_log import log_to_ros
 from .safety import ABSURD, Judge
 from .settings import changed, MODEL, parameters, Settings, settings_of
 from .swap import Swapper
-from .threads import describe, Ending, Threads
+from .threads import describe, Threads
 from .verification import standing
 from .wheels import Wheels
 
@@ -104,8 +104,16 @@ class VlaNavNode(Node):
                            ('camera', self._camera.run), ('services', self._serve),
                            ('diagnostics', self._monitor.run)):
             self._threads.start(name, self._realtime.in_front(name, work))
-        reason = self._ending.wait()
+        reason = self._ending.wait(self._pause)
         return self._end(reason)
+
+    def _pause(self, name: str, stop_process: Callable[[], None]) -> None:
+        """Stop the robot before the process is; it drives on from standing, by fresh images."""
+        with self._wheels.standing(f'the process is stopped by {name}'):
+            if self.context.ok():
+                self._commands.wait_for_all_acked(Duration(seconds=LAST_ZERO_S))
+            stop_process()
+        self.get_logger().warning(f'going on after {name}: the robot starts from standing')
 
     def _stop_for_good(self, reason: str) -> None:
         self._wheels.close(f'the node ends: {reason}')
@@ -251,12 +259,14 @@ def _policy_and_cycle(opener: Opener, settings: Settings) -> Tuple[FallbackPolic
 
 def main(args: Optional[List[str]] = None) -> int:
     """Run the node; exit status 0 after a signal, 1 after a failure, 2 if it cannot start."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until `run` takes the signals
+    starting = Start()
     sys.setswitchinterval(SWITCH_S)
     context = None
     try:
         context = start(args)
-        return VlaNavNode(context).run()
+        node = VlaNavNode(context)
+        starting.check()
+        return node.run()
     except VlaNavError as error:
         print(f'{NAME}: {error}', file=sys.stderr)
         return 2

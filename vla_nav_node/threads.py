@@ -1,47 +1,11 @@
-"""Threads that end the process when one of them dies, and what the main thread waits for."""
+"""Threads that end the process when one of them dies."""
 
 import os
-import signal
 from threading import Event, Thread
 import traceback
 from typing import Callable, List
 
 JOIN_S = 2.0
-
-
-class Ending:
-    """
-    Wait for a signal or for a reason of our own, whichever comes first.
-
-    A pipe, because the main thread is then woken at once (in a lock it would only look at signals
-    when the lock is given), and because nothing a signal handler does here can deadlock.
-    """
-
-    def __init__(self) -> None:
-        """Make the pipe."""
-        self._read, self._write = os.pipe()
-        os.set_blocking(self._write, False)
-        self._reasons: List[str] = []
-
-    def catch_signals(self) -> None:
-        """Let SIGINT and SIGTERM end `wait` instead of the process; main thread only."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, _ignore)
-        signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-
-    def because(self, reason: str) -> None:
-        """End `wait` for a reason of our own."""
-        self._reasons.append(reason)
-        os.write(self._write, b'\0')
-
-    def wait(self) -> str:
-        """Wait, and give the reason."""
-        number = os.read(self._read, 1)[0]
-        return signal.Signals(number).name if number else self._reasons[0]
-
-
-def _ignore(number: int, frame: object) -> None:
-    """Leave the signal to the pipe, into which Python has already written it."""
 
 
 class Threads:

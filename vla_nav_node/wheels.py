@@ -99,6 +99,13 @@ class Wheels:
         with self._lock:
             self._stop(reason, self.clock_ns())
 
+    @contextmanager
+    def standing(self, reason: str) -> Iterator[None]:
+        """Publish zero at once, and let nothing leave until the context is left."""
+        with self._lock:
+            self._stop(reason, self.clock_ns())
+            yield
+
     def enable(self, on: bool) -> None:
         """
         Let the node drive, or publish zero and then leave the topic alone.

@@ -23,6 +23,7 @@ IN_FLIGHT = 8  # unanswered calls of which ROS loses none: it keeps ten
 # The base's own time-out, then its braking: from 0.8 to 0.01 m/s takes 4.4 of its lag.
 BASE_STOPS_S = SIM_TIMEOUT_S + 4.4 * LAG
 ACCELERATION = 2.5  # m/s2, the node's default
+FROM_STANDING = ACCELERATION * 0.02 + 1e-6  # m/s: of one control period, its default
 GONE_S = 1.2  # how long the base's subscription is missing
 
 
@@ -171,6 +172,18 @@ def _wake(scene: Scene) -> None:
     scene.node.signal(signal.SIGCONT)
 
 
+def _stopped(scene: Scene, at: float) -> float:
+    """See that zero leaves before the process stops, and that it goes on from standing."""
+    zero = scene.ends_with_zero(at)
+    wait_for(scene.node.is_stopped, 'the stop of the process')
+    before = len(scene.rig.commands)
+    _wake(scene)
+    scene.drives(time.monotonic())
+    first = next(x for _, x, _ in scene.rig.commands[before:] if x)
+    assert abs(first) <= FROM_STANDING, f'{first} m/s at once'
+    return zero
+
+
 def _paused(scene: Scene, at: float) -> float:
     """See that the base stops, and nothing old drives it on when the node wakes."""
     stands = _base_stops(scene, at)
@@ -201,11 +214,17 @@ BASE_STOPS = Reaction('nobody can send a zero any more; the base times out (500 
 PAUSED = Reaction('the base times out (500 ms) and brakes; after SIGCONT only fresh commands',
                   _paused)
 SMOOTH = Reaction('drives on, its acceleration limited', _drives_on_smoothly)
+STOPPED = Reaction('sends zero, then stops; after `fg` it drives on from standing', _stopped)
 RESPAWNED = Reaction('as above; `respawn:=true` starts it anew, and it drives again', _respawned)
 FAULTS = [
     Fault('SIGINT', 'Ctrl-C', _signal(signal.SIGINT), ENDS, _ending('SIGINT')),
     Fault('SIGTERM', 'as systemd, docker and launch end a process', _signal(signal.SIGTERM), ENDS,
           _ending('SIGTERM')),
+    Fault('SIGHUP', 'its terminal or ssh connection goes', _signal(signal.SIGHUP), ENDS,
+          _ending('SIGHUP')),
+    Fault('SIGQUIT', 'Ctrl-\\', _signal(signal.SIGQUIT), ENDS, _ending('SIGQUIT')),
+    Fault('SIGTSTP, then SIGCONT', 'Ctrl-Z, then `fg`', _signal(signal.SIGTSTP), STOPPED,
+          Line('driving', WARN, 'the process is stopped by SIGTSTP'), mend=_wake),
     Fault('SIGKILL', 'as the kernel ends a process when memory is short', _kill(signal.SIGKILL),
           BASE_STOPS, None, promise_s=BASE_STOPS_S),
     Fault('SIGKILL, respawned by launch', 'the same under `ros2 launch`', _launch, RESPAWNED,

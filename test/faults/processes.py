@@ -1,6 +1,7 @@
 """The processes around the node: the camera that does tricks, and the node with its log."""
 
 import json
+import os
 from pathlib import Path
 import subprocess
 import sys
@@ -76,9 +77,11 @@ class LoggedNode:
         """Start it."""
         self.log = scratch / 'node.log'
         with open(self.log, 'a') as log:
+            # In a process group of its own, as a shell's job is: another one cannot be stopped.
             self.process = subprocess.Popen(
                 [*command, *ros_arguments(parameters)], stderr=log, stdin=subprocess.PIPE,
-                env=ros_environment(scratch))
+                env=ros_environment(scratch),
+                preexec_fn=os.setpgrp)  # noqa: PLW1509  # it takes no lock
 
     def signal(self, number):
         """Send it a signal, and give when it was."""
@@ -89,6 +92,11 @@ class LoggedNode:
     def status(self):
         """Wait for its end and give its exit status."""
         return self.process.wait(PATIENCE_S)
+
+    def is_stopped(self):
+        """Tell whether a signal has stopped it, as Ctrl-Z does."""
+        told = Path(f'/proc/{self.process.pid}/stat').read_text()
+        return told.rpartition(')')[2].split()[0] == 'T'
 
     @property
     def runs(self):

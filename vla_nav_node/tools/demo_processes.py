@@ -12,7 +12,7 @@ from ..errors import VlaNavError
 
 PATIENCE_S = 5.0  # from SIGINT, which lets a process stop the robot, to SIGKILL
 LAST_LINES = 12
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last: its terminal goes
 
 
 class Process:
@@ -63,8 +63,9 @@ class Processes:
     """
     All processes of a demo, as a context: none is left when it is left.
 
-    Ctrl-C and SIGTERM leave it by KeyboardInterrupt. Where that is raised inside of a library it
-    may get lost (Python ignores what is raised in a finaliser), so `check` raises it again.
+    Ctrl-C, SIGTERM and a lost terminal leave it by KeyboardInterrupt. Where that is raised inside
+    of a library it may get lost (Python ignores what is raised in a finaliser), so `check` raises
+    it again.
     """
 
     def __init__(self, environment: Dict[str, str]) -> None:
@@ -99,12 +100,14 @@ class Processes:
 
     def __enter__(self) -> 'Processes':
         """Take the signals over."""
-        self._previous = {number: signal.signal(number, self._interrupt) for number in SIGNALS}
+        taken = [number for number in SIGNALS
+                 if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]  # nohup
+        self._previous = {number: signal.signal(number, self._interrupt) for number in taken}
         return self
 
     def __exit__(self, *_: object) -> None:
         """End all, all at once; a second Ctrl-C must not leave one behind."""
-        for number in SIGNALS:
+        for number in self._previous:
             signal.signal(number, signal.SIG_IGN)
         try:
             for process in self._running:
