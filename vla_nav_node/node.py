@@ -13,6 +13,7 @@ from rclpy.duration import Duration
 from rclpy.executors import MultiThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
+from rclpy.time import Time
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 
@@ -184,14 +185,17 @@ class VlaNavNode(Node):
         self.add_on_set_parameters_callback(
             lambda wanted: answer(self._on_parameters, wanted))
 
-    def _ros_now_ns(self) -> int:
+    def _ros_now(self) -> Time:
         """Give the time of stamps; from the camera's node, where no service holds /clock up."""
-        return self._camera.node.get_clock().now().nanoseconds
+        return self._camera.node.get_clock().now()
+
+    def _ros_now_ns(self) -> int:
+        return self._ros_now().nanoseconds
 
     def _send(self, command: Command) -> None:
         if self._stamped:
             self._commands.publish(ros_messages.twist_stamped(
-                command, self.get_clock().now().to_msg(), BASE_FRAME))
+                command, self._ros_now().to_msg(), BASE_FRAME))
         else:
             self._commands.publish(self._write_twist(command))
 
@@ -209,7 +213,7 @@ class VlaNavNode(Node):
             statuses = [*statuses, realtime_status(self._realtime.answers)]
         if self.context.ok():
             self._diagnostics.publish(ros_messages.diagnostics(
-                self.get_clock().now().to_msg(), statuses,
+                self._ros_now().to_msg(), statuses,
                 self.get_fully_qualified_name().lstrip('/'), self._settings.hardware_id))
 
     def _on_parameters(self, values: Dict[str, Any]) -> None:

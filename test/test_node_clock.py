@@ -1,0 +1,59 @@
+"""Stamps under simulated time: no service, however long it takes, makes them lag."""
+
+from threading import Event, Thread
+
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import TwistStamped
+import pytest
+from rclpy.qos import qos_profile_sensor_data
+from rig import domain, Rig, ros_arguments
+from rosgraph_msgs.msg import Clock
+from tiny import write_tiny
+
+from vla_nav_node.context import start
+from vla_nav_node.interfaces import Command
+from vla_nav_node.node import VlaNavNode
+
+
+@pytest.fixture
+def rig():
+    """Join the graph."""
+    rig = Rig(twist=TwistStamped)
+    yield rig
+    rig.close()
+
+
+@pytest.fixture
+def node(tmp_path, monkeypatch):
+    """Have a node whose services' thread does not come to anything, as in a swap."""
+    monkeypatch.setenv('ROS_DOMAIN_ID', str(domain()))
+    bundle = write_tiny(tmp_path / 'tiny')
+    context = start(ros_arguments({'model': bundle.directory, 'use_sim_time': 'true',
+                                   'enable_stamped_cmd_vel': 'true'}))
+    node, stopping = VlaNavNode(context), Event()
+    camera = Thread(target=node._camera.run, args=(stopping,))
+    camera.start()
+    yield node
+    stopping.set()
+    camera.join()
+    node.destroy_node()
+    context.try_shutdown()
+
+
+def test_commands_and_diagnostics_carry_the_time_of_now_while_a_service_hangs(rig, node):
+    clock = rig.node.create_publisher(Clock, '/clock', qos_profile_sensor_data)
+    stamps, reports = set(), set()
+    for kind, topic, seen in ((TwistStamped, 'cmd_vel', stamps),
+                              (DiagnosticArray, '/diagnostics', reports)):
+        rig.node.create_subscription(
+            kind, topic, lambda msg, seen=seen: seen.add(msg.header.stamp.sec), 100)
+    for now in (100, 200):
+        time = Clock()
+        time.clock.sec = now
+
+        def stamped(time=time, now=now):
+            clock.publish(time)
+            node._send(Command(0.1, 0.0))
+            node._monitor.report()
+            return now in stamps and now in reports
+        rig.until(stamped, f'a command and a report of {now} s')
