@@ -100,7 +100,7 @@ def test_a_file_that_is_not_listed_names_those_that_are(directory):
     ('files', {'x': {'sha256': 'A', 'bytes': 1}}, '64 hexadecimal'),
     ('files', {'x': {'sha256': 'a' * 64, 'bytes': -1}}, 'a whole number'),
     ('training', [], 'training'),
-    ('verification/tolerance', {'fp32': '1e-4'}, 'YAML reads 1e-4 as a text'),
+    ('verification/tolerance', {'fp32': 'little'}, 'a mapping of precisions to m/s above 0'),
 ])
 def test_a_manifest_that_is_wrong_is_refused(path, value, told):
     with pytest.raises(BundleError, match=told):

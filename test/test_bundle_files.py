@@ -165,9 +165,10 @@ def test_an_import_never_takes_the_place_of_its_checkpoint(there, tmp_path, caps
     before = content_of(tmp_path)
     assert cli.main([
         'import', str(source), '--structure', str(there), '--size', '32x24', '--fit', 'crop',
-        '--resize', 'linear', '--channels', 'rgb', '--pixel-max', '255', '--mean', '1', '2', '3',
-        '--std', '1', '2', '3', '--limits', '0.5', '0.5', '--out',
-        out.format(run=run, link=tmp_path / 'link', top=tmp_path / 'top', bundle=there)]) == 2
+        '--resize', 'linear', '--channels', 'rgb', '--pixel-max', '255',
+        '--mean', '123.7', '116.3', '103.5', '--std', '1', '2', '3',
+        '--limits', '0.5', '0.5', '--out', out.format(
+            run=run, link=tmp_path / 'link', top=tmp_path / 'top', bundle=there)]) == 2
     assert source.name in capsys.readouterr().err or out == '{top}'
     assert content_of(tmp_path) == before
 

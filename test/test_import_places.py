@@ -19,7 +19,6 @@ from vla_nav_node.bundle import load_bundle  # noqa: E402
 from vla_nav_node.convert.backbones import refuse_foreign  # noqa: E402
 from vla_nav_node.convert.checkpoint import Choice, read_checkpoint  # noqa: E402
 from vla_nav_node.errors import CheckpointError  # noqa: E402
-import yaml  # noqa: E402
 
 
 def sd(seed=0):
@@ -321,10 +320,10 @@ def test_a_policy_of_sb3_contrib_drives_as_it_did(tmp_path, capsys):
         if weight.dim() > 1:
             nn.init.normal_(weight, std=2.0 / weight[0].numel() ** 0.5)
     sb3_zip(tmp_path / 'run.zip', network.state_dict())
-    (tmp_path / 's.yaml').write_text(yaml.safe_dump({'encoder': [
+    structure(tmp_path / 's.yaml', [
         {'type': 'Conv2d', 'stride': 4}, {'type': 'ReLU'}, {'type': 'Conv2d', 'stride': 2},
         {'type': 'ReLU'}, {'type': 'Conv2d'}, {'type': 'ReLU'}, {'type': 'Flatten'},
-        {'type': 'Linear'}, {'type': 'ReLU'}], 'head': [{'type': 'Linear'}]}))
+        {'type': 'Linear'}, {'type': 'ReLU'}], [{'type': 'Linear'}], type='LSTM')
     assert importing(tmp_path / 'run.zip', tmp_path / 'b', '--map',
                      'features_extractor.cnn=vision_encoder',
                      'features_extractor.linear.0=vision_encoder.7', 'lstm_actor=rnn',

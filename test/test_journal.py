@@ -5,6 +5,7 @@ import logging
 import pytest
 from scripted import Robot
 from vla_nav_node import journal
+from vla_nav_node.graph import GraphReport, Topic
 from vla_nav_node.health import CameraReport, policy_status
 from vla_nav_node.journal import Journal, PATIENCE_S, PAUSE_S
 from vla_nav_node.monitor import Monitor
@@ -93,10 +94,11 @@ def test_another_reason_is_another_line(story):
 
 def test_the_monitor_writes_it_with_the_reason_of_the_diagnostics(story):
     robot = Robot()
-    camera = CameraReport('/image', (), 'best effort', received=1)
+    topic = Topic('/image', 'sensor_msgs/msg/Image')
+    camera = CameraReport(topic, (), 'best effort', received=1)
     published = []
     monitor = Monitor(robot.driver, lambda: camera,
-                      lambda info: policy_status('scripted', info, 'passed'), lambda: 1,
+                      lambda info: policy_status('scripted', info, 'passed'), GraphReport,
                       published.append)
     robot.go()
     monitor.report()
@@ -109,4 +111,4 @@ def test_the_monitor_writes_it_with_the_reason_of_the_diagnostics(story):
     told = 'standing still: no usable image for 0.2 s (image_timeout)'
     assert [line[1:] for line in story.take()] == [
         ('INFO', 'drives'), ('WARNING', told), ('INFO', 'drives again')]
-    assert published[1][-1].message == told
+    assert [status.message for status in published[1] if status.name == 'driving'] == [told]

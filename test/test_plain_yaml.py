@@ -58,3 +58,9 @@ def test_plain_data_comes_back_as_it_was(mapping):
 def test_any_text_is_read_or_refused(text):
     with contextlib.suppress(NotPlain):
         plain_yaml.load(text)
+
+
+@pytest.mark.parametrize('text, value', [('1e-5', 1e-5), ('-2E3', -2000.0), ('1.5e2', 150.0)])
+def test_numbers_are_numbers_as_everybody_writes_them(text, value):
+    assert plain_yaml.load(f'eps: {text}') == {'eps': value}
+    assert plain_yaml.load(plain_yaml.dump({'name': text})) == {'name': text}

@@ -348,5 +348,6 @@ def test_nothing_leaves_while_the_process_is_stopped(base):
         assert [command.linear_x for command in base.sent] == [0.3, 0.0]
     driving.join()
     assert [command.linear_x for command in base.sent] == [0.3, 0.0, 0.0]  # founded before it
+    base.now_ns += 40 * MS
     base.drive(0.1)
     assert base.sent[-1].linear_x == 0.1

@@ -168,7 +168,7 @@ def is_plain_name(name: Any) -> bool:
 def _tolerances(value: Any) -> str:
     good = isinstance(value, dict) and all(
         isinstance(key, str) and not _positive(number) for key, number in value.items())
-    return '' if good else 'a mapping of precisions to m/s above 0 (YAML reads 1e-4 as a text)'
+    return '' if good else 'a mapping of precisions to m/s above 0'
 
 
 OPTIONAL = ('training', 'quantization', 'verification', 'architecture.head',

@@ -1,6 +1,7 @@
 """YAML as plain data: no tags, aliases or merge keys, no key twice, not too much. A leaf."""
 
-from typing import Any, Dict, Hashable, Mapping, Type, Union
+import re
+from typing import Any, Dict, Hashable, Mapping, Union
 
 import yaml
 
@@ -47,12 +48,19 @@ class PlainDumper(yaml.SafeDumper):
         return True
 
 
-def load(text: Union[str, bytes], loader: Type[ManifestLoader] = ManifestLoader) -> Any:
+for kind in (ManifestLoader, PlainDumper):
+    # YAML 1.1 takes 1e-5 for a text, though that is how everybody writes an eps.
+    kind.add_implicit_resolver(
+        'tag:yaml.org,2002:float', re.compile(r'[-+]?\d+(\.\d*)?[eE][-+]?\d+$'),
+        list('-+0123456789'))
+
+
+def load(text: Union[str, bytes]) -> Any:
     """Return what a YAML text says, or raise NotPlain."""
     if len(text) > MOST_BYTES:
         raise NotPlain(f'it has more than {MOST_BYTES} bytes')
     try:
-        return yaml.load(text, loader)
+        return yaml.load(text, ManifestLoader)
     except NOT_YAML as error:
         raise NotPlain(' '.join(str(error).split())[:200]) from None
 

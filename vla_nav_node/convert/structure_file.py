@@ -1,7 +1,6 @@
 """What a user says of a network's structure: a preset's name, a bundle, or a file of YAML."""
 
 from pathlib import Path
-import re
 from typing import Any, Iterator, Mapping
 
 from .asked import PLAIN, PLAIN_MEANS, unsaid
@@ -36,19 +35,10 @@ def _with_default(architecture: Structure) -> Structure:
     return {**architecture, 'recurrent': {**default, **recurrent}}
 
 
-class _Loader(plain_yaml.ManifestLoader):
-    """YAML 1.1 takes 1e-5 for a text, though that is how everybody writes an eps."""
-
-
-_Loader.add_implicit_resolver(
-    'tag:yaml.org,2002:float', re.compile(r'[-+]?\d+(\.\d*)?[eE][-+]?\d+$'),
-    list('-+0123456789'))
-
-
 def _parsed(path: Path) -> Any:
     try:
         with open(path, 'rb') as file:
-            return plain_yaml.load(file.read(plain_yaml.MOST_BYTES + 1), _Loader)
+            return plain_yaml.load(file.read(plain_yaml.MOST_BYTES + 1))
     except (plain_yaml.NotPlain, OSError) as error:
         raise SettingError(f'{path.name} is no YAML file: {error}', 'a structure',
                            '--template FILE writes one to fill in') from None
