@@ -164,3 +164,12 @@ def test_the_graph_says_who_drives_and_who_listens():
     assert status.level == WARN
     assert status.values == {'other publishers of cmd_vel': '/joy',
                              'subscribers of cmd_vel': '/base', 'nodes of this name': '1'}
+
+
+@pytest.mark.parametrize(('images', 'level'), [(5, WARN), (6, WARN), (7, OK), (30, OK)])
+def test_a_camera_too_slow_for_image_timeout_is_told_with_both_numbers(images, level):
+    status = camera_status(replace(BEFORE, received=100 + images), BEFORE, 1.0, 0.2)
+    assert status.level == level
+    assert ('image_timeout is 0.2 s' in status.message) == (level == WARN)
+    if level == WARN:
+        assert f'one every {1 / images:.2g} s' in status.message

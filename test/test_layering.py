@@ -91,7 +91,7 @@ def test_nothing_below_imports_what_is_on_top(module):
 
 @pytest.mark.parametrize('module', ['errors', 'interfaces', 'preprocess', 'safety', 'atomic',
                                     'cdr', 'garbage', 'realtime', 'image_header', 'machine',
-                                    'progress', 'image_format'])
+                                    'progress', 'image_format', 'blank', 'stale', 'senders'])
 def test_leaves_import_only_leaves(module):
     assert set(ours(module)) <= {'errors', 'interfaces'}
 

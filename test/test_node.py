@@ -169,7 +169,7 @@ def test_a_frozen_picture_stops_the_robot_until_it_changes(rig):
     with CameraThread(rig, make=lambda number: picture(1)) as camera:
         rig.drives()
         rig.stands()
-        level, _, _ = rig.say('driving', 'the picture is frozen: identical for ')
+        level, _, _ = rig.say('driving', 'the picture is frozen: none was new for ')
         assert level == ERROR
         since = time.monotonic()
         camera.make = picture

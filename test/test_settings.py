@@ -27,7 +27,8 @@ def test_defaults_are_those_of_the_documentation():
     settings = settings_of(TABLE, {})
     assert settings == Settings(
         model='', backend='onnx', precision='fp32', device='auto', control_period_ms=20.0,
-        image_timeout=0.2, frozen_timeout=1.0, state_reset_gap=1.0, max_linear_x=0.8,
+        image_timeout=0.2, frozen_timeout=1.0, blank_guard=True,
+        state_reset_gap=1.0, max_linear_x=0.8,
         max_linear_y=0.6, max_acceleration=2.5, enable_stamped_cmd_vel=False,
         image_transport='raw', image_qos='auto', image_rotation=0, realtime=False,
         allow_unverified=False, torch_mode='auto', onnx_provider='auto',

@@ -35,24 +35,26 @@ def read_image(raw: bytes, received_ns: int, sequence: int = 0) -> Frame:
     Raise ImageError for whatever is not one; what its fields say is checked by who decodes it.
     """
     message = _Message(raw, 'Image')
-    stamp_ns = message.header()
+    stamp_ns, frame_id = message.header()
     height, width = message.numbers(SIZE, 'size')
     encoding = message.text('encoding')
     is_bigendian = bool(message.octet('is_bigendian'))
     step, = message.numbers(COUNT, 'step')
     data = message.octets('data')
     return Frame(data, encoding, height, width, step, stamp_ns, received_ns, is_bigendian,
-                 sequence=sequence, deserialise_ns=time.perf_counter_ns() - received_ns)
+                 sequence=sequence, frame_id=frame_id,
+                 deserialise_ns=time.perf_counter_ns() - received_ns)
 
 
 def read_compressed_image(raw: bytes, received_ns: int, sequence: int = 0) -> Frame:
     """Read a sensor_msgs/CompressedImage, as read_image does."""
     message = _Message(raw, 'CompressedImage')
-    stamp_ns = message.header()
+    stamp_ns, frame_id = message.header()
     encoding = message.text('format')
     data = message.octets('data')
     return Frame(data, encoding, 0, 0, 0, stamp_ns, received_ns, compressed=True,
-                 sequence=sequence, deserialise_ns=time.perf_counter_ns() - received_ns)
+                 sequence=sequence, frame_id=frame_id,
+                 deserialise_ns=time.perf_counter_ns() - received_ns)
 
 
 class _Message:
@@ -68,11 +70,10 @@ class _Message:
         self._body = memoryview(raw)[HEADER:]
         self._at = 0
 
-    def header(self) -> int:
-        """Give the stamp of a std_msgs/Header in ns; its frame_id may be of any bytes."""
+    def header(self) -> Tuple[int, bytes]:
+        """Return the stamp of a std_msgs/Header in ns, and its frame_id, of whatever bytes."""
         sec, nanosec = self.numbers(STAMP, 'header.stamp')
-        self._string('header.frame_id')
-        return sec * 1_000_000_000 + nanosec
+        return sec * 1_000_000_000 + nanosec, self._string('header.frame_id')
 
     def numbers(self, code: str, field: str) -> Tuple[int, ...]:
         """Give the next numbers, of STAMP, SIZE or COUNT."""

@@ -7,7 +7,8 @@ from typing import Callable, Deque, List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from . import image
-from .errors import VlaNavError
+from .blank import is_blank
+from .errors import ImageError, VlaNavError
 from .interfaces import Command, Frame, State
 from .policy import Policy
 from .preprocess import Preprocess
@@ -43,6 +44,7 @@ class Cycle:
         self.preprocess = preprocess
         self.gate = gate
         self.decode = decode
+        self.blank_guard = True
         self.watch = StageWatch()
         self.recent: Deque[Step] = deque(maxlen=RECENT)
         self._step: Optional[Step] = None
@@ -56,6 +58,7 @@ class Cycle:
             rgb = self.decode(frame)
             watch.enter('preprocess')
             picture = self.preprocess(rgb)
+            self._refuse_blank(picture[0])
             watch.enter('infer')
             action = self.policy.act(picture)
             watch.enter('gate')
@@ -68,6 +71,12 @@ class Cycle:
         elif timing.gate:
             self.policy.reset()  # an output that is not finite may have come out of the state
         return command, timing
+
+    def _refuse_blank(self, picture: np.ndarray) -> None:
+        if self.blank_guard and is_blank(picture):
+            raise ImageError('the picture shows nothing: it is one colour but for noise',
+                             'a picture of a camera (blank_guard)',
+                             'uncover the lens, give it light, or look at the camera driver')
 
     def _judged(self, action: List[float]) -> Command:
         objection = self.gate.objection(action)

@@ -51,6 +51,7 @@ class Driver:
     def apply(self, settings: Settings) -> None:
         """Hold the wheels to `settings` at once, and drive by them from the next frame on."""
         self.wheels.settings = self.guard.settings = self.settings = settings
+        self.cycle.blank_guard = settings.blank_guard
 
     def enable(self, on: bool) -> str:
         """Stop the robot, or let it drive from standing and without memory; say which."""

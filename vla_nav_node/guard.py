@@ -1,30 +1,17 @@
 """What cameras may do wrong: late, early, out of order, two at once, one picture for ever."""
 
-from collections import deque
-from typing import Deque, NamedTuple, Optional, Union
-
-import numpy as np
+from typing import NamedTuple, Optional
 
 from . import stamps
 from .interfaces import Frame
+from .senders import OneSender
 from .settings import Settings
+from .stale import Freshness
 
 # How far a stamp may lie in the future. Simulators publish /clock at 10 Hz at the least, so that
 # "now" lags by up to 0.1 s, and cameras on other machines are synchronised to milliseconds. Each
 # bit of it is age that is not seen, so it stays below the usual image_timeout.
 FUTURE_TOLERANCE_NS = 150_000_000
-
-# Pictures that differ mostly differ early, sensor noise alone sees to that: the first bytes are
-# compared alone (0.7 us), then the rest in pieces (70 us for a whole VGA picture, only when it
-# is frozen). `bytes` are compared by memcmp; array and memoryview go item by item, 4 to 20 times
-# slower.
-FIRST_PIECE, PIECE = 4096, 65536
-
-# A camera that starts anew counts its images from 1, once; of two cameras on one topic, every few
-# images one has a lower number than the one before. Two such steps within this are no restart.
-TWO_SENDERS_NS = 1_000_000_000
-
-Buffer = Union[bytes, memoryview, np.ndarray]  # flat, of bytes
 
 
 class Verdict(NamedTuple):
@@ -46,14 +33,13 @@ class FrameGuard:
         """Forget all frames: the next one is the first."""
         self._newest_ns: Optional[int] = None  # stamp of the newest frame that was let through
         self._driven_ns: Optional[int] = None  # stamp of the newest frame that was driven on
-        self._picture: Optional[Buffer] = None
-        self._same_since_ns = 0
-        self._sequence = 0  # of the frame before
-        self._steps_back: Deque[int] = deque(maxlen=2)  # when the sequence last ran back
+        self._freshness = Freshness()
+        self._sender = OneSender()
 
     def check(self, frame: Frame, now_ns: int) -> Verdict:
         """Judge `frame` on its arrival; `now_ns` is the ROS clock, as its stamp is."""
-        frozen, mixed = self._frozen(frame), self._mixed(frame)  # always: they see every frame
+        # Always: they see every frame.
+        frozen, mixed = self._frozen(frame), self._sender.check(frame)
         reason = mixed or self._untimely(frame.stamp_ns, now_ns)
         if reason:
             return Verdict(reason)
@@ -88,34 +74,9 @@ class FrameGuard:
                            'from there', reset=True)
         return Verdict(reset=self._driven_ns is None or stamp_ns - self._driven_ns > gap_ns)
 
-    def _mixed(self, frame: Frame) -> str:
-        """Tell whether the images of two cameras are mixed: they are not one view of the world."""
-        before, self._sequence = self._sequence, frame.sequence
-        steps = self._steps_back
-        if 0 < frame.sequence <= before:
-            steps.append(frame.received_ns)
-        if (len(steps) == 2 and steps[1] - steps[0] < TWO_SENDERS_NS
-                and frame.received_ns - steps[1] < TWO_SENDERS_NS):
-            return ('two cameras send on one topic, and their images are mixed; stop one, or '
-                    'remap it (diagnostics name them, under camera)')
-        return ''
-
     def _frozen(self, frame: Frame) -> str:
-        picture, self._picture = self._picture, frame.data
-        if picture is None or not same_bytes(picture, frame.data):
-            self._same_since_ns = frame.received_ns
-            return ''
-        same_s = (frame.received_ns - self._same_since_ns) / 1e9
-        if 0.0 < self.settings.frozen_timeout < same_s:
-            return (f'the picture is frozen: identical for {same_s:.1f} s (frozen_timeout is '
+        stale_s = self._freshness.stale_ns(frame.data, frame.received_ns) / 1e9
+        if 0.0 < self.settings.frozen_timeout < stale_s:
+            return (f'the picture is frozen: none was new for {stale_s:.1f} s (frozen_timeout is '
                     f'{self.settings.frozen_timeout:g} s)')
         return ''
-
-
-def same_bytes(one: Buffer, other: Buffer) -> bool:
-    """Tell whether two buffers are identical; it ends at the first difference."""
-    a, b = memoryview(one), memoryview(other)  # type: ignore[arg-type]  # ndarray is a buffer
-    if a.nbytes != b.nbytes or bytes(a[:FIRST_PIECE]) != bytes(b[:FIRST_PIECE]):
-        return False
-    return all(bytes(a[start:start + PIECE]) == bytes(b[start:start + PIECE])
-               for start in range(FIRST_PIECE, a.nbytes, PIECE))

@@ -1,6 +1,7 @@
 """What diagnostics say: plain values in, one line that a person can act on out."""
 
 from dataclasses import dataclass, field
+import math
 from typing import Dict, List, Sequence, Tuple
 
 from .graph import Endpoint, GraphReport, LINGERS, listed, problems, RELIABLE, Topic, unheard
@@ -17,6 +18,7 @@ LOST_HINT = ("start the camera's process with FASTRTPS_DEFAULT_PROFILES_FILE={pr
 OTHER_HINT = 'send smaller images or fewer, or compressed ones (image_transport:=compressed)'
 ALL_WELL = GraphReport()
 WORST_LOSS = 0.01  # share of the frames since the last report; more is a warning
+SLOW = 0.8  # of image_timeout between two images: their jitter and age have to fit in, too
 WORST_MISSES = 0.01  # share of the cycles in the window; more is a warning
 
 
@@ -57,7 +59,8 @@ class CameraReport:
         return [one for one in self.publishers if one.kind != self.ours.kind]
 
 
-def camera_status(now: CameraReport, before: CameraReport, seconds: float) -> Status:
+def camera_status(now: CameraReport, before: CameraReport, seconds: float,
+                  image_timeout: float = math.inf) -> Status:
     """Tell how the frames come in; `before` is the report of `seconds` ago."""
     came, lost = now.received - before.received, now.lost - before.lost
     values = {
@@ -70,6 +73,11 @@ def camera_status(now: CameraReport, before: CameraReport, seconds: float) -> St
     level, message = OK, f'{came / max(seconds, 1e-9):.1f} images/s, {now.picture}'
     if came == 0:
         level, message = ERROR, no_image_reason(now)
+    elif seconds / came > SLOW * image_timeout:
+        level = WARN
+        message += (f'; that is one every {seconds / came:.2g} s, and image_timeout is '
+                    f'{image_timeout:g} s, so the robot stops in between: raise image_timeout, or '
+                    "the camera's rate")
     if lost > WORST_LOSS * (came + lost):
         level = max(level, WARN)
         message = f'{lost} of {came + lost} images lost in transport; {_hint(now)}'

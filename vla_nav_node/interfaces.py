@@ -30,6 +30,7 @@ class Frame:
     is_bigendian: bool = False
     compressed: bool = False
     sequence: int = 0  # the sender's count of its images; 0 where the middleware does not tell
+    frame_id: bytes = b''  # of the header; two cameras mostly have two
     # How long it took to read it out of its message, from received_ns on.
     deserialise_ns: int = field(default=0, compare=False)
 

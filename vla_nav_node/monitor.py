@@ -67,7 +67,7 @@ class Monitor:
         """Return the five statuses."""
         driver, camera, graph = self._driver, self._camera(), self._graph()
         return [
-            camera_status(camera, *self._a_second_ago(camera)),
+            camera_status(camera, *self._a_second_ago(camera), driver.settings.image_timeout),
             self._policy(driver.cycle.policy.backend.info),
             latency_status(driver.latency.summary(time.perf_counter_ns() / 1e9),
                            driver.settings.control_period_ms, camera.replaced),

@@ -92,6 +92,7 @@ class Settings:
     control_period_ms: float
     image_timeout: float
     frozen_timeout: float
+    blank_guard: bool
     state_reset_gap: float
     max_linear_x: float
     max_linear_y: float
@@ -165,8 +166,10 @@ def parameters(limits: Mapping[str, float], backends: Tuple[str, ...],
                   'ms', 0.1, 100.0, live=True),
         Parameter('image_timeout', 0.2, 'The robot stops when the image that its command is '
                   'founded on is older than this.', 's', 0.01, 10.0, live=True),
-        Parameter('frozen_timeout', 1.0, 'The robot stops when the pictures have been identical '
-                  'for longer than this; 0 turns this guard off.', 's', 0.0, 3600.0, live=True),
+        Parameter('frozen_timeout', 1.0, 'The robot stops when no picture has been new for longer '
+                  'than this; 0 turns this guard off.', 's', 0.0, 3600.0, live=True),
+        Parameter('blank_guard', True, 'The robot stops on pictures that show nothing: one colour '
+                  'but for noise and small marks, as of a covered lens.', live=True),
         Parameter('state_reset_gap', 1.0, 'A longer gap between two images resets the recurrent '
                   'state of the policy.', 's', 0.01, 3600.0, live=True),
         _limit('x', 'forward', limits),

@@ -18,10 +18,13 @@ def _standing(text):
     return Line('driving', ERROR, text)
 
 
-def _freeze(scene: Scene) -> float:
-    at = scene.camera.play('freeze')
-    scene.distrust.append((at + FROZEN_S + PERIOD_S, at + 1e9))
-    return at
+def _freeze(trick: str, late_s: float = 0.0):
+    """Let the pictures be old ones; `late_s` more until nobody may trust them."""
+    def make(scene: Scene) -> float:
+        at = scene.camera.play(trick)
+        scene.distrust.append((at + FROZEN_S + PERIOD_S + late_s, at + 1e9))
+        return at
+    return make
 
 
 def _thaw(scene: Scene) -> None:
@@ -34,12 +37,12 @@ def _restart(scene: Scene) -> float:
     return at
 
 
-def _second_camera(scene: Scene) -> float:
+def _second_camera(scene: Scene, trick: str = 'good') -> float:
     rear = CameraProcess(scene.scratch, 'rear_camera', 'stop')
     scene.cameras.append(rear)
     # From here on its images arrive; before, discovery would count as the node's time.
     scene.told(Line('camera', WARN, '/rear_camera'), time.monotonic())
-    at = rear.play('good')
+    at = rear.play(trick)
     scene.distrust.append((at, at + 1e9))
     return at
 
@@ -79,13 +82,23 @@ def _system_time(scene: Scene) -> None:
 
 OTHER_TYPE = Line('camera', WARN,
                   '/web_camera (sensor_msgs/msg/CompressedImage) publishes on /image')
+IN_TURN_S = 0.08  # until two pictures at 50 Hz have come round twice
 SENDS = 'a camera process sends '
 FAULTS = [
     Fault('camera stops', 'the camera process sends nothing any more', _trick('stop'), STANDS,
           _standing('no usable image for 0.2 s (image_timeout)')),
-    Fault('camera freezes', SENDS + 'one picture again and again, with new stamps', _freeze,
-          STANDS, _standing('the picture is frozen: identical for '),
+    Fault('camera freezes', SENDS + 'one picture again and again, with new stamps',
+          _freeze('freeze'),
+          STANDS, _standing('the picture is frozen: none was new for '),
           promise_s=FROZEN_S + PERIOD_S, mend=_thaw),
+    Fault('two stale pictures', SENDS + 'two pictures in turn, with new stamps',
+          _freeze('two in turn', IN_TURN_S), STANDS,
+          _standing('the picture is frozen: none was new for '),
+          promise_s=FROZEN_S + PERIOD_S + IN_TURN_S, mend=_thaw),
+    Fault('lens covered', SENDS + 'noise of 0 to 2 grey levels', _trick('covered'), STANDS,
+          _standing('preprocess: the picture shows nothing')),
+    Fault('other pixels', SENDS + 'mono8 over the bytes of rgb8', _trick('other pixels'), STANDS,
+          _standing('a picture of 64x48 mono8 in rows (step) of 64 bytes has 9216 bytes')),
     Fault('stamps run backwards', SENDS + 'each image stamped 5 ms before the one before it',
           _trick('backwards'), STANDS, _standing('image stamps run backwards')),
     Fault('stamps in the future', SENDS + 'stamps 0.5 s ahead', _trick('future'), STANDS,
@@ -128,6 +141,10 @@ FAULTS = [
           Line('camera', WARN, '2 publishers on /image: '), mend=_remove_second),
     Fault('images of another type', 'a second node publishes CompressedImage on the same topic',
           _other_type, DRIVES, OTHER_TYPE, promise_s=None),
+    Fault('a slow second camera', 'a second camera process sends 0.8 images a second',
+          lambda scene: _second_camera(scene, 'rare'), STANDS,
+          _standing('two cameras send on one topic'),
+          Line('camera', WARN, '2 publishers on /image: '), mend=_remove_second),
     # Last: a killed camera's publisher lingers for 20 s, and is warned of.
     Fault('camera restarts', 'the camera process is killed and started anew', _restart, SKIPS,
           _standing('no usable image for 0.2 s (image_timeout)')),

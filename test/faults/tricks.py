@@ -99,10 +99,19 @@ def _huge(number: int, now_ns: int) -> List[Shot]:
     return [Shot(image_message(_HUGE[0], now_ns), True)]
 
 
+def _covered(number: int, now_ns: int) -> List[Shot]:
+    dark = np.random.default_rng(number).integers(0, 3, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    return [Shot(image_message(dark, now_ns), False)]
+
+
 TRICKS = {
     'good': _policy(trap.GOOD, True),
     'stop': Trick(lambda number, now_ns: []),
     'freeze': Trick(lambda number, now_ns: shot(0, now_ns, trap.GOOD, True)),
+    'two in turn': Trick(lambda number, now_ns: shot(number % 2, now_ns, trap.GOOD, True)),
+    'covered': Trick(_covered),
+    'rare': Trick(lambda number, now_ns: shot(number, now_ns, trap.POISON), rate=0.8),
+    'other pixels': _bad(encoding='mono8', step=WIDTH),
     'backwards': Trick(lambda number, now_ns: shot(number, now_ns - (30 + 25 * number) * MS,
                                                    trap.POISON)),
     'future': _bad(later_ms=500),

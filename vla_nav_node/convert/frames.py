@@ -11,6 +11,7 @@ import numpy as np
 
 from .bag import bag_pictures, is_bag
 from .calibrated import Calibrated, FIRST_SEED, NONE, SEEDS_APART, SIMULATOR
+from ..blank import is_blank
 from ..errors import ImageError, SettingError
 from ..image import decode
 from ..interfaces import Frame
@@ -75,7 +76,7 @@ def _shown(pictures: Pictures, count: int) -> Generator[np.ndarray, None, None]:
 
 
 def _refuse_blank(source: str, frames: np.ndarray) -> None:
-    if frames.min() == frames.max():
+    if all(map(is_blank, frames)):
         raise SettingError(f'every picture of {source} is one even colour', 'pictures of a camera',
                            'record them with the lens open')
     if len(frames) > 1 and (frames[1:] == frames[0]).all():
