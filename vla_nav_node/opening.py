@@ -1,5 +1,6 @@
 """Open the runtimes of a policy ready to drive: allowed to, and warmed up."""
 
+import logging
 from typing import Callable, Optional, Sequence
 
 import numpy as np
@@ -16,7 +17,16 @@ from .verification import refuse
 
 Open = Callable[[str, Bundle, str, str, Optional[Callable[[], None]], BackendOptions], Backend]
 
+LOG = logging.getLogger(__name__)
 WARM_UPS = 3  # runtimes choose kernels and allocate on the first runs
+
+
+def close(backend: Backend) -> None:
+    """Close a backend; an error there is logged, for it changes nothing of what is going on."""
+    try:
+        backend.close()
+    except Exception as error:  # noqa: BLE001  # a runtime that is broken, in its own way
+        LOG.error('%s could not be closed: %s', backend.info, describe(error))
 
 
 class Opener:
@@ -48,8 +58,8 @@ class Opener:
         try:
             for _ in range(WARM_UPS):
                 backend.infer(image, self.bundle.zero_state())
-        except Exception:
-            backend.close()
+        except BaseException:
+            close(backend)
             raise
         return backend
 

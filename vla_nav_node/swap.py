@@ -1,18 +1,20 @@
 """Other runtimes for the policy while the robot drives."""
 
+from concurrent.futures import wait
+from functools import partial
 from threading import Lock
-from typing import Dict, List, Mapping, Optional, Sequence
+from typing import List, Mapping, Optional, Sequence
 
 import numpy as np
 
 from .bundle import Bundle
 from .bundle_watch import BundleWatch
 from .cycle import Step
-from .driver import Driver
+from .driver import Driver, REQUEST_TIMEOUT_S
 from .errors import BackendError
 from .fallback import Chain, FallbackPolicy, Link
 from .interfaces import Backend
-from .opening import Opener
+from .opening import close, Opener
 from .runtimes import Runtime
 
 FIRST_CYCLE_S = 2.0  # how long to wait for the first cycle of the new backend
@@ -46,34 +48,46 @@ class Swapper:
         """
         with self._one_at_a_time:
             now = self._watch.check()  # its hashes were those of the start
-            before = self._policy.chain
-            opened: Dict[Runtime, Backend] = {}
+            opened: List[Backend] = []  # by this swap
+            before: Optional[Chain] = None  # what drove until the hand-over
             try:
-                for runtime in self._lacking(spares) if renew else ():
-                    opened[runtime] = self._open(runtime, now)
+                fresh = {runtime: self._open(runtime, now, opened)
+                         for runtime in (self._lacking(spares) if renew else ())}
                 if first is not None:
-                    before = self._hand_over(Link(first, self._open(first, now)))
+                    new = Link(first, self._open(first, now, opened))
+                    before = self._driver.between_cycles(lambda: self._lead(new))
+                    self._see_it_drive(new, opened)
+                chain = before or self._policy.chain
                 if spares or len(self._policy.chain.links) > 1:
-                    self._driver.between_cycles(lambda: self._arrange(spares, opened))
-            except Exception:
-                for backend in opened.values():
-                    backend.close()
+                    self._driver.between_cycles(lambda: self._arrange(spares, fresh))
+            except BaseException:
+                self._undo(before, opened)
                 raise
-            kept = _backends(self._policy.chain)
-            for backend in (*_backends(before), *opened.values()):
-                if not any(backend is other for other in kept):
-                    backend.close()
+            self._close_unused((*_backends(chain), *opened))
             return str(self._policy.backend.info)
 
-    def _open(self, runtime: Runtime, now: Bundle) -> Backend:
+    def _open(self, runtime: Runtime, now: Bundle, opened: List[Backend]) -> Backend:
         backend = self._opener.open_warm(runtime, now, self._after_a_cycle)
-        try:
-            self._watch.confirm()
-            self._check(backend)
-        except Exception:
-            backend.close()
-            raise
+        opened.append(backend)
+        self._watch.confirm()
+        self._check(backend)
         return backend
+
+    def _undo(self, before: Optional[Chain], opened: Sequence[Backend]) -> None:
+        """Drive as before, and close what was opened; where the driving thread hangs, later."""
+        if before is None:
+            return self._close_unused(opened)
+        back = self._driver.request(partial(self._policy.put, before))
+        wait([back], REQUEST_TIMEOUT_S)
+        back.add_done_callback(lambda _: self._close_unused(opened))
+        return None
+
+    def _close_unused(self, backends: Sequence[Backend]) -> None:
+        """Close what nobody drives by."""
+        used = _backends(self._policy.chain)
+        for backend in backends:
+            if not any(backend is other for other in used):
+                close(backend)
 
     def _after_a_cycle(self) -> None:
         """Wait for the best moment to hold the interpreter up: a command has just left."""
@@ -97,22 +111,22 @@ class Swapper:
         ready = {link.runtime for link in self._policy.chain.links[1:] if not link.problem}
         return [runtime for runtime in spares if runtime not in ready]
 
-    def _hand_over(self, new: Link) -> Chain:
-        """Let a backend lead, and see it drive; give the chain before."""
-        driver, policy = self._driver, self._policy
-        before: Chain = driver.between_cycles(lambda: self._lead(new))
+    def _see_it_drive(self, new: Link, opened: List[Backend]) -> None:
+        """Raise if the first cycle of what leads now fails."""
+        driver = self._driver
         outcome = driver.wait_for_cycle(FIRST_CYCLE_S) if driver.is_receiving() else None
-        leader = policy.chain.links[0]
+        leader = self._policy.chain.links[0]
         problem = leader.problem
-        if outcome is not None and outcome.timing.infer and outcome.command.is_stop:
+        if outcome is None:
+            problem = problem or driver.hang()
+        elif outcome.timing.infer and outcome.command.is_stop:
             problem = problem or outcome.command.reason
         if not problem:
-            return before
-        driver.between_cycles(lambda: policy.put(before))
-        info = new.backend.info if new.backend else ''
-        if leader.backend is not None:  # else it hangs
-            leader.backend.close()
-        raise BackendError(f'the first cycle of {info} failed: {problem}')
+            return
+        assert new.backend is not None
+        if leader.backend is None:
+            opened.remove(new.backend)  # it hangs in a thread that was given up
+        raise BackendError(f'the first cycle of {new.backend.info} failed: {problem}')
 
     def _lead(self, new: Link) -> Chain:
         """Put a link first; where there are fall-backs, what drove until now is the next."""
