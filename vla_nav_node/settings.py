@@ -206,8 +206,9 @@ def parameters(limits: Mapping[str, float], backends: Tuple[str, ...],
         _option('arena_extend_strategy', "By how much onnx's arena on the GPU grows."),
         _option('cudnn_conv_use_max_workspace', 'Whether the convolutions of onnx on cuda may '
                 'take all the workspace that they are fastest with.'),
+        # Not live: whoever reaches the graph would choose where on the disk this user writes.
         _option('profile_directory', 'Directory that onnx and tensorrt write a profile of their '
-                'layers to while they open; empty: none.'),
+                'layers to while they open; empty: none.', live=False),
         Parameter('fallback_backends', (), 'What drives on, in this order, when the backend '
                   "fails to open at the start or fails in mid-drive: ['onnx:fp32@cpu', 'torch'], "
                   'each backend[:precision[@device]] with fp32 and auto if left out. All are '
@@ -221,9 +222,9 @@ def parameters(limits: Mapping[str, float], backends: Tuple[str, ...],
 
 
 def _option(name: str, description: str, unit: str = '', low: float = 0.0,
-            high: float = 0.0) -> Parameter:
+            high: float = 0.0, live: bool = True) -> Parameter:
     return Parameter(name, getattr(DEFAULTS, name), description, unit, low, high,
-                     CHOICES.get(name, ()), live=True)
+                     CHOICES.get(name, ()), live)
 
 
 def _limit(axis: str, word: str, limits: Mapping[str, float]) -> Parameter:
