@@ -8,8 +8,11 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from vla_nav_node import transport
+from vla_nav_node.ros_arguments import readers_of
 
 PACKAGE = 'vla_nav_node'
+DRIVER, ROBOT = 'vla_nav_node', 'sim_robot'  # names of nodes
+EXECUTABLES = {DRIVER: 'vla_nav_node', ROBOT: 'sim_node'}
 
 # name: (default, description). An empty default leaves the matter to params_file and the node.
 ARGUMENTS = {
@@ -52,14 +55,15 @@ def start(context) -> list:
     """Make the processes out of the arguments' values."""
     value = {name: LaunchConfiguration(name).perform(context)
              for name in (*ARGUMENTS, *NODE_PARAMETERS, *SIM_PARAMETERS)}
-    files = [value['params_file']] if value['params_file'] else []
-    actions = [process('vla_nav_node', 'vla_nav_node', value,
-                       [*files, given(NODE_PARAMETERS, value)])]
+    started = {DRIVER: given(NODE_PARAMETERS, value)}
     if is_true(value['sim']):
         camera = {'compressed': value['image_transport'] == 'compressed'}
-        actions.append(process('sim_node', 'sim_robot', value,
-                               [*files, {**given(SIM_PARAMETERS, value), **camera}]))
-    return actions
+        started[ROBOT] = {**given(SIM_PARAMETERS, value), **camera}
+    file = value['params_file']
+    readers = readers_of(file, value['namespace'], list(started)) if file else []
+    return [process(EXECUTABLES[name], name, value,
+                    [file, parameters] if name in readers else [parameters])
+            for name, parameters in started.items()]
 
 
 def process(executable: str, name: str, value: dict, parameters: list) -> Node:

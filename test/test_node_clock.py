@@ -8,11 +8,12 @@ import pytest
 from rclpy.qos import qos_profile_sensor_data
 from rig import domain, Rig, ros_arguments
 from rosgraph_msgs.msg import Clock
+from std_srvs.srv import SetBool, Trigger
 from tiny import write_tiny
 
 from vla_nav_node.context import start
 from vla_nav_node.interfaces import Command
-from vla_nav_node.node import VlaNavNode
+from vla_nav_node.node import TOPICS, VlaNavNode
 
 
 @pytest.fixture
@@ -38,6 +39,17 @@ def node(tmp_path, monkeypatch):
     camera.join()
     node.destroy_node()
     context.try_shutdown()
+
+
+def test_all_that_is_remapped_is_known_by_name(node):
+    by_ros = {'/parameter_events', '/rosout', '/clock'}
+    there = {end.topic_name for end in (*node.publishers, *node.subscriptions)}
+    there |= {node.resolve_service_name(service.srv_name) for service in node.services
+              if service.srv_type in (SetBool, Trigger)}
+    there |= {node._camera.topic}
+    named = {node.resolve_topic_name(name, only_expand=True) for name in TOPICS}
+    assert there - by_ros <= named
+    assert named - there == {'/image/compressed'}  # not with raw images
 
 
 def test_commands_and_diagnostics_carry_the_time_of_now_while_a_service_hangs(rig, node):

@@ -10,6 +10,8 @@ from rig import CameraThread, NODE, NodeProcess, Rig
 from std_srvs.srv import SetBool
 from tiny import write_tiny
 
+from vla_nav_node.node import main
+
 FILE = Path(__file__).parents[1] / 'config' / 'vla_nav_node.yaml'
 
 
@@ -75,6 +77,36 @@ def test_a_bad_parameter_is_one_line_and_status_2(bundle, parameters, reason):
     line, = said.strip().splitlines()
     assert line.startswith('vla_nav_node: ')
     assert reason in line
+
+
+@pytest.mark.parametrize(('arguments', 'reason'), [
+    (['--ros-args', '-p', 'max_linar_x:=0.1'], 'write max_linear_x for max_linar_x'),
+    (['backend:=torch'], "nobody takes 'backend:=torch'; to mend it: give parameters as --ros"),
+    (['--ros-args', '-r', 'img:=/camera'], 'write image for img'),
+], ids=lambda value: value[-1] if isinstance(value, list) else '')
+def test_what_reaches_nobody_is_one_line_and_status_2(arguments, reason):
+    status, said = NodeProcess(command=[*NODE, *arguments]).wait()
+    assert status == 2, said
+    line, = said.strip().splitlines()
+    assert line.startswith('vla_nav_node: ')
+    assert reason in line
+
+
+def test_a_profile_that_does_not_exist_is_refused():
+    node = NodeProcess(env={'FASTRTPS_DEFAULT_PROFILES_FILE': '/nowhere.xml'})
+    status, said = node.wait()
+    assert status == 2
+    assert 'is /nowhere.xml: No such file or directory' in said
+
+
+@pytest.mark.parametrize('asked', ['--help', '--version'])
+def test_help_and_version_drive_nothing(asked, capfd):
+    with pytest.raises(SystemExit) as end:
+        main([asked])
+    assert end.value.code == 0
+    said, errors = capfd.readouterr()
+    assert ('max_linear_x' if asked == '--help' else 'vla_nav_node ') in said
+    assert errors == ''
 
 
 def test_an_altered_bundle_is_refused(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 import signal
 import subprocess
 import sys
@@ -22,9 +23,11 @@ from std_srvs.srv import Trigger
 
 from vla_nav_node import image
 from vla_nav_node.cdr import read_compressed_image, read_image
+from vla_nav_node.sim.sim_node import main
 
 PATIENCE_S = 30.0  # for discovery and slow machines; nothing waits that long when all is well
 DOMAIN = 1 + os.getpid() % 15
+CONFIG = Path(__file__).parents[1] / 'config' / 'vla_nav_node.yaml'
 SMALL = {'width': 160, 'height': 120, 'seed': 7}  # fits the transports' defaults
 
 
@@ -215,3 +218,18 @@ def test_bad_parameters_are_refused(parameters, found):
     assert process.returncode == 2
     assert found in said and 'expected' in said
     assert len(said.strip().splitlines()) == 1, said
+
+
+@pytest.mark.parametrize(('arguments', 'found'), [
+    (['--ros-args', '-p', 'frame_rat:=20.0'], 'write frame_rate for frame_rat'),
+    (['--ros-args', '-p', 'backend:=torch'], 'has no parameter backend'),  # the other node's
+    (['seed:=7'], "nobody takes 'seed:=7'"), (['--version'], 'sim_node '),
+    (['--ros-args', '--params-file', str(CONFIG), '-p', 'width:=3'], 'width out of range')])
+def test_what_reaches_nobody_is_refused_and_the_other_nodes_file_is_not(arguments, found, capfd):
+    if arguments == ['--version']:
+        with pytest.raises(SystemExit) as end:
+            main(arguments)
+        assert end.value.code == 0
+    else:
+        assert main(arguments) == 2
+    assert found in ''.join(capfd.readouterr())

@@ -1,6 +1,6 @@
 """The ROS context of the node: it stops the robot before it can no longer be told to stop."""
 
-from typing import Any, Callable, List, Optional
+from typing import Any, Callable, List, Optional, Sequence
 
 import rclpy
 from rclpy.context import Context
@@ -22,6 +22,7 @@ class NodeContext(Context):
         """Make it; `start` initialises it."""
         super().__init__()
         self.before_shutdown: Optional[Callable[[], None]] = None
+        self.arguments: List[str] = []  # of the command line
 
     def shutdown(self, *args: Any, **kwargs: Any) -> None:
         """Stop the robot, then shut down."""
@@ -39,11 +40,13 @@ class NodeContext(Context):
             before()
 
 
-def start(args: Optional[List[str]]) -> NodeContext:
-    """Give a context for `args` (None: the command line's); signals are left to the node."""
+def start(arguments: Sequence[str]) -> NodeContext:
+    """Give a context for a command line; signals are left to the node."""
     context = NodeContext()
+    context.arguments = list(arguments)
     try:
-        rclpy.init(args=args, context=context, signal_handler_options=SignalHandlerOptions.NO)
+        rclpy.init(args=context.arguments, context=context,
+                   signal_handler_options=SignalHandlerOptions.NO)
     except (RuntimeError, ValueError) as error:  # rclpy's errors of arguments are private
         raise SettingError(' '.join(str(error).split()), fix='check the command line') from None
     return context

@@ -1,6 +1,6 @@
 """The ROS 2 node: wires parameters, topics, services and threads to the cycle."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 import os
 import sys
 from threading import Event
@@ -37,8 +37,10 @@ from .nvtx_ranges import show_stages
 from .opening import Opener
 from .parameters import answer, declare
 from .preprocess import Preprocess
+from .reach import refuse_unheard
 from .realtime import Realtime
 from .rescue import Rescue
+from .ros_arguments import only_ros
 from .ros_graph import GraphWatch
 from .ros_log import log_to_ros
 from .safety import ABSURD, Judge
@@ -49,6 +51,13 @@ from .verification import standing
 from .wheels import Wheels
 
 NAME = 'vla_nav_node'
+ABOUT = """Drive a robot by camera: images in, velocity commands out, until a signal ends it.
+
+parameters: """ + ', '.join(field.name for field in fields(Settings)) + """
+(meaning and values: README.md, or ros2 param describe /vla_nav_node NAME while it runs)"""
+# What can be remapped.
+TOPICS = ('image', 'image/compressed', 'cmd_vel', '~/latency', '/diagnostics', '~/enable',
+          '~/reset')
 BASE_FRAME = 'base_link'  # of TwistStamped: REP 105's name of the frame that the command is in
 # How long a thread may hold the interpreter while another one waits for it; Python's own 5 ms is
 # a quarter of a control period.
@@ -70,6 +79,7 @@ class VlaNavNode(Node):
         self._settings = settings_of(self._table, {
             'model': self.get_parameter('model').value,
             **declare(self, [row for row in self._table if row is not MODEL])})
+        refuse_unheard(self, context.arguments, TOPICS)
         self._failure = ''
         self._ending = Ending()
         self._realtime = Realtime(self._settings.realtime, self.get_logger())
@@ -263,11 +273,13 @@ def _policy_and_cycle(opener: Opener, settings: Settings) -> Tuple[FallbackPolic
 
 def main(args: Optional[List[str]] = None) -> int:
     """Run the node; exit status 0 after a signal, 1 after a failure, 2 if it cannot start."""
-    starting = Start()
-    sys.setswitchinterval(SWITCH_S)
     context = None
     try:
-        context = start(args)
+        arguments = sys.argv[1:] if args is None else args
+        only_ros(NAME, ABOUT, arguments)
+        starting = Start()
+        sys.setswitchinterval(SWITCH_S)
+        context = start(arguments)
         node = VlaNavNode(context)
         starting.check()
         return node.run()

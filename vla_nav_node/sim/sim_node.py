@@ -18,20 +18,26 @@ import time
 
 from geometry_msgs.msg import Twist, TwistStamped
 from nav_msgs.msg import Odometry
-import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from . import rendering
 from .realtime import FrameClock, RealTimeRobot
 from .sim_camera import Camera
-from .sim_parameters import declare
+from .sim_parameters import declare, NEIGHBOURS, TABLE
+from ..context import NodeContext, start
 from ..errors import VlaNavError
+from ..reach import refuse_unheard
+from ..ros_arguments import only_ros
 
+NAME = 'sim_node'
+ABOUT = """Simulate a robot: a camera and odometry out, cmd_vel in, until a signal ends it.
+
+parameters: """ + ', '.join(TABLE)
+TOPICS = ('image', 'image/compressed', 'cmd_vel', 'odom', '~/episode', '~/reset')
 TICK_S = 0.01  # how often the world catches up with the clock between two frames
 RESET_S = 5.0  # the longest wait for the world to be built anew
 REPORT_S = 10.0  # how often it may be said that real time cannot be held
@@ -42,10 +48,11 @@ ODOM_FRAME, BASE_FRAME = 'odom', 'base_link'  # REP 105
 class SimRobot(Node):
     """The robot's ROS side; `tick` is for the thread that made it, callbacks come from another."""
 
-    def __init__(self, **kwargs) -> None:
-        """Read the parameters, build the world and offer the topics; kwargs go to Node."""
-        super().__init__('sim_robot', **kwargs)
+    def __init__(self, context: NodeContext) -> None:
+        """Read the parameters, build the world and offer the topics."""
+        super().__init__('sim_robot', context=context)
         self.settings = settings = declare(self)
+        refuse_unheard(self, context.arguments, TOPICS, NEIGHBOURS)
         world = _world(settings.width, settings.height)
         now = time.monotonic()
         self.robot = RealTimeRobot(world, settings.seed, settings.scenario, settings.time_limit,
@@ -185,18 +192,22 @@ def main(args=None) -> int:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    context = None
     try:
-        node = SimRobot()
+        arguments = sys.argv[1:] if args is None else args
+        only_ros(NAME, ABOUT, arguments)
+        context = start(arguments)
+        node = SimRobot(context)
         try:
             run(node, stop)
         finally:
             node.close()
     except VlaNavError as error:
-        print(f'sim_node: {error}', file=sys.stderr)
+        print(f'{NAME}: {error}', file=sys.stderr)
         return 2
     finally:
-        rclpy.try_shutdown()
+        if context is not None:
+            context.try_shutdown()
     return 0
 
 

@@ -1,6 +1,6 @@
 """The simulated robot's parameters: declared with their ranges, read once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 import math
 from typing import Any, Dict, Tuple
 
@@ -9,6 +9,10 @@ from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 
 from ..errors import SettingError
+from ..settings import Settings
+
+# The node that drives shares its parameters file: nav.launch.py gives it to both.
+NEIGHBOURS = tuple(field.name for field in fields(Settings))
 
 
 @dataclass(frozen=True)
