@@ -105,8 +105,31 @@ def test_profile_is_added_under_both_names_and_leaves_the_rest():
 
 
 @pytest.mark.parametrize('name', transport.VARIABLES)
-def test_a_profile_of_the_users_own_wins(name):
-    assert transport.environment({name: '/own.xml'}) == {name: '/own.xml'}
+def test_a_profile_of_the_users_own_wins(name, tmp_path):
+    own = tmp_path / 'own.xml'
+    own.write_text('<profiles xmlns="http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles"/>')
+    assert transport.environment({name: str(own)}) == {name: str(own)}
+
+
+@pytest.mark.parametrize('name', transport.VARIABLES)
+@pytest.mark.parametrize(('content', 'problem'), [
+    (None, 'No such file or directory'), ('', 'it is no XML (no element found'),
+    ('<dds>', 'it is no XML'), ('profiles: {}', 'it is no XML'),
+    ('<html/>', 'its outermost element is html, not dds or profiles')])
+def test_a_profile_that_fast_dds_would_pass_over_is_refused(name, content, problem, tmp_path):
+    own = tmp_path / 'own.xml'
+    if content is not None:
+        own.write_text(content)
+    for more in ({}, {'RMW_IMPLEMENTATION': 'rmw_fastrtps_cpp'}):
+        with pytest.raises(VlaNavError, match=re.escape(f'{name} is {own}: {problem}')):
+            transport.environment({name: str(own), **more})
+    other = {name: str(own), 'RMW_IMPLEMENTATION': 'rmw_cyclonedds_cpp'}
+    assert transport.environment(other) == other  # it reads no such file
+
+
+def test_a_directory_is_no_profile(tmp_path):
+    with pytest.raises(VlaNavError, match='Is a directory'):
+        transport.environment({transport.VARIABLES[0]: str(tmp_path)})
 
 
 def test_profile_of_an_ament_prefix_is_found(tmp_path, monkeypatch):

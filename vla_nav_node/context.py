@@ -1,12 +1,14 @@
 """The ROS context of the node: it stops the robot before it can no longer be told to stop."""
 
+import os
 from typing import Any, Callable, List, Optional, Sequence
 
 import rclpy
 from rclpy.context import Context
 from rclpy.signals import SignalHandlerOptions
 
-from .errors import SettingError
+from .rcl_errors import check_domain, explain
+from .transport import check_profiles
 
 
 class NodeContext(Context):
@@ -42,11 +44,13 @@ class NodeContext(Context):
 
 def start(arguments: Sequence[str]) -> NodeContext:
     """Give a context for a command line; signals are left to the node."""
+    check_profiles(os.environ)
+    check_domain(os.environ)
     context = NodeContext()
     context.arguments = list(arguments)
     try:
         rclpy.init(args=context.arguments, context=context,
                    signal_handler_options=SignalHandlerOptions.NO)
     except (RuntimeError, ValueError) as error:  # rclpy's errors of arguments are private
-        raise SettingError(' '.join(str(error).split()), fix='check the command line') from None
+        raise explain(str(error)) from None
     return context

@@ -10,10 +10,12 @@ import os
 from pathlib import Path
 import sys
 from typing import Dict, Mapping, Optional
+from xml.etree import ElementTree
 
 from .errors import VlaNavError
 
 PROFILE = 'fastdds.xml'
+ROOTS = ('dds', 'profiles')  # outermost elements that Fast DDS reads
 # Humble and Jazzy read the first name, Kilted and later the second.
 VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
 
@@ -34,12 +36,36 @@ def environment(base: Optional[Mapping[str, str]] = None) -> Dict[str, str]:
     """
     Copy a process's environment, this one's by default, with the profile added.
 
-    A profile of the user's own is left alone, under whichever of the names it was given.
+    A profile of the user's own is left alone, under whichever of the names it was given; one that
+    Fast DDS could not read, and would pass over, is refused.
     """
     result = dict(os.environ if base is None else base)
+    check_profiles(result)
     if not any(result.get(name) for name in VARIABLES):
         result.update(dict.fromkeys(VARIABLES, str(profile_path())))
     return result
+
+
+def check_profiles(environment: Mapping[str, str]) -> None:
+    """Raise if Fast DDS cannot read a profile that is named: it would go on without."""
+    rmw = environment.get('RMW_IMPLEMENTATION', '')
+    for name in VARIABLES if not rmw or 'fastrtps' in rmw else ():
+        problem = environment.get(name) and _problem(Path(environment[name]))
+        if problem:
+            raise VlaNavError(f'{name} is {environment[name]}: {problem}',
+                              'an XML file of Fast DDS profiles',
+                              f'unset {name}, or set it to {profile_path()}')
+
+
+def _problem(path: Path) -> str:
+    """Say why a file is no Fast DDS profile, '' if it is one."""
+    try:
+        root = ElementTree.fromstring(path.read_bytes()).tag.rpartition('}')[2]
+    except OSError as error:
+        return error.strerror or str(error)
+    except ElementTree.ParseError as error:
+        return f'it is no XML ({error})'
+    return '' if root in ROOTS else f'its outermost element is {root}, not {" or ".join(ROOTS)}'
 
 
 def _config_folders():
