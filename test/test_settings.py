@@ -154,7 +154,8 @@ def test_the_rotation_is_the_bundles_unless_the_user_says_another():
 
 def test_nobody_chooses_a_file_or_directory_while_the_node_runs():
     free = [one.name for one in TABLE if one.kind is str and not one.choices]
-    assert free == ['model', 'profile_directory', 'hardware_id']  # of text that is not one of a list
+    # Of text that is not one of a list; the last one is a name and nothing else.
+    assert free == ['model', 'profile_directory', 'hardware_id']
     assert not any(row(name).live for name in free)
     settings = settings_of(TABLE, {})
     for name in free:
