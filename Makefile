@@ -32,7 +32,7 @@ export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
 unexport PYTHONPATH AMENT_PREFIX_PATH LD_LIBRARY_PATH PYTHONHOME _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
 # What renders here, tried for real; where nothing does, it prints the line that mends it.
-WITH_GL = gl=$$($(PY) -m vla_nav_node.sim.rendering) || exit 2; export MUJOCO_GL=$$gl;
+WITH_GL = gl=$$($(PY) -m vla_nav_node.sim.world.rendering) || exit 2; export MUJOCO_GL=$$gl;
 
 .PHONY: help demo test check train evaluate profile fuzz soak faults bench gpu-bench clean
 .DELETE_ON_ERROR:

@@ -80,8 +80,8 @@ setup(
         'check': CHECK,
     },
     entry_points={'console_scripts': [
-        'vla_nav_node = vla_nav_node.node:main',
-        'sim_node = vla_nav_node.sim.sim_node:main',
+        'vla_nav_node = vla_nav_node.node.main:main',
+        'sim_node = vla_nav_node.sim.ros_node.sim_node:main',
         'vla_nav = vla_nav_node.cli:main',
     ]},
 )

@@ -7,8 +7,8 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
-from vla_nav_node import transport
-from vla_nav_node.ros_arguments import readers_of
+from vla_nav_node.node.start import fastdds_profile
+from vla_nav_node.node.start.ros_arguments import readers_of
 
 PACKAGE = 'vla_nav_node'
 DRIVER, ROBOT = 'vla_nav_node', 'sim_robot'  # names of nodes
@@ -83,8 +83,8 @@ def process(executable: str, name: str, value: dict, parameters: list) -> Node:
 
 def profile() -> dict:
     """Give the variables that name the Fast DDS profile, unless the user has one of his own."""
-    wanted = transport.environment(os.environ)
-    return {name: wanted[name] for name in transport.VARIABLES if name in wanted}
+    wanted = fastdds_profile.environment(os.environ)
+    return {name: wanted[name] for name in fastdds_profile.VARIABLES if name in wanted}
 
 
 def given(table: dict, value: dict) -> dict:

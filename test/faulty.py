@@ -1,11 +1,11 @@
 """Real backends that fail when they are told to, and policies that fall back on them."""
 
 import numpy as np
-from vla_nav_node.backends.onnx_backend import OnnxBackend
+from vla_nav_node.backends.onnx.onnx_backend import OnnxBackend
+from vla_nav_node.driving.command_limits import ABSURD, Gate
 from vla_nav_node.errors import BackendError
-from vla_nav_node.fallback import Chain, FallbackPolicy, Link
-from vla_nav_node.runtimes import Runtime
-from vla_nav_node.safety import ABSURD, Gate
+from vla_nav_node.policy.fallback import Chain, FallbackPolicy, Link
+from vla_nav_node.policy.runtime_spec import Runtime
 
 
 class Faulty(OnnxBackend):

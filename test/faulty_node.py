@@ -13,9 +13,10 @@ import time
 
 import numpy as np
 
-from vla_nav_node import backends, node
-from vla_nav_node.backends.onnx_backend import OnnxBackend
+from vla_nav_node import backends
+from vla_nav_node.backends.onnx.onnx_backend import OnnxBackend
 from vla_nav_node.errors import BackendError
+from vla_nav_node.node import main
 
 FAULT = Path(os.environ['FAULT_FILE'])
 
@@ -57,4 +58,4 @@ class FaultyBackend(OnnxBackend):
 
 if __name__ == '__main__':
     backends.onnx_backend.OnnxBackend = FaultyBackend
-    sys.exit(node.main())
+    sys.exit(main.main())

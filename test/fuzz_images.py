@@ -64,7 +64,7 @@ def prepare(out: Path) -> None:
 def target(out: Path):
     """Open the tiny policy."""
     from fuzz_target import Target
-    from vla_nav_node.bundle import load_bundle
+    from vla_nav_node.bundle.bundle import load_bundle
     return Target(load_bundle(out / 'tiny'))
 
 

@@ -13,21 +13,22 @@ import time
 import cv2
 import numpy as np
 
-from vla_nav_node import image
 from vla_nav_node.backends import BACKENDS, open_backend
-from vla_nav_node.bundle import Bundle
-from vla_nav_node.cycle import Cycle
-from vla_nav_node.driver import Driver
+from vla_nav_node.bundle.bundle import Bundle
+from vla_nav_node.driving.command_limits import Gate
+from vla_nav_node.driving.command_output import Wheels
+from vla_nav_node.driving.cycle import Cycle
+from vla_nav_node.driving.loop import Driver
+from vla_nav_node.driving.settings import parameters, settings_of
 from vla_nav_node.errors import ImageError
-from vla_nav_node.interfaces import Frame
-from vla_nav_node.policy import Policy
-from vla_nav_node.preprocess import Preprocess
-from vla_nav_node.safety import Gate
-from vla_nav_node.settings import parameters, settings_of
-from vla_nav_node.wheels import Wheels
+from vla_nav_node.policy.recurrent_policy import Policy
+from vla_nav_node.types import Frame
+from vla_nav_node.vision import pictures
+from vla_nav_node.vision.preprocess import Preprocess
 
 try:
-    from vla_nav_node.cdr import read_compressed_image, read_image  # the hook for raw messages
+    # The hook for raw messages.
+    from vla_nav_node.node.cdr import read_compressed_image, read_image
 except ImportError:
     READERS = []
 else:
@@ -43,7 +44,7 @@ FORMATS = ('jpeg', 'png', '', 'rgb8; jpeg compressed bgr8', 'mono8; jpeg compres
            'rgb8; jpeg compressed rgb8', '16UC1; png compressed ', '16UC1; compressedDepth png',
            'nv12', 'h264')
 FIELDS = struct.Struct('<BHHhH')  # encoding, height, width, step less the row, time of the stamp
-ENCODINGS = (*image.LAYOUTS, 'rgb16', '32FC1', 'h264', '')
+ENCODINGS = (*pictures.LAYOUTS, 'rgb16', '32FC1', 'h264', '')
 MOST_TILED = 1 << 16  # bytes; larger pictures are as good, and slower
 LONGEST_REASON = 1000  # bytes of UTF-8: it goes to the log and the diagnostics
 
@@ -58,7 +59,7 @@ class Target:
         settings = settings_of(parameters(bundle.limits, tuple(BACKENDS)), {})
         policy = Policy(open_backend('onnx', bundle), bundle.zero_state())
         gate = Gate(settings.max_linear_x, settings.max_linear_y, settings.max_acceleration)
-        self._decode = getattr(image, 'Decoder', lambda: image.decode)()
+        self._decode = getattr(pictures, 'Decoder', lambda: pictures.decode)()
         self._sent = []
         self._picture = False
         self._driver = Driver(Cycle(policy, Preprocess(bundle.input), gate, self._checked_decode),
@@ -84,7 +85,7 @@ class Target:
         """Decode, and hold the picture against what its message claims."""
         rgb = self._decode(frame)
         assert rgb.dtype == np.uint8 and rgb.ndim == 3 and rgb.shape[2] == 3
-        assert min(rgb.shape) > 0 and max(rgb.shape) <= image.MAX_SIDE
+        assert min(rgb.shape) > 0 and max(rgb.shape) <= pictures.MAX_SIDE
         assert frame.compressed or rgb.shape[:2] == (frame.height, frame.width)
         self._picture = True
         self.decoded += 1
@@ -121,7 +122,7 @@ def _image(data: bytes, flags: int, now_ns: int) -> Frame:
     pixels = data[2 + FIELDS.size:]
     encoding = ENCODINGS[number] if number < len(ENCODINGS) else pixels[:8].decode(
         'utf-8', 'replace')
-    layout = image.LAYOUTS.get(encoding)
+    layout = pictures.LAYOUTS.get(encoding)
     step = width * (layout.pixel_bytes if layout else 1) + padding
     if flags & STRETCHED:
         step *= 0x10001  # as a broken uint32 is
@@ -153,7 +154,7 @@ def seeds():
     rng = np.random.default_rng(0)
     yield b''
     for number, encoding in enumerate(ENCODINGS):
-        layout = image.LAYOUTS.get(encoding, image.LAYOUTS['rgb8'])
+        layout = pictures.LAYOUTS.get(encoding, pictures.LAYOUTS['rgb8'])
         for height, width, padding, flags in ((8, 12, 0, FRESH), (24, 32, 4, FRESH | TILE),
                                               (4, 4, 1, FRESH | BIG), (48, 64, 0, TILE)):
             step = width * layout.pixel_bytes + padding

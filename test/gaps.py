@@ -29,7 +29,7 @@ def import_plainly(name: str) -> None:
 
 def import_with_care(name: str) -> None:
     """Import a framework as a node that is driving does."""
-    from vla_nav_node.backends.gentle_import import import_gently
+    from vla_nav_node.backends.background_import import import_gently
     import_gently(name)
 
 

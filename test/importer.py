@@ -4,7 +4,7 @@ import original
 import pytest
 import torch
 from vla_nav_node import cli
-from vla_nav_node.convert.asked import ASKED
+from vla_nav_node.convert.structure.asked import ASKED
 import yaml
 
 SIZE = 48

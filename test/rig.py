@@ -24,7 +24,7 @@ from std_srvs.srv import SetBool, Trigger
 
 PATIENCE_S = 30.0  # for discovery and slow machines; nothing waits that long when all is well
 HEIGHT, WIDTH = 48, 64
-NODE = [sys.executable, '-m', 'vla_nav_node.node']
+NODE = [sys.executable, '-m', 'vla_nav_node.node.main']
 
 
 def domain():

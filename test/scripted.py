@@ -3,15 +3,15 @@
 from contextlib import suppress
 
 import numpy as np
-from vla_nav_node.cycle import Cycle
-from vla_nav_node.driver import Driver
-from vla_nav_node.fallback import Abandoned, Chain, FallbackPolicy, Link
-from vla_nav_node.interfaces import BackendInfo, Frame
-from vla_nav_node.preprocess import InputSpec, Preprocess
-from vla_nav_node.runtimes import Runtime
-from vla_nav_node.safety import ABSURD, Judge
-from vla_nav_node.settings import changed, parameters, settings_of
-from vla_nav_node.wheels import Wheels
+from vla_nav_node.driving.command_limits import ABSURD, Judge
+from vla_nav_node.driving.command_output import Wheels
+from vla_nav_node.driving.cycle import Cycle
+from vla_nav_node.driving.loop import Driver
+from vla_nav_node.driving.settings import changed, parameters, settings_of
+from vla_nav_node.policy.fallback import Abandoned, Chain, FallbackPolicy, Link
+from vla_nav_node.policy.runtime_spec import Runtime
+from vla_nav_node.types import BackendInfo, Frame
+from vla_nav_node.vision.preprocess import InputSpec, Preprocess
 
 LIMIT = 0.8  # m/s
 MS = 1_000_000  # ns

@@ -5,7 +5,7 @@ import argparse
 from hypothesis import given, strategies as st
 import pytest
 
-from vla_nav_node.arguments import picture_size
+from vla_nav_node.commands.arguments import picture_size
 
 
 @given(st.integers(1, 99999), st.integers(1, 99999))

@@ -13,7 +13,7 @@ import tiny
 from vla_nav_node import backends
 from vla_nav_node.backends import BACKENDS, is_installed
 from vla_nav_node.backends.options import BackendOptions
-from vla_nav_node.bundle import write_bundle
+from vla_nav_node.bundle.bundle import write_bundle
 from vla_nav_node.errors import BackendError, BundleError
 
 
@@ -85,7 +85,7 @@ def rollout(backend, pictures, state):
 def reference(bundle, pictures):
     """Run the network as torch runs it, without any of our backends."""
     import torch
-    from vla_nav_node.network import load_network
+    from vla_nav_node.backends.torch.network import load_network
     network = load_network(bundle.file('policy.safetensors'), bundle.architecture,
                            bundle.mean, bundle.std)
     state, actions = network.zero_state(), []
@@ -191,7 +191,7 @@ def gpu_opens(name):
     if name == 'tensorrt':
         return True  # or it would have been skipped
     import onnxruntime
-    from vla_nav_node.backends.onnx_missing import driver_for
+    from vla_nav_node.backends.onnx.onnx_missing import driver_for
     try:
         driver_for(onnxruntime, 'CUDAExecutionProvider')
     except BackendError:
@@ -250,7 +250,7 @@ def test_a_file_that_is_no_model_is_refused(name, lstm, tmp_path):
 
 def test_half_precision_layers_stay_near_full_ones(lstm):
     import torch
-    from vla_nav_node.network import as_half, load_network
+    from vla_nav_node.backends.torch.network import as_half, load_network
     network = as_half(load_network(lstm.file('policy.safetensors'), lstm.architecture,
                                    lstm.mean, lstm.std))
     pictures = tiny.images(3)
@@ -287,7 +287,7 @@ def test_the_quiet_moment_is_asked_for_and_settings_are_given_back():
     code = ('import gc, sys\n'
             'before = sys.getswitchinterval(), gc.get_threshold(), len(gc.callbacks)\n'
             'finders = list(sys.meta_path)\n'
-            'from vla_nav_node.backends.gentle_import import import_gently\n'
+            'from vla_nav_node.backends.background_import import import_gently\n'
             'calls = []\n'
             'module = import_gently("onnxruntime", lambda: calls.append(1))\n'
             'assert module is import_gently("onnxruntime") is sys.modules["onnxruntime"]\n'

@@ -8,9 +8,9 @@ rosbags = pytest.importorskip('rosbags', reason='rosbags is not installed')
 
 from rosbags.rosbag2 import StoragePlugin, Writer  # noqa: E402, I100
 from rosbags.typesys import get_typestore, Stores  # noqa: E402
-from vla_nav_node.convert.frames import load_frames  # noqa: E402
+from vla_nav_node.convert.frames.frames import load_frames  # noqa: E402
 from vla_nav_node.errors import ImageError, SettingError  # noqa: E402
-from vla_nav_node.preprocess import InputSpec, Preprocess  # noqa: E402
+from vla_nav_node.vision.preprocess import InputSpec, Preprocess  # noqa: E402
 
 SPEC = InputSpec(24, 32)
 STORE = get_typestore(Stores.ROS2_HUMBLE)

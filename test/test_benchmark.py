@@ -10,12 +10,14 @@ for package in ('onnxruntime', 'torch', 'rich', 'matplotlib'):
 
 import tiny  # noqa: E402, I100, they come after the checks above
 from vla_nav_node import cli  # noqa: E402
-from vla_nav_node.bundle import load_bundle  # noqa: E402
-from vla_nav_node.convert import presets  # noqa: E402
-from vla_nav_node.tools.benchmark import models, plot, report as told, verb  # noqa: E402
-from vla_nav_node.tools.benchmark.advice import advise, KINDS  # noqa: E402
-from vla_nav_node.tools.benchmark.plan import plan_rows  # noqa: E402
-from vla_nav_node.tools.benchmark.ranking import rank  # noqa: E402
+from vla_nav_node.bench.models.benchmark import (  # noqa: E402
+    benchmark_plot, benchmark_report as told, presets_on_disk)
+from vla_nav_node.bench.models.benchmark.advice import advise, KINDS  # noqa: E402
+from vla_nav_node.bench.models.benchmark.benchmark_plan import plan_rows  # noqa: E402
+from vla_nav_node.bench.models.benchmark.ranking import rank  # noqa: E402
+from vla_nav_node.bundle.bundle import load_bundle  # noqa: E402
+from vla_nav_node.commands import benchmark  # noqa: E402
+from vla_nav_node.convert.structure import presets  # noqa: E402
 
 RUNS = 6
 
@@ -84,17 +86,17 @@ def test_it_tells_why_it_cannot_run(arguments, reason, capsys):
 
 
 def test_the_presets_are_those_that_can_be_written():
-    assert set(models.PRESETS) == set(presets.PRESETS)
+    assert set(presets_on_disk.PRESETS) == set(presets.PRESETS)
 
 
 def test_a_preset_is_made_once(tmp_path, monkeypatch):
     small = presets.PRESETS['simple'] | {'head': [8], 'recurrent': {
         'type': 'RNN', 'input_size': 2048, 'hidden_size': 8, 'num_layers': 1}}
     monkeypatch.setitem(presets.PRESETS, 'simple', small)
-    first = models.open_model('simple', tmp_path, ['fp32', 'fp16'], 'noise')
+    first = presets_on_disk.open_model('simple', tmp_path, ['fp32', 'fp16'], 'noise')
     assert {'fp32', 'fp16'} <= set(first.precisions)
     written = (tmp_path / 'simple' / 'policy.yaml').stat().st_mtime_ns
-    models.open_model('simple', tmp_path, ['fp32', 'fp16'], 'noise')
+    presets_on_disk.open_model('simple', tmp_path, ['fp32', 'fp16'], 'noise')
     assert (tmp_path / 'simple' / 'policy.yaml').stat().st_mtime_ns == written
     assert not first.manifest['training']['trained']
 
@@ -222,15 +224,15 @@ def test_a_report_of_two_devices_holds_no_ratio_between_them(tmp_path):
         'advice': []}
     first = told.tables(report)[1]
     assert [row[-2:] for row in first.rows] == [['-', '-'], ['-', '-']]
-    plot.draw(made, tmp_path / 'a.png')
+    benchmark_plot.draw(made, tmp_path / 'a.png')
     assert (tmp_path / 'a.png').stat().st_size > 10_000
 
 
 def test_the_shipped_policy_is_a_model():
-    assert models.open_model('shipped', None, ['fp32'], 'noise').directory == \
+    assert presets_on_disk.open_model('shipped', None, ['fp32'], 'noise').directory == \
         load_bundle().directory
 
 
 def test_models_of_the_same_name_are_told_apart():
-    assert verb.short_names(['a/x', 'b/x', 'c/y', 'shipped']) == {
+    assert benchmark.short_names(['a/x', 'b/x', 'c/y', 'shipped']) == {
         'a/x': 'a/x', 'b/x': 'b/x', 'c/y': 'y', 'shipped': 'shipped'}

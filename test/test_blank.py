@@ -3,7 +3,7 @@
 from hypothesis import given, settings, strategies as st
 import numpy as np
 import pytest
-from vla_nav_node.blank import is_blank
+from vla_nav_node.vision.blank import is_blank
 
 COLOURS = {'black': (0, 0, 0), 'grey': (128, 128, 128), 'white': (251, 251, 251),
            'green of zeroed YUV': (0, 135, 0), 'any': (20, 90, 200)}
@@ -40,8 +40,8 @@ def test_an_edge_is_something(dark, contrast, upright):
 
 def test_the_simulator_shows_something_in_daylight_and_at_a_tenth_of_it():
     pytest.importorskip('mujoco', reason='MuJoCo is not installed')
-    from vla_nav_node.bundle import load_bundle
-    from vla_nav_node.convert.frames import load_frames
+    from vla_nav_node.bundle.bundle import load_bundle
+    from vla_nav_node.convert.frames.frames import load_frames
     frames = load_frames('sim', load_bundle().input, 400, seed=5)
     assert not any(map(is_blank, frames))
     assert not any(map(is_blank, (frames / 10).astype(np.uint8)))

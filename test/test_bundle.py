@@ -10,13 +10,13 @@ from hypothesis import given, settings, strategies as st
 import numpy as np
 import pytest
 import tiny
-from vla_nav_node import bundle as bundles
-from vla_nav_node.atomic import _exchange_in_steps
-from vla_nav_node.bundle import load_bundle, MANIFEST, parse_manifest, write_bundle
-from vla_nav_node.bundle_amend import amend
+from vla_nav_node.bundle import bundle as bundles
+from vla_nav_node.bundle.amend import amend
+from vla_nav_node.bundle.bundle import load_bundle, MANIFEST, parse_manifest, write_bundle
+from vla_nav_node.bundle.manifest import CHECKS
 from vla_nav_node.errors import BundleError
-from vla_nav_node.manifest import CHECKS
-from vla_nav_node.preprocess import InputSpec
+from vla_nav_node.system.atomic_files import _exchange_in_steps
+from vla_nav_node.vision.preprocess import InputSpec
 import yaml
 
 FILES = {'policy.safetensors': {'sha256': 'a' * 64, 'bytes': 7}}

@@ -6,8 +6,8 @@ import shutil
 import pytest
 import tiny
 from vla_nav_node import cli
-from vla_nav_node.bundle import load_bundle, MANIFEST, write_bundle
-from vla_nav_node.bundle_files import replaceable
+from vla_nav_node.bundle.bundle import load_bundle, MANIFEST, write_bundle
+from vla_nav_node.bundle.bundle_files import replaceable
 from vla_nav_node.errors import BundleError
 
 
@@ -117,7 +117,7 @@ def test_a_link_to_a_bundle_stays_a_link_and_the_files_behind_links_stay(there, 
 
 def test_what_comes_in_between_is_left_where_it_can_be_found(there, old, monkeypatch):
     """Somebody writes into the directory while it is being replaced."""
-    from vla_nav_node import bundle as bundles
+    from vla_nav_node.bundle import bundle as bundles
     exchange = bundles.put_in_place
 
     def beside(staging, target):

@@ -3,8 +3,8 @@
 import pytest
 from tiny import manifest
 
-from vla_nav_node.bundle import write_bundle
-from vla_nav_node.bundle_watch import BundleWatch
+from vla_nav_node.bundle.bundle import write_bundle
+from vla_nav_node.bundle.changes import BundleWatch
 from vla_nav_node.errors import BundleError
 
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import tiny
 from vla_nav_node import cli
-from vla_nav_node.bundle import Bundle, load_bundle
-from vla_nav_node.convert.calibrated import (
+from vla_nav_node.bundle.bundle import Bundle, load_bundle
+from vla_nav_node.bundle.plain_yaml import MOST_BYTES
+from vla_nav_node.convert.frames.calibrated import (
     Calibrated, FEWEST, FIRST_SEED, HASH_BYTES, MOST_FRAMES, NEIGHBOURS, noted)
-from vla_nav_node.convert.frames import load_frames
+from vla_nav_node.convert.frames.frames import load_frames
 from vla_nav_node.errors import SettingError
-from vla_nav_node.plain_yaml import MOST_BYTES
-from vla_nav_node.preprocess import InputSpec, Preprocess
+from vla_nav_node.vision.preprocess import InputSpec, Preprocess
 
 
 @pytest.fixture(scope='module', name='plain')
@@ -152,7 +152,7 @@ def _widen(directory):
 
 def test_labelled_frames_that_calibrated_are_left_out_and_the_state_begins_anew(plain, tmp_path):
     pytest.importorskip('rich')
-    from vla_nav_node.tools.side_by_side.pictures import load_pictures
+    from vla_nav_node.bench.models.side_by_side.bench_pictures import load_pictures
     starts = np.zeros(400, bool)
     starts[[0, 150, 300]] = True  # 150 is left out: what comes after it begins an episode
     np.savez(tmp_path / 'l.npz', frames=SCENES, actions=np.arange(800).reshape(400, 2) / 1e3,

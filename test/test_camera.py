@@ -2,7 +2,7 @@
 
 import pytest
 
-from vla_nav_node.camera import BEST_EFFORT, choose_reliability, RELIABLE
+from vla_nav_node.node.camera_subscription import BEST_EFFORT, choose_reliability, RELIABLE
 
 
 @pytest.mark.parametrize(('image_qos', 'offers', 'now', 'wanted'), [

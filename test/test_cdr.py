@@ -11,9 +11,9 @@ from rclpy.serialization import deserialize_message, serialize_message
 from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image
 
-from vla_nav_node.cdr import read_compressed_image, read_image
 from vla_nav_node.errors import ImageError
-from vla_nav_node.interfaces import Frame
+from vla_nav_node.node.cdr import read_compressed_image, read_image
+from vla_nav_node.types import Frame
 
 READERS = {Image: read_image, CompressedImage: read_compressed_image}
 UINT32 = st.integers(0, 2 ** 32 - 1)

@@ -5,7 +5,7 @@ from pathlib import Path
 import re
 
 import pytest
-from vla_nav_node.backends.cuda_driver import Address, PROTOTYPES, Uuid
+from vla_nav_node.backends.cuda.cuda_driver import Address, PROTOTYPES, Uuid
 
 HEADERS = [path for root in (Path('/usr/local/cuda'), *Path('/usr/local').glob('cuda-*'))
            for path in (root / 'include' / 'cuda.h',) if path.is_file()]

@@ -5,13 +5,13 @@ import pytest
 from tiny import write_tiny
 
 from vla_nav_node.backends import open_backend
-from vla_nav_node.cycle import Cycle, RECENT, StageWatch
+from vla_nav_node.driving.command_limits import Gate
+from vla_nav_node.driving.cycle import Cycle, RECENT, StageWatch
 from vla_nav_node.errors import BackendError
-from vla_nav_node.interfaces import Frame
-from vla_nav_node.policy import Policy
-from vla_nav_node.preprocess import Preprocess
-from vla_nav_node.safety import Gate
-from vla_nav_node.swap import worst_difference
+from vla_nav_node.policy.hot_swap import worst_difference
+from vla_nav_node.policy.recurrent_policy import Policy
+from vla_nav_node.types import Frame
+from vla_nav_node.vision.preprocess import Preprocess
 
 
 @pytest.fixture(scope='module')

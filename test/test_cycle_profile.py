@@ -8,7 +8,7 @@ import sys
 from rig import environment
 from tiny import write_tiny
 
-from vla_nav_node.latency import FIELDS
+from vla_nav_node.driving.latency_recorder import FIELDS
 
 
 def profile(*arguments):

@@ -18,11 +18,12 @@ for package in ('rclpy', 'mujoco', 'rich', 'matplotlib', 'onnxruntime', 'torch')
 
 from rich.console import Console  # noqa: E402, I100, they come after the checks above
 import tiny  # noqa: E402
+from vla_nav_node.bench import processes as the_processes  # noqa: E402
+from vla_nav_node.bench.processes import Processes  # noqa: E402
+from vla_nav_node.demo import report, view  # noqa: E402
+from vla_nav_node.demo.record import Episode, Record  # noqa: E402
 from vla_nav_node.errors import VlaNavError  # noqa: E402
-from vla_nav_node.sim.layout import draw_layout  # noqa: E402
-from vla_nav_node.tools import demo_processes, demo_report, demo_view  # noqa: E402
-from vla_nav_node.tools.demo_processes import Processes  # noqa: E402
-from vla_nav_node.tools.demo_record import Episode, Record  # noqa: E402
+from vla_nav_node.sim.world.layout import draw_layout  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 
@@ -67,7 +68,7 @@ def test_summary_is_for_machines(record):
 @pytest.mark.parametrize('roomy', [True, False])
 def test_view_shows_the_drive_and_the_budgets(record, roomy):
     console = Console(width=140 if roomy else 80, record=True, file=io.StringIO())
-    console.print(demo_view.picture(record, '42', roomy=roomy))
+    console.print(view.picture(record, '42', roomy=roomy))
     text = console.export_text()
     assert '1/2 reached' in text and '2/2 contact' in text
     assert 'within 10 ms:  97.00 %  (3 missed)' in text
@@ -78,15 +79,15 @@ def test_view_shows_the_drive_and_the_budgets(record, roomy):
 
 def test_view_before_anything_came():
     console = Console(width=140, record=True, file=io.StringIO())
-    console.print(demo_view.picture(Record(5), '42', 'waiting for sim_robot'))
+    console.print(view.picture(Record(5), '42', 'waiting for sim_robot'))
     assert 'waiting for sim_robot' in console.export_text()
-    assert demo_view.line(Record(5)) == 'starting'
+    assert view.line(Record(5)) == 'starting'
 
 
 def test_map_shows_boxes_cup_and_robot_where_they_are():
     layout = draw_layout(3, '1_box_crosswise_left')
     episode = Episode(1, 3, layout.scenario, path=[layout.start[:2], (1.0, 0.05)])
-    rows = [row[1:-1] for row in demo_view.arena(episode).plain.splitlines()[1:-1]]
+    rows = [row[1:-1] for row in view.arena(episode).plain.splitlines()[1:-1]]
     assert (len(rows), len(rows[0])) == (15, 48)
 
     def at(x, y):
@@ -102,7 +103,7 @@ def test_picture_is_drawn_however_much_there_is(record, tmp_path, count):
     if not count:
         record.cycles.clear()
         record.times.clear()
-    picture = cv2.imread(str(demo_report.draw(record, tmp_path / 'demo.png')))
+    picture = cv2.imread(str(report.draw(record, tmp_path / 'demo.png')))
     assert picture.shape[0] > 500 and picture.shape[1] > 1000
     assert picture.std() > 10.0  # something is on it
 
@@ -115,7 +116,7 @@ def test_a_process_that_dies_is_reported_with_its_last_lines(tmp_path):
 
 
 def test_no_process_is_left_even_if_it_will_not_listen(tmp_path, monkeypatch):
-    monkeypatch.setattr(demo_processes, 'PATIENCE_S', 0.3)
+    monkeypatch.setattr(the_processes, 'PATIENCE_S', 0.3)
     (tmp_path / 'deaf.py').write_text(
         'import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nprint("deaf")\n'
         'time.sleep(100)\n')
@@ -139,13 +140,13 @@ def test_an_interrupt_that_a_library_swallowed_is_raised_again(number):
 
 
 def test_an_interrupt_while_a_process_starts_leaves_none(tmp_path, monkeypatch):
-    class Slow(demo_processes.Process):
+    class Slow(the_processes.Process):
 
         def __init__(self, *args) -> None:
             super().__init__(*args)
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(0.1)
-    monkeypatch.setattr(demo_processes, 'Process', Slow)
+    monkeypatch.setattr(the_processes, 'Process', Slow)
     with pytest.raises(KeyboardInterrupt), Processes(dict(os.environ)) as processes:
         processes.start('http.server', ['0', '--directory', str(tmp_path)], tmp_path / 'log')
     assert not running_with(str(tmp_path))

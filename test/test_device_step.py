@@ -10,9 +10,9 @@ import pytest
 import tiny
 from vla_nav_node.backends import open_backend
 from vla_nav_node.backends.device_step import DeviceState, DeviceStep, KEPT
-from vla_nav_node.cycle import RECENT
+from vla_nav_node.driving.cycle import RECENT
 from vla_nav_node.errors import BackendError
-from vla_nav_node.policy import Policy
+from vla_nav_node.policy.recurrent_policy import Policy
 
 
 @pytest.fixture(name='bundle', scope='module', params=['LSTM', 'GRU'])

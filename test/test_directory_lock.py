@@ -8,16 +8,16 @@ import threading
 
 import pytest
 import tiny
-from vla_nav_node.bundle import load_bundle
-from vla_nav_node.bundle_amend import amend
-from vla_nav_node.directory_lock import locked
+from vla_nav_node.bundle.amend import amend
+from vla_nav_node.bundle.bundle import load_bundle
+from vla_nav_node.system.directory_lock import locked
 
 HOLD = ('import sys, time; from pathlib import Path\n'
-        'from vla_nav_node.directory_lock import locked\n'
+        'from vla_nav_node.system.directory_lock import locked\n'
         'with locked(Path(sys.argv[1])):\n'
         '    print("held", flush=True); time.sleep(100)\n')
-AMEND = ('import sys; from vla_nav_node.bundle import load_bundle\n'
-         'from vla_nav_node.bundle_amend import amend\n'
+AMEND = ('import sys; from vla_nav_node.bundle.bundle import load_bundle\n'
+         'from vla_nav_node.bundle.amend import amend\n'
          'bundle = load_bundle(sys.argv[1])\n'
          'def change(manifest):\n'
          '    manifest["verification"].setdefault("proof", {})[sys.argv[2] + str(n)] = n\n'
@@ -104,7 +104,7 @@ def test_figures_that_are_put_in_at_once_are_all_kept(tmp_path):
 
 def test_figures_that_came_while_a_file_was_made_are_kept(tmp_path):
     """Quantize works for minutes on a bundle that verify writes its verdicts into."""
-    from vla_nav_node.convert.rewrite import rewrite_bundle
+    from vla_nav_node.convert.export.rewrite import rewrite_bundle
     from vla_nav_node.errors import BundleError
     bundle = tiny.write_tiny(tmp_path / 'tiny')
     (tmp_path / 'new').write_bytes(b'made of the fp32 graph')

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from vla_nav_node.ending import ASKED, caught, Ending, FAULTS, HARMLESS, name, Start, STOPS
+from vla_nav_node.system.ending import ASKED, caught, Ending, FAULTS, HARMLESS, name, Start, STOPS
 
 IGNORED_BY_PYTHON = {signal.SIGPIPE, signal.SIGXFSZ}
 ENDS = sorted(signal.valid_signals() - FAULTS - HARMLESS - STOPS - IGNORED_BY_PYTHON

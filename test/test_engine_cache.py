@@ -14,7 +14,7 @@ import time
 
 from hypothesis import given, settings, strategies as st
 import pytest
-from vla_nav_node.backends.engine_cache import (
+from vla_nav_node.backends.tensorrt.engine_cache import (
     cache_directory, Engine, EngineCache, EngineKey, MAGIC, NoEngine)
 from vla_nav_node.errors import BackendError
 
@@ -190,7 +190,7 @@ def test_of_several_processes_one_builds(tmp_path):
 
 HOLD = ('import sys, time\n'
         'from pathlib import Path\n'
-        'from vla_nav_node.backends.engine_cache import EngineCache, EngineKey\n'
+        'from vla_nav_node.backends.tensorrt.engine_cache import EngineCache, EngineKey\n'
         'def build():\n'
         '    print("building", flush=True)\n'
         '    time.sleep(60)\n'

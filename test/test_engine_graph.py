@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 import tiny
 from vla_nav_node.backends import open_backend
-from vla_nav_node.backends.engine_graph import facts_of, read_for_tensorrt
+from vla_nav_node.backends.tensorrt.engine_graph import facts_of, read_for_tensorrt
 from vla_nav_node.errors import BackendError
 
 

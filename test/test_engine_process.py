@@ -14,11 +14,11 @@ import time
 
 import pytest
 from vla_nav_node.backends import is_installed
-from vla_nav_node.backends.engine_builder import LEFT_ALONE, Progress
-from vla_nav_node.backends.engine_cache import Engine, EngineCache, EngineKey
-from vla_nav_node.backends.engine_process import build_engine, BUILDER
-from vla_nav_node.backends.gpu_problem import KERNEL_MODULE
-from vla_nav_node.bundle import sha256_of, SHIPPED
+from vla_nav_node.backends.cuda.gpu_problem import KERNEL_MODULE
+from vla_nav_node.backends.tensorrt.engine_builder import LEFT_ALONE, Progress
+from vla_nav_node.backends.tensorrt.engine_cache import Engine, EngineCache, EngineKey
+from vla_nav_node.backends.tensorrt.engine_process import build_engine, BUILDER
+from vla_nav_node.bundle.bundle import sha256_of, SHIPPED
 from vla_nav_node.errors import BackendError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -111,7 +111,7 @@ def test_the_builder_ends_when_nobody_waits_for_it(graph, cache):
 
 
 def test_progress_is_told_while_it_lasts(monkeypatch):
-    monkeypatch.setattr('vla_nav_node.backends.engine_builder.TELL_EVERY_S', 0.05)
+    monkeypatch.setattr('vla_nav_node.backends.tensorrt.engine_builder.TELL_EVERY_S', 0.05)
     lines = io.StringIO()
     progress = Progress(lines)
     progress.start()

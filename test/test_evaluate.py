@@ -9,9 +9,9 @@ import sys
 import pytest
 import tiny
 from vla_nav_node import cli
-from vla_nav_node.bundle import load_bundle, write_bundle
-from vla_nav_node.sim.score import summarise, verdict, wilson
-from vla_nav_node.sim.trials import plan_trials, Result, run_trials, Trial
+from vla_nav_node.bundle.bundle import load_bundle, write_bundle
+from vla_nav_node.sim.evaluation.success_rate import summarise, verdict, wilson
+from vla_nav_node.sim.evaluation.trials import plan_trials, Result, run_trials, Trial
 
 pytest.importorskip('mujoco', reason='MuJoCo is not installed')
 pytest.importorskip('torch', reason='PyTorch, which writes the tiny bundle, is not installed')

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from vla_nav_node.sim.expert import clearance, cost_to_go, CRUISE, Expert
-from vla_nav_node.sim.layout import draw_layout, SCENARIOS
+from vla_nav_node.sim.expert.expert import clearance, cost_to_go, CRUISE, Expert
+from vla_nav_node.sim.world.layout import draw_layout, SCENARIOS
 
-rollout = pytest.importorskip('vla_nav_node.sim.rollout', reason='MuJoCo is not installed')
+rollout = pytest.importorskip('vla_nav_node.sim.expert.rollout', reason='MuJoCo is not installed')
 
 
 @pytest.fixture(scope='module')

@@ -10,15 +10,15 @@ torch = pytest.importorskip('torch', reason='PyTorch is not installed')
 onnx = pytest.importorskip('onnx', reason='onnx is not installed')
 pytest.importorskip('onnxruntime', reason='ONNX Runtime is not installed')
 
-from vla_nav_node.backends import open_backend  # noqa: E402, I100
-from vla_nav_node.bundle import load_bundle, sha256_of  # noqa: E402
+from vla_nav_node.backends import open_backend  # noqa: E402
+from vla_nav_node.backends.torch.network import load_network  # noqa: E402
+from vla_nav_node.bundle.bundle import load_bundle, sha256_of  # noqa: E402
 from vla_nav_node.cli import main  # noqa: E402
-from vla_nav_node.convert import presets  # noqa: E402
-from vla_nav_node.convert.export_verb import export_bundle  # noqa: E402
-from vla_nav_node.convert.step_file import check_step_file, marks_of  # noqa: E402
+from vla_nav_node.commands.export import export_bundle  # noqa: E402
+from vla_nav_node.convert.export.step_file import check_step_file, marks_of  # noqa: E402
+from vla_nav_node.convert.structure import presets  # noqa: E402
 from vla_nav_node.errors import BundleError  # noqa: E402
-from vla_nav_node.network import load_network  # noqa: E402
-from vla_nav_node.policy import Policy  # noqa: E402
+from vla_nav_node.policy.recurrent_policy import Policy  # noqa: E402
 
 FLOAT, HALF = 1, 10  # onnx.TensorProto
 
@@ -80,7 +80,7 @@ def test_weights_that_are_too_large_for_half_are_refused(tmp_path):
                            bundle.std)
     with torch.no_grad():
         network.actions[0].weight[0, 0] = 70000.0
-    from vla_nav_node.convert.step_file import write_step_file
+    from vla_nav_node.convert.export.step_file import write_step_file
     with pytest.raises(BundleError, match='drive without fp16'):
         write_step_file(network, tmp_path / 'x.onnx', bundle.input, 'x',
                         bundle.file('policy.safetensors'), 'fp16')

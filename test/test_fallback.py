@@ -12,9 +12,9 @@ import tiny
 from vla_nav_node.backends import open_backend
 from vla_nav_node.backends.device_step import DeviceState, DeviceStep
 from vla_nav_node.errors import BackendError
-from vla_nav_node.fallback import Abandoned, Link
-from vla_nav_node.policy import Policy
-from vla_nav_node.runtimes import Runtime
+from vla_nav_node.policy.fallback import Abandoned, Link
+from vla_nav_node.policy.recurrent_policy import Policy
+from vla_nav_node.policy.runtime_spec import Runtime
 
 NOT_FINITE = 'the policy gave a number that is not finite'
 

@@ -6,11 +6,11 @@ import onnxruntime
 import pytest
 import tiny
 from vla_nav_node.backends import open_backend
-from vla_nav_node.backends.engine_graph import facts_of, read_for_tensorrt
-from vla_nav_node.backends.tensorrt_backend import graph_of
-from vla_nav_node.bundle import load_bundle
+from vla_nav_node.backends.tensorrt.engine_graph import facts_of, read_for_tensorrt
+from vla_nav_node.backends.tensorrt.tensorrt_backend import graph_of
+from vla_nav_node.bundle.bundle import load_bundle
 from vla_nav_node.cli import main
-from vla_nav_node.convert.fixed_scales import write_fixed_scales
+from vla_nav_node.convert.int8.fixed_scales import write_fixed_scales
 
 
 @pytest.fixture(name='made', scope='module', params=['LSTM', 'GRU'])

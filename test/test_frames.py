@@ -5,10 +5,10 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from vla_nav_node.convert.frames import FIRST_SEED, load_frames
+from vla_nav_node.convert.frames.frames import FIRST_SEED, load_frames
 from vla_nav_node.errors import ImageError, SettingError
-from vla_nav_node.preprocess import InputSpec, Preprocess
-from vla_nav_node.sim.plan import Plan, SEEDS_PER_RUN
+from vla_nav_node.sim.training.plan import Plan, SEEDS_PER_RUN
+from vla_nav_node.vision.preprocess import InputSpec, Preprocess
 
 SPEC = InputSpec(24, 32)
 GREY = np.arange(48 * 64 * 3, dtype=np.uint32).reshape(48, 64, 3) % 251
@@ -51,7 +51,7 @@ def test_frames_are_turned_as_the_node_turns_them_whatever_exif_says(tmp_path, r
 
 
 def test_the_simulators_camera_is_upright_whatever_the_recipe_says():
-    pytest.importorskip('vla_nav_node.sim.world', reason='MuJoCo is not installed')
+    pytest.importorskip('vla_nav_node.sim.world.world', reason='MuJoCo is not installed')
     turned = load_frames('sim', replace(SPEC, rotation=180), 2)
     assert (turned == load_frames('sim', SPEC, 2)).all()
 
@@ -91,7 +91,7 @@ def test_what_is_no_source_is_refused(tmp_path):
 
 
 def test_the_simulator_shows_what_the_expert_sees():
-    pytest.importorskip('vla_nav_node.sim.world', reason='MuJoCo is not installed')
+    pytest.importorskip('vla_nav_node.sim.world.world', reason='MuJoCo is not installed')
     frames = load_frames('sim', SPEC, 8)
     assert frames.shape == (8, 24, 32, 3)
     assert (frames == load_frames('sim', SPEC, 8)).all()

@@ -5,7 +5,7 @@ import weakref
 
 import pytest
 
-from vla_nav_node import garbage
+from vla_nav_node.system import gc_schedule
 
 
 class Loop:
@@ -34,45 +34,45 @@ def litter(count):
 
 
 def test_garbage_waits_until_it_is_asked_for():
-    garbage.settle()
+    gc_schedule.settle()
     before = sum(generation['collections'] for generation in gc.get_stats())
-    first = litter(10 * garbage.WAITING)
+    first = litter(10 * gc_schedule.WAITING)
     assert first() is not None
     assert sum(generation['collections'] for generation in gc.get_stats()) == before
-    garbage.tidy()
+    gc_schedule.tidy()
     assert first() is None
 
 
 def test_a_little_is_left_for_later():
-    garbage.settle()
-    first = litter(garbage.WAITING // 10)
-    garbage.tidy()
+    gc_schedule.settle()
+    first = litter(gc_schedule.WAITING // 10)
+    gc_schedule.tidy()
     assert first() is not None
 
 
 def test_what_has_grown_old_is_cleared_away_too():
-    garbage.settle()
+    gc_schedule.settle()
     old = Loop()
     first = weakref.ref(old)
     gc.collect(1)
     gc.collect(1)  # now it is of the oldest generation
     del old
-    for _ in range(garbage.FULL_EVERY + 1):
-        litter(garbage.WAITING)
-        garbage.tidy()
+    for _ in range(gc_schedule.FULL_EVERY + 1):
+        litter(gc_schedule.WAITING)
+        gc_schedule.tidy()
     assert first() is None
 
 
 def test_without_a_driving_thread_python_collects_by_itself():
-    garbage.settle()
-    first = litter(garbage.BACKSTOP)
+    gc_schedule.settle()
+    first = litter(gc_schedule.BACKSTOP)
     assert first() is None
 
 
 def test_whoever_collects_in_another_way_is_left_alone():
-    garbage.settle()
+    gc_schedule.settle()
     gc.set_threshold(100, 10 ** 9, 10 ** 9)  # as backends.gentle_import does
     before = gc.get_stats()[1]['collections']
-    litter(garbage.WAITING)
-    garbage.tidy()
+    litter(gc_schedule.WAITING)
+    gc_schedule.tidy()
     assert gc.get_stats()[1]['collections'] == before

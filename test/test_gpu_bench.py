@@ -15,20 +15,20 @@ for package in ('onnxruntime', 'onnx', 'torch', 'rich'):
 
 import tiny  # noqa: E402, I100, they come after the checks above
 from vla_nav_node import cli  # noqa: E402
-from vla_nav_node.backends.onnx_cuda import NO_TF32  # noqa: E402
-from vla_nav_node.bundle import load_bundle, write_bundle  # noqa: E402
-from vla_nav_node.convert import presets  # noqa: E402
-from vla_nav_node.convert.open_loop import check_frames  # noqa: E402
-from vla_nav_node.errors import SettingError  # noqa: E402
-from vla_nav_node.preprocess import InputSpec  # noqa: E402
-from vla_nav_node.tools.gpu_bench import policies  # noqa: E402
-from vla_nav_node.tools.gpu_bench.budget import Budget, LimitError  # noqa: E402
-from vla_nav_node.tools.gpu_bench.gpu import gpu_told  # noqa: E402
-from vla_nav_node.tools.gpu_bench.plan import (  # noqa: E402
+from vla_nav_node.backends.onnx.onnx_cuda import NO_TF32  # noqa: E402
+from vla_nav_node.bench.models.gpu import gpu_policies  # noqa: E402
+from vla_nav_node.bench.models.gpu.budget import Budget, LimitError  # noqa: E402
+from vla_nav_node.bench.models.gpu.gpu import gpu_told  # noqa: E402
+from vla_nav_node.bench.models.gpu.gpu_plan import (  # noqa: E402
     batches, BY_LABEL, KINDS, plan_rows, Wanted)
-from vla_nav_node.tools.gpu_bench.targets import BEST, targets  # noqa: E402
-from vla_nav_node.tools.side_by_side.contestant import Contestant  # noqa: E402
-from vla_nav_node.verification import STEPS  # noqa: E402
+from vla_nav_node.bench.models.gpu.targets import BEST, targets  # noqa: E402
+from vla_nav_node.bench.models.runners.contestant import Contestant  # noqa: E402
+from vla_nav_node.bundle.bundle import load_bundle, write_bundle  # noqa: E402
+from vla_nav_node.bundle.verdicts import STEPS  # noqa: E402
+from vla_nav_node.convert.structure import presets  # noqa: E402
+from vla_nav_node.convert.verify.open_loop import check_frames  # noqa: E402
+from vla_nav_node.errors import SettingError  # noqa: E402
+from vla_nav_node.vision.preprocess import InputSpec  # noqa: E402
 
 EVERYTHING = Wanted(('torch', 'onnx', 'tensorrt'), ('fp32', 'fp16', 'int8'),
                     ('eager', 'cuda_graph', 'script', 'compile', 'tensorrt'), 'cpu')
@@ -179,17 +179,17 @@ def test_a_budget_runs_out():
 @settings(deadline=None, max_examples=25)
 @given(st.integers(24, 250), st.integers(24, 250), st.integers(0, 3))
 def test_the_frames_that_are_made_would_show_a_wrong_network(height, width, seed):
-    frames = policies.frames_of(policies.MADE, InputSpec(height, width), 40, seed)
+    frames = gpu_policies.frames_of(gpu_policies.MADE, InputSpec(height, width), 40, seed)
     assert frames.shape == (40, height, width, 3) and frames.dtype == np.uint8
     check_frames(frames)
 
 
 def test_a_policy_of_the_simulator_sees_that_where_it_can_be_had(bundle, monkeypatch):
-    assert policies.source_for('auto', bundle) == policies.MADE  # it has no seeds
-    assert policies.source_for('some.npy', bundle) == 'some.npy'
+    assert gpu_policies.source_for('auto', bundle) == gpu_policies.MADE  # it has no seeds
+    assert gpu_policies.source_for('some.npy', bundle) == 'some.npy'
     shipped = load_bundle()
     monkeypatch.setitem(sys.modules, 'mujoco', None)
-    assert policies.source_for('auto', shipped) == policies.MADE
+    assert gpu_policies.source_for('auto', shipped) == gpu_policies.MADE
 
 
 def test_a_preset_gets_fixed_scales_once_and_the_shipped_one_in_a_place_of_its_own(
@@ -199,26 +199,27 @@ def test_a_preset_gets_fixed_scales_once_and_the_shipped_one_in_a_place_of_its_o
     monkeypatch.setitem(presets.PRESETS, 'simple', small)
     monkeypatch.setitem(presets.INPUT, 'height', 48)
     monkeypatch.setitem(presets.INPUT, 'width', 48)
-    plain = policies.open_policy('simple', tmp_path, ['fp32', 'fp16', 'int8'])
+    plain = gpu_policies.open_policy('simple', tmp_path, ['fp32', 'fp16', 'int8'])
     assert set(plain.precisions) == {'fp32', 'fp16'}
-    frames = policies.frames_of(policies.MADE, plain.input, 5, seed=1)
-    first = policies.with_fixed_scales('simple', plain, tmp_path, frames)
-    assert policies.FIXED in first.manifest['files']
-    again = policies.with_fixed_scales('simple', first, tmp_path, frames)
+    frames = gpu_policies.frames_of(gpu_policies.MADE, plain.input, 5, seed=1)
+    first = gpu_policies.with_fixed_scales('simple', plain, tmp_path, frames)
+    assert gpu_policies.FIXED in first.manifest['files']
+    again = gpu_policies.with_fixed_scales('simple', first, tmp_path, frames)
     assert again is first
     fixed = Contestant('a', 'bundle', first.directory, 'int8', 'tensorrt')
-    assert fixed.bytes == (first.directory / policies.FIXED).stat().st_size
-    assert policies.with_fixed_scales(str(tmp_path / 'simple'), plain, tmp_path, frames) is plain
+    assert fixed.bytes == (first.directory / gpu_policies.FIXED).stat().st_size
+    assert gpu_policies.with_fixed_scales(
+        str(tmp_path / 'simple'), plain, tmp_path, frames) is plain
     stale = {**plain.manifest['files'], 'policy.fp32.onnx': {'sha256': '0'}}
     monkeypatch.setitem(plain.manifest, 'files', stale)
     with pytest.raises(SettingError, match='was made of another'):
-        policies._same(plain, first)
+        gpu_policies._same(plain, first)
 
 
 def test_it_needs_no_ros_no_simulator_and_no_plots(monkeypatch):
     for name in ('rclpy', 'mujoco', 'matplotlib', 'scipy', 'rosbags', 'sensor_msgs'):
         monkeypatch.setitem(sys.modules, name, None)
-    folder = Path(policies.__file__).parent
+    folder = Path(gpu_policies.__file__).parent
     for path in folder.glob('*.py'):
         name = f'vla_nav_node.tools.gpu_bench.{path.stem}'
         sys.modules.pop(name, None)

@@ -7,10 +7,10 @@ import sys
 
 from hypothesis import given, strategies as st
 import pytest
-from vla_nav_node.backends import gpu_problem as problems
-from vla_nav_node.backends.cuda_driver import CudaDriver
-from vla_nav_node.backends.gpu_problem import gpu_problem, module_version, no_driver
-from vla_nav_node.backends.tensorrt_library import CODE, library
+from vla_nav_node.backends.cuda import gpu_problem as problems
+from vla_nav_node.backends.cuda.cuda_driver import CudaDriver
+from vla_nav_node.backends.cuda.gpu_problem import gpu_problem, module_version, no_driver
+from vla_nav_node.backends.tensorrt.tensorrt_library import CODE, library
 from vla_nav_node.errors import BackendError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -122,8 +122,9 @@ def run(code):
 @WITHOUT_GPU
 def test_the_real_error_35_of_tensorrt_11_is_told_as_the_missing_driver():
     pytest.importorskip('tensorrt_lean', reason='tensorrt-lean-cu13 is not installed here')
-    said = run('from vla_nav_node.backends.tensorrt_backend import open_runtime\n'
-               'from vla_nav_node.backends.tensorrt_library import built_for, library, log_of\n'
+    said = run('from vla_nav_node.backends.tensorrt.tensorrt_backend import open_runtime\n'
+               'from vla_nav_node.backends.tensorrt.tensorrt_library import (\n'
+               '    built_for, library, log_of)\n'
                'from vla_nav_node.errors import BackendError\n'
                'trt = library(name="tensorrt_lean")\n'
                'assert built_for() in (12, 13)\n'
@@ -139,7 +140,7 @@ def test_the_real_error_35_of_tensorrt_11_is_told_as_the_missing_driver():
 @WITHOUT_GPU
 def test_the_real_error_35_of_a_full_tensorrt_is_told_as_the_missing_driver():
     pytest.importorskip('tensorrt', reason='TensorRT is not installed here')
-    said = run('from vla_nav_node.backends.tensorrt_library import (\n'
+    said = run('from vla_nav_node.backends.tensorrt.tensorrt_library import (\n'
                '    failure, library, log_of, network_flags)\n'
                'trt = library()\n'
                'flags, strong = network_flags(trt)\n'

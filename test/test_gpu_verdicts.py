@@ -9,13 +9,13 @@ from types import SimpleNamespace
 from hypothesis import given, settings, strategies as st
 import pytest
 import tiny
-from vla_nav_node import gpu_verdicts
 from vla_nav_node.backends import auto_device
-from vla_nav_node.bundle import Bundle
+from vla_nav_node.bundle import gpu_verdicts
+from vla_nav_node.bundle.bundle import Bundle
+from vla_nav_node.bundle.gpu_verdicts import choose, find, gpu_of, keep, key_of, verdicts_directory
+from vla_nav_node.driving.diagnostics.statuses import policy_status
 from vla_nav_node.errors import BackendError
-from vla_nav_node.gpu_verdicts import choose, find, gpu_of, keep, key_of, verdicts_directory
-from vla_nav_node.health import policy_status
-from vla_nav_node.interfaces import BackendInfo
+from vla_nav_node.types import BackendInfo
 
 GPU, OTHER = 'NVIDIA Orin', 'NVIDIA H100 80GB HBM3'
 INFO = BackendInfo('onnx', 'onnxruntime', '1.31.1', f'cuda ({GPU})',
@@ -174,7 +174,7 @@ def test_what_runs_on_a_gpu_alone_is_refused_with_what_to_run(bundle):
 
 
 def test_the_reference_is_judged_on_a_gpu_too_and_tensorrt_nowhere_else(bundle):
-    verdict = pytest.importorskip('vla_nav_node.convert.verdict')
+    verdict = pytest.importorskip('vla_nav_node.convert.verify.verdict')
     pytest.importorskip('onnxruntime')
     pytest.importorskip('torch')
     reference = ('torch', 'fp32')
@@ -186,7 +186,7 @@ def test_the_reference_is_judged_on_a_gpu_too_and_tensorrt_nowhere_else(bundle):
 
 
 def test_verify_keeps_what_it_found_on_a_gpu_for_this_machine(bundle, capsys):
-    verify = pytest.importorskip('vla_nav_node.convert.verify')
+    verify = pytest.importorskip('vla_nav_node.commands.verify')
     rows = [verify.Row('onnx', 'fp16', INFO), verify.Row('onnx', 'fp32', problems=['x'],
             info=replace(INFO, precision='fp32')), verify.Row('torch', 'fp16', skipped='absent'),
             verify.Row('onnx', 'int8', replace(INFO, precision='int8', device='cpu'))]

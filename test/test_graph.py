@@ -3,7 +3,7 @@
 from hypothesis import given, strategies as st
 import pytest
 
-from vla_nav_node.graph import (
+from vla_nav_node.driving.diagnostics.graph import (
     Endpoint, GraphReport, listed, MOST_NAMES, problems, Topic, TWIST, TWIST_STAMPED, unheard)
 
 BASE = Endpoint('/base', TWIST)

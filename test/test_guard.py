@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from vla_nav_node.guard import FrameGuard, Verdict
-from vla_nav_node.interfaces import Frame
-from vla_nav_node.settings import parameters, settings_of
+from vla_nav_node.driving.frame_checks import FrameGuard, Verdict
+from vla_nav_node.driving.settings import parameters, settings_of
+from vla_nav_node.types import Frame
 
 SETTINGS = settings_of(parameters({'linear_x': 1.0, 'linear_y': 1.0}, ('onnx',)), {})
 NOW_S = 1_700_000_000.0  # of the ROS clock, when the monotonic one is 1000 s

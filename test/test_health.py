@@ -4,13 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from vla_nav_node.graph import BEST_EFFORT, Endpoint, GraphReport, RELIABLE, Topic
-from vla_nav_node.health import (
+from vla_nav_node.driving.diagnostics.graph import (
+    BEST_EFFORT, Endpoint, GraphReport, RELIABLE, Topic)
+from vla_nav_node.driving.diagnostics.no_image import COMPRESSED, IMAGE
+from vla_nav_node.driving.diagnostics.statuses import (
     camera_status, CameraReport, driving_status, ERROR, graph_status, latency_status,
     no_image_reason, OK, policy_status, WARN)
-from vla_nav_node.interfaces import BackendInfo, Command
-from vla_nav_node.latency import FIELDS, Percentiles, Summary
-from vla_nav_node.no_image import COMPRESSED, IMAGE
+from vla_nav_node.driving.latency_recorder import FIELDS, Percentiles, Summary
+from vla_nav_node.types import BackendInfo, Command
 
 FRONT = Endpoint('/front/camera', IMAGE, BEST_EFFORT)
 BEFORE = CameraReport(Topic('/image', IMAGE), (FRONT,), BEST_EFFORT, '/etc/fastdds.xml',

@@ -14,8 +14,8 @@ import original  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 from torch import nn  # noqa: E402
 from vla_nav_node.backends import open_backend  # noqa: E402
-from vla_nav_node.bundle import load_bundle, sha256_of  # noqa: E402
-from vla_nav_node.policy import Policy  # noqa: E402
+from vla_nav_node.bundle.bundle import load_bundle, sha256_of  # noqa: E402
+from vla_nav_node.policy.recurrent_policy import Policy  # noqa: E402
 
 CLOSE = 1e-5  # m/s
 
@@ -99,8 +99,8 @@ FORMS = {
 @pytest.mark.parametrize('form', FORMS)
 @pytest.mark.parametrize('zipped', [True, False], ids=['zip', 'legacy'])
 def test_the_forms_in_which_people_save(tmp_path, tiny, form, zipped):
-    from vla_nav_node.convert.checkpoint import Choice, read_checkpoint
-    from vla_nav_node.convert.importing import _rule
+    from vla_nav_node.convert.checkpoint.checkpoint import Choice, read_checkpoint
+    from vla_nav_node.commands.import_ import _rule
     change, more = FORMS[form]
     torch.save(change(original.document(tiny[0])), tmp_path / 'c.pth',
                _use_new_zipfile_serialization=zipped)

@@ -10,8 +10,8 @@ from importer import ENCODER, HEAD, importing, KNOWN, structure  # noqa: E402, I
 import original  # noqa: E402
 from torch import nn  # noqa: E402
 from vla_nav_node import cli  # noqa: E402
-from vla_nav_node.bundle import load_bundle  # noqa: E402
-from vla_nav_node.convert.structure_file import FILL_IN  # noqa: E402
+from vla_nav_node.bundle.bundle import load_bundle  # noqa: E402
+from vla_nav_node.convert.structure.structure_file import FILL_IN  # noqa: E402
 import yaml  # noqa: E402
 
 

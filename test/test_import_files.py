@@ -17,7 +17,7 @@ from importer import fresh_weights, importer, saved  # noqa: E402, F401, I100
 import original  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 from torch import nn  # noqa: E402
-from vla_nav_node.convert.checkpoint import read_checkpoint  # noqa: E402
+from vla_nav_node.convert.checkpoint.checkpoint import read_checkpoint  # noqa: E402
 from vla_nav_node.errors import CheckpointError  # noqa: E402
 
 

@@ -13,9 +13,9 @@ import original  # noqa: E402
 from test_import import assert_drives_as_it_did, pictures  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn.utils import parametrizations, parametrize, prune  # noqa: E402
-from vla_nav_node.bundle import load_bundle  # noqa: E402
-from vla_nav_node.convert.checkpoint import read_checkpoint  # noqa: E402
-from vla_nav_node.convert.folding import folded  # noqa: E402
+from vla_nav_node.bundle.bundle import load_bundle  # noqa: E402
+from vla_nav_node.convert.checkpoint.checkpoint import read_checkpoint  # noqa: E402
+from vla_nav_node.convert.checkpoint.folding import folded  # noqa: E402
 from vla_nav_node.errors import CheckpointError  # noqa: E402
 
 # The older forms are still in files.

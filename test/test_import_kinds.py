@@ -26,9 +26,9 @@ pytest.importorskip('onnx', reason='onnx is not installed')
 import original  # noqa: E402, I100
 from safetensors.torch import save, save_file  # noqa: E402
 from torch import nn  # noqa: E402
-from vla_nav_node.convert.checkpoint import Choice, read_checkpoint  # noqa: E402
-from vla_nav_node.convert.reading.inert import Malformed, Refused  # noqa: E402
-from vla_nav_node.convert.reading.pickles import read_pickle  # noqa: E402
+from vla_nav_node.convert.checkpoint.checkpoint import Choice, read_checkpoint  # noqa: E402
+from vla_nav_node.convert.checkpoint.reading.inert import Malformed, Refused  # noqa: E402
+from vla_nav_node.convert.checkpoint.reading.pickles import read_pickle  # noqa: E402
 from vla_nav_node.errors import CheckpointError  # noqa: E402
 
 

@@ -15,9 +15,9 @@ from test_import import assert_drives_as_it_did, pictures  # noqa: E402
 from test_import_kinds import sb3_zip  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn  # noqa: E402
-from vla_nav_node.bundle import load_bundle  # noqa: E402
-from vla_nav_node.convert.backbones import refuse_foreign  # noqa: E402
-from vla_nav_node.convert.checkpoint import Choice, read_checkpoint  # noqa: E402
+from vla_nav_node.bundle.bundle import load_bundle  # noqa: E402
+from vla_nav_node.convert.checkpoint.backbones import refuse_foreign  # noqa: E402
+from vla_nav_node.convert.checkpoint.checkpoint import Choice, read_checkpoint  # noqa: E402
 from vla_nav_node.errors import CheckpointError  # noqa: E402
 
 

@@ -13,12 +13,12 @@ from importer import ENCODER, HEAD, saved, structure, TANH  # noqa: E402, I100
 from importer import fresh_weights, importer  # noqa: E402, F401
 import original  # noqa: E402
 from torch import nn  # noqa: E402
-from vla_nav_node.convert.checkpoint import read_checkpoint  # noqa: E402
-from vla_nav_node.convert.fit import check_walk  # noqa: E402
-from vla_nav_node.convert.structure import complete  # noqa: E402
-from vla_nav_node.convert.structure_file import read_structure  # noqa: E402
+from vla_nav_node.convert.checkpoint.checkpoint import read_checkpoint  # noqa: E402
+from vla_nav_node.convert.structure.shape_check import check_walk  # noqa: E402
+from vla_nav_node.convert.structure.structure import complete  # noqa: E402
+from vla_nav_node.convert.structure.structure_file import read_structure  # noqa: E402
 from vla_nav_node.errors import VlaNavError  # noqa: E402
-from vla_nav_node.preprocess import InputSpec  # noqa: E402
+from vla_nav_node.vision.preprocess import InputSpec  # noqa: E402
 import yaml  # noqa: E402
 
 

@@ -14,13 +14,13 @@ from importer import importing, saved, SIZE, structure  # noqa: E402
 import original  # noqa: E402
 from torch import nn  # noqa: E402
 from vla_nav_node.backends import open_backend  # noqa: E402
-from vla_nav_node.bundle import load_bundle  # noqa: E402
-from vla_nav_node.convert.checkpoint import read_checkpoint  # noqa: E402
-from vla_nav_node.convert.importing import import_checkpoint  # noqa: E402
-from vla_nav_node.convert.recipe import Recipe  # noqa: E402
+from vla_nav_node.bundle.bundle import load_bundle  # noqa: E402
+from vla_nav_node.commands.import_ import import_checkpoint  # noqa: E402
+from vla_nav_node.convert.checkpoint.checkpoint import read_checkpoint  # noqa: E402
+from vla_nav_node.convert.structure.recipe import Recipe  # noqa: E402
 from vla_nav_node.errors import BundleError  # noqa: E402
-from vla_nav_node.policy import Policy  # noqa: E402
-from vla_nav_node.preprocess import InputSpec  # noqa: E402
+from vla_nav_node.policy.recurrent_policy import Policy  # noqa: E402
+from vla_nav_node.vision.preprocess import InputSpec  # noqa: E402
 
 STEPS, CLOSE = 20, 1e-5  # m/s
 LUMA = (0.299, 0.587, 0.114)

@@ -4,11 +4,11 @@ import logging
 
 import pytest
 from scripted import Robot
-from vla_nav_node import journal
-from vla_nav_node.graph import GraphReport, Topic
-from vla_nav_node.health import CameraReport, policy_status
-from vla_nav_node.journal import Journal, PATIENCE_S, PAUSE_S
-from vla_nav_node.monitor import Monitor
+from vla_nav_node.driving.diagnostics import journal
+from vla_nav_node.driving.diagnostics.graph import GraphReport, Topic
+from vla_nav_node.driving.diagnostics.journal import Journal, PATIENCE_S, PAUSE_S
+from vla_nav_node.driving.diagnostics.statuses import CameraReport, policy_status
+from vla_nav_node.driving.watchdog import Monitor
 
 FROZEN = 'standing still: the picture is frozen: identical for {:.1f} s'
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vla_nav_node.latency import FIELDS, LatencyRecorder, Percentiles
+from vla_nav_node.driving.latency_recorder import FIELDS, LatencyRecorder, Percentiles
 
 
 def row(cycle, used=0.5):

@@ -14,10 +14,10 @@ import tiny
 from vla_nav_node.backends import open_backend
 from vla_nav_node.backends.layer_profile import (
     layer_times, profile_prefix, STEPS, summed_up, WARM_UP, write_onnx_profile)
-from vla_nav_node.backends.onnx_session import CPU
+from vla_nav_node.backends.onnx.onnx_session import CPU
 from vla_nav_node.backends.options import BackendOptions
 from vla_nav_node.errors import BackendError
-from vla_nav_node.policy import Policy
+from vla_nav_node.policy.recurrent_policy import Policy
 
 WHY_NOT = why_not('tensorrt')
 

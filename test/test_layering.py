@@ -114,8 +114,8 @@ def test_driving_on_onnx_maps_no_torch_library(tmp_path):
     tiny.write_tiny(tmp_path / 'policy')
     run('import sys, numpy\n'
         'from vla_nav_node.backends import open_backend, prepare\n'
-        'from vla_nav_node.bundle import load_bundle\n'
-        'from vla_nav_node.policy import Policy\n'
+        'from vla_nav_node.bundle.bundle import load_bundle\n'
+        'from vla_nav_node.policy.recurrent_policy import Policy\n'
         'prepare()\n'
         'bundle = load_bundle(sys.argv[1])\n'
         'policy = Policy(open_backend("onnx", bundle), bundle.zero_state())\n'
@@ -150,7 +150,7 @@ def test_bundles_need_neither_a_framework_nor_ros(tmp_path):
     tiny.write_tiny(tmp_path / 'policy')
     run(WITHOUT.format(extras=EXTRAS)
         .replace('sys.argv[1:]', '["bundle"]')
-        + 'from vla_nav_node.bundle import load_bundle\n'
+        + 'from vla_nav_node.bundle.bundle import load_bundle\n'
           'assert load_bundle(sys.argv[1]).name == "tiny_lstm"\n', tmp_path / 'policy')
 
 
@@ -169,7 +169,7 @@ def test_an_absent_framework_is_told_with_the_line_that_mends_it(tmp_path, name,
         'sys.path[:] = [path for path in sys.path if "site-packages" not in path]\n'
         'sys.path.append(sys.argv[1])\n'
         'from vla_nav_node.backends import open_backend\n'
-        'from vla_nav_node.bundle import load_bundle\n'
+        'from vla_nav_node.bundle.bundle import load_bundle\n'
         'from vla_nav_node.errors import BackendError\n'
         'try:\n'
         '    open_backend(sys.argv[2], load_bundle(sys.argv[1] + "/policy"))\n'

@@ -6,7 +6,7 @@ from hypothesis import given, settings, strategies as st
 import pytest
 
 from vla_nav_node.errors import SimulationError
-from vla_nav_node.sim.layout import (
+from vla_nav_node.sim.world.layout import (
     Box, distance_to_box, draw_layout, LANE, RANDOM, REACH, ROBOT_RADIUS, SCENARIOS)
 
 

@@ -6,10 +6,10 @@ import inspect
 
 import pytest
 import tiny
-from vla_nav_node.bundle import load_bundle, MANIFEST, parse_manifest
+from vla_nav_node.bundle.bundle import load_bundle, MANIFEST, parse_manifest
+from vla_nav_node.bundle.manifest import problems_of
+from vla_nav_node.bundle.manifest_keys import LAYER, strange_keys, TRAINING
 from vla_nav_node.errors import BundleError
-from vla_nav_node.manifest import problems_of
-from vla_nav_node.manifest_keys import LAYER, strange_keys, TRAINING
 import yaml
 
 
@@ -83,12 +83,13 @@ def test_a_key_of_any_size_or_kind_is_told_in_short():
 
 
 def test_the_table_of_layers_has_what_torch_takes_and_nothing_else():
-    network = pytest.importorskip('vla_nav_node.network', reason='PyTorch is not installed')
+    network = pytest.importorskip('vla_nav_node.backends.torch.network',
+                                  reason='PyTorch is not installed')
     taken = {name for layer in network.LAYERS.values()
              for name in inspect.signature(layer).parameters}
     assert set(LAYER) == {'type', *taken} - {'self', 'device', 'dtype', 'args', 'kwargs'}
 
 
 def test_the_table_of_a_plan_has_what_a_training_writes():
-    plan = pytest.importorskip('vla_nav_node.sim.plan')
+    plan = pytest.importorskip('vla_nav_node.sim.training.plan')
     assert set(TRAINING['plan']) == {field.name for field in fields(plan.Plan)}

@@ -8,10 +8,10 @@ onnxruntime = pytest.importorskip('onnxruntime', reason='ONNX Runtime is not ins
 pytest.importorskip('onnx', reason='onnx is not installed')
 
 from safetensors.torch import save_file  # noqa: E402, I100
-from vla_nav_node.convert.export import export_onnx  # noqa: E402
+from vla_nav_node.backends.torch.network import load_network, PolicyNetwork  # noqa: E402
+from vla_nav_node.convert.export.step_graph import export_onnx  # noqa: E402
 from vla_nav_node.errors import BundleError  # noqa: E402
-from vla_nav_node.network import load_network, PolicyNetwork  # noqa: E402
-from vla_nav_node.preprocess import InputSpec  # noqa: E402
+from vla_nav_node.vision.preprocess import InputSpec  # noqa: E402
 
 MEAN, STD = [120.0, 128.0, 130.0], [60.0, 64.0, 70.0]
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from vla_nav_node.graph import Endpoint, Topic
-from vla_nav_node.no_image import base, COMPRESSED, elsewhere, IMAGE, way_to, wrong_type
+from vla_nav_node.driving.diagnostics.graph import Endpoint, Topic
+from vla_nav_node.driving.diagnostics.no_image import (
+    base, COMPRESSED, elsewhere, IMAGE, way_to, wrong_type)
 
 RAW, JPEG = Topic('/image', IMAGE), Topic('/image/compressed', COMPRESSED)
 TO_JPEG, TO_RAW = 'image_transport:=compressed', 'image_transport:=raw'

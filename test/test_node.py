@@ -12,10 +12,10 @@ from std_srvs.srv import SetBool, Trigger
 from tiny import write_tiny
 
 from vla_nav_node.backends import open_backend
-from vla_nav_node.health import ERROR, OK, WARN
-from vla_nav_node.latency import FIELDS
-from vla_nav_node.policy import Policy
-from vla_nav_node.preprocess import Preprocess
+from vla_nav_node.driving.diagnostics.statuses import ERROR, OK, WARN
+from vla_nav_node.driving.latency_recorder import FIELDS
+from vla_nav_node.policy.recurrent_policy import Policy
+from vla_nav_node.vision.preprocess import Preprocess
 
 PERIOD_S = 0.02
 MARGIN_S = 0.5  # of this process and of the transport, on a machine that others hold up

@@ -23,15 +23,16 @@ from rclpy.qos import qos_profile_sensor_data  # noqa: E402
 from rclpy.serialization import deserialize_message  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 from tiny import write_tiny  # noqa: E402
-from vla_nav_node import machine  # noqa: E402
 from vla_nav_node.backends import open_backend  # noqa: E402
-from vla_nav_node.bundle import load_bundle  # noqa: E402
-from vla_nav_node.latency import FIELDS  # noqa: E402
-from vla_nav_node.preprocess import Preprocess  # noqa: E402
-from vla_nav_node.tools.node_bench import figures, startup, tables, verb  # noqa: E402
-from vla_nav_node.tools.node_bench.probe import Block, make_pictures, Probe  # noqa: E402
-from vla_nav_node.tools.node_bench.sides import (  # noqa: E402
+from vla_nav_node.bench.node import node_figures, node_tables, startup  # noqa: E402
+from vla_nav_node.bench.node.probe import Block, make_pictures, Probe  # noqa: E402
+from vla_nav_node.bench.node.sides import (  # noqa: E402
     ECHO, idiomatic, OURS, ours, OURS_TORCH, Side, sides)
+from vla_nav_node.bundle.bundle import load_bundle  # noqa: E402
+from vla_nav_node.commands import latency as verb  # noqa: E402
+from vla_nav_node.driving.latency_recorder import FIELDS  # noqa: E402
+from vla_nav_node.system import machine  # noqa: E402
+from vla_nav_node.vision.preprocess import Preprocess  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 QUANTILES = {'p50', 'p95', 'p99', 'most'}
@@ -229,7 +230,7 @@ def test_images_without_an_answer_and_the_turns_that_pass_are_counted(graph):
 
 
 def test_the_idiomatic_node_is_the_same_policy(graph, model):
-    from vla_nav_node.tools.node_bench.idiomatic_node import IdiomaticNode
+    from vla_nav_node.bench.node.idiomatic_node import IdiomaticNode
     bundle, node = load_bundle(model), IdiomaticNode()
     backend, prepare = open_backend('onnx', bundle), Preprocess(bundle.input)
     state = bundle.zero_state()
@@ -243,7 +244,7 @@ def test_the_idiomatic_node_is_the_same_policy(graph, model):
 @given(st.lists(st.none() | times, max_size=50), st.integers(0, 100),
        st.lists(st.tuples(times, times), max_size=50))
 def test_summary_counts_every_image(waits, skipped, cycles):
-    found = figures.summarise(OTHERS, Block(waits, skipped, cycles))
+    found = node_figures.summarise(OTHERS, Block(waits, skipped, cycles))
     assert found['sent'] == len(waits) == found['answered'] + found['unanswered']
     assert found['unanswered'] == waits.count(None)
     assert found['misses'] == sum(wait is None or wait > 20.0 for wait in waits)
@@ -266,11 +267,11 @@ def made_report(this_machine, ours_ms, others_ms=6.0):
 
     def found():
         node = Side('', '', '', ('cycle', 'infer'))
-        return {OURS: figures.summarise(node, block(ours_ms)),
-                OURS_TORCH: figures.summarise(node, block(ours_ms)),
-                'idiomatic_1': figures.summarise(OTHERS, block(others_ms)),
-                'idiomatic_4': figures.summarise(OTHERS, block(10.0 * others_ms)),
-                'echo': figures.summarise(ECHO, Block([others_ms / 5.0] * 10))}
+        return {OURS: node_figures.summarise(node, block(ours_ms)),
+                OURS_TORCH: node_figures.summarise(node, block(ours_ms)),
+                'idiomatic_1': node_figures.summarise(OTHERS, block(others_ms)),
+                'idiomatic_4': node_figures.summarise(OTHERS, block(10.0 * others_ms)),
+                'echo': node_figures.summarise(ECHO, Block([others_ms / 5.0] * 10))}
     start = {backend: {'starts': [{'seconds': 0.5}], 'seconds': 0.5, 'rss_mb': 100.0,
                        'pss_mb': 90.0} for backend in startup.BACKENDS}
     return {'frames': 10, 'conditions': {name: found() for name in ('vga', 'back', 'hd', 'busy')},
@@ -282,8 +283,8 @@ def made_report(this_machine, ours_ms, others_ms=6.0):
 def test_the_other_side_is_judged_at_its_best(this_machine):
     """A target that is met only against the slower number of threads is missed."""
     report = made_report(this_machine, 6.0)
-    assert figures.best(report['conditions'], 'vga', 'p50') == 6.0
-    met = {target.name: target.met for target in figures.judge(report)}
+    assert node_figures.best(report['conditions'], 'vga', 'p50') == 6.0
+    met = {target.name: target.met for target in node_figures.judge(report)}
     assert met['image to command, idiomatic / ours, p50'] is False
     assert met['image to command, idiomatic / ours, torch on both sides, p50'] is True
 
@@ -302,10 +303,10 @@ def test_every_number_of_threads_is_a_side_of_its_own():
 @pytest.mark.parametrize('ours_ms, good', [(0.6, True), (60.0, False)])
 def test_the_targets_are_judged(this_machine, ours_ms, good, capsys):
     report = made_report(this_machine, ours_ms)
-    targets = figures.judge(report)
+    targets = node_figures.judge(report)
     assert [target.met for target in targets if target.met is None] == []
     assert all(target.met for target in targets) == good
-    tables.print_report(report, targets)
+    node_tables.print_report(report, targets)
     said = capsys.readouterr().out
     assert ('MISSED' in said) != good
     assert 'was not idle' in said and '1280x720' in said and 'burning' in said
@@ -313,9 +314,9 @@ def test_the_targets_are_judged(this_machine, ours_ms, good, capsys):
 
 def test_what_was_not_measured_is_not_judged(this_machine, capsys):
     report = {**made_report(this_machine, 0.6), 'conditions': {}, 'start': {}}
-    targets = figures.judge(report)
+    targets = node_figures.judge(report)
     assert {target.met for target in targets} == {None}
-    tables.print_report(report, targets)
+    node_tables.print_report(report, targets)
     assert 'not measured' in capsys.readouterr().out
 
 

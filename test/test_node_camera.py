@@ -17,14 +17,14 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
 from tiny import write_tiny
 
-from vla_nav_node import transport
 from vla_nav_node.backends import open_backend
-from vla_nav_node.bundle_amend import amend
+from vla_nav_node.bundle.amend import amend
+from vla_nav_node.driving.diagnostics.statuses import ERROR, OK, WARN
+from vla_nav_node.driving.settings import parameters, settings_of
 from vla_nav_node.errors import VlaNavError
-from vla_nav_node.health import ERROR, OK, WARN
-from vla_nav_node.node import _policy_and_cycle
-from vla_nav_node.opening import Opener
-from vla_nav_node.settings import parameters, settings_of
+from vla_nav_node.node.main import _policy_and_cycle
+from vla_nav_node.node.start import fastdds_profile
+from vla_nav_node.policy.runtime_opener import Opener
 
 CAMERA = [sys.executable, str(Path(__file__).with_name('camera_process.py'))]
 FRAMES = 1000
@@ -59,7 +59,7 @@ class Scene:
 def bare_environment():
     """Give an environment without any Fast DDS profile."""
     env = environment()
-    for name in transport.VARIABLES:
+    for name in fastdds_profile.VARIABLES:
         env.pop(name, None)
     return env
 
@@ -68,7 +68,7 @@ def bare_environment():
 def scene(bundle, request):
     """Start a node with the profile, or in the environment and with the parameters asked for."""
     wanted = getattr(request, 'param', {})
-    env = wanted.get('env', transport.environment(bare_environment()))
+    env = wanted.get('env', fastdds_profile.environment(bare_environment()))
     scene = Scene(bundle, env, **wanted.get('parameters', {}))
     yield scene
     scene.close()

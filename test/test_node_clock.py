@@ -11,9 +11,9 @@ from rosgraph_msgs.msg import Clock
 from std_srvs.srv import SetBool, Trigger
 from tiny import write_tiny
 
-from vla_nav_node.context import start
-from vla_nav_node.interfaces import Command
-from vla_nav_node.node import TOPICS, VlaNavNode
+from vla_nav_node.node.main import TOPICS, VlaNavNode
+from vla_nav_node.node.start.shutdown_context import start
+from vla_nav_node.types import Command
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from rig import CameraThread, NODE, NodeProcess, Rig
 from std_srvs.srv import SetBool
 from tiny import write_tiny
 
-from vla_nav_node.node import main
+from vla_nav_node.node.main import main
 
 FILE = Path(__file__).parents[1] / 'config' / 'vla_nav_node.yaml'
 

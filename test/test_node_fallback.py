@@ -10,9 +10,9 @@ from rig import CameraThread, NodeProcess, picture, Rig
 from std_srvs.srv import Trigger
 from tiny import write_tiny
 from vla_nav_node.backends import is_installed, open_backend
-from vla_nav_node.health import ERROR, OK, WARN
-from vla_nav_node.policy import Policy
-from vla_nav_node.preprocess import Preprocess
+from vla_nav_node.driving.diagnostics.statuses import ERROR, OK, WARN
+from vla_nav_node.policy.recurrent_policy import Policy
+from vla_nav_node.vision.preprocess import Preprocess
 
 FAULTY = [sys.executable, str(Path(__file__).with_name('faulty_node.py'))]
 PERIOD_S = 0.02

@@ -9,7 +9,7 @@ from rig import CameraThread, NodeProcess, Rig
 from std_srvs.srv import SetBool, Trigger
 from tiny import write_tiny
 
-from vla_nav_node.health import ERROR
+from vla_nav_node.driving.diagnostics.statuses import ERROR
 
 FAULTY = [sys.executable, str(Path(__file__).with_name('faulty_node.py'))]
 

@@ -12,8 +12,8 @@ import pytest
 from rig import CameraThread, NodeProcess, Rig
 from tiny import write_tiny
 
-from vla_nav_node.health import OK, realtime_status, WARN
-from vla_nav_node.realtime import Answer, cores, PRIORITIES, Realtime
+from vla_nav_node.driving.diagnostics.statuses import OK, realtime_status, WARN
+from vla_nav_node.system.realtime import Answer, cores, PRIORITIES, Realtime
 
 ROOT = Path(__file__).parents[1]
 ASK = """

@@ -10,7 +10,7 @@ import pytest
 from rig import environment, NodeProcess, Rig
 from tiny import write_tiny
 
-from vla_nav_node import transport
+from vla_nav_node.node.start import fastdds_profile
 
 SWAPS = 50
 PERIOD_S = 0.02
@@ -21,7 +21,7 @@ CAMERA = [sys.executable, str(Path(__file__).with_name('camera_process.py'))]
 def rig(tmp_path_factory):
     """Start a node, and a camera of 640x480 at 50 Hz in a process of its own."""
     bundle = write_tiny(tmp_path_factory.mktemp('bundles') / 'tiny')
-    env = transport.environment(environment())
+    env = fastdds_profile.environment(environment())
     node = NodeProcess(model=bundle.directory, max_acceleration=100.0, env=env)
     camera = subprocess.Popen([*CAMERA, '100000', '50', '480', '640'], env=env)
     rig = Rig()

@@ -11,8 +11,8 @@ import pytest
 from rig import environment
 from tiny import write_tiny
 
-from vla_nav_node.cycle import Timing
-from vla_nav_node.nvtx_ranges import DOMAIN, PUBLISH, RangeWatch
+from vla_nav_node.driving.cycle import Timing
+from vla_nav_node.node.nvtx_ranges import DOMAIN, PUBLISH, RangeWatch
 
 INJECTION = Path(__file__).with_name('nvtx_injection.c')
 # nvtx may have been found by the search path alone.
@@ -77,7 +77,7 @@ def test_a_missing_package_is_told_and_the_node_does_not_start(tmp_path):
 
 def test_without_ranges_nothing_of_nvtx_is_loaded(tmp_path):
     code = ('import sys\n'
-            'import vla_nav_node.nvtx_ranges\n'
+            'import vla_nav_node.node.nvtx_ranges\n'
             'assert "nvtx" not in sys.modules\n')
     subprocess.run([sys.executable, '-c', code], check=True, cwd=INJECTION.parents[1],
                    env={**os.environ, 'PYTHONPATH': SEARCH}, timeout=60)

@@ -6,12 +6,13 @@ import numpy as np
 import onnxruntime
 import pytest
 import tiny
-from vla_nav_node.backends import onnx_cuda, open_backend
-from vla_nav_node.backends.engine_cache import cache_directory
-from vla_nav_node.backends.gpu_problem import CudaError
-from vla_nav_node.backends.onnx_missing import driver_for
-from vla_nav_node.backends.onnx_session import CPU, CUDA, problem_of_run, TENSORRT
+from vla_nav_node.backends import open_backend
+from vla_nav_node.backends.cuda.gpu_problem import CudaError
+from vla_nav_node.backends.onnx import onnx_cuda
+from vla_nav_node.backends.onnx.onnx_missing import driver_for
+from vla_nav_node.backends.onnx.onnx_session import CPU, CUDA, problem_of_run, TENSORRT
 from vla_nav_node.backends.options import BackendOptions
+from vla_nav_node.backends.tensorrt.engine_cache import cache_directory
 from vla_nav_node.errors import BackendError
 
 

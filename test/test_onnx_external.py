@@ -5,8 +5,8 @@ import contextlib
 from hypothesis import given, settings, strategies as st
 import numpy as np
 import pytest
-from vla_nav_node.bundle import SHIPPED
-from vla_nav_node.onnx_external import external_files, NotOnnx
+from vla_nav_node.bundle.bundle import SHIPPED
+from vla_nav_node.bundle.onnx_external import external_files, NotOnnx
 
 onnx = pytest.importorskip('onnx', reason='onnx is not installed')
 from onnx import helper, numpy_helper, TensorProto  # noqa: E402, I100

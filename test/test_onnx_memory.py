@@ -12,12 +12,13 @@ import numpy as np
 import onnxruntime
 import pytest
 import tiny
-from vla_nav_node.backends import onnx_cuda, open_backend
-from vla_nav_node.backends.cuda_memory import CudaMemory
+from vla_nav_node.backends import open_backend
+from vla_nav_node.backends.cuda.cuda_memory import CudaMemory
+from vla_nav_node.backends.cuda.gpu_problem import CudaError
 from vla_nav_node.backends.device_step import DeviceState, DeviceStep
-from vla_nav_node.backends.gpu_problem import CudaError
-from vla_nav_node.backends.onnx_memory import RUNS, SessionMemory, WARM_UPS
-from vla_nav_node.backends.onnx_session import CPU, CUDA, open_session
+from vla_nav_node.backends.onnx import onnx_cuda
+from vla_nav_node.backends.onnx.onnx_memory import RUNS, SessionMemory, WARM_UPS
+from vla_nav_node.backends.onnx.onnx_session import CPU, CUDA, open_session
 from vla_nav_node.errors import BackendError
 
 OTHER = 'AzureExecutionProvider'

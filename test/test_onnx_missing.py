@@ -9,10 +9,11 @@ import sys
 import onnxruntime
 import pytest
 import tiny
-from vla_nav_node.backends import onnx_missing, open_backend
-from vla_nav_node.backends.cuda_driver import CudaDriver
-from vla_nav_node.backends.onnx_missing import built_for, missing_libraries
-from vla_nav_node.backends.onnx_session import CUDA, TENSORRT
+from vla_nav_node.backends import open_backend
+from vla_nav_node.backends.cuda.cuda_driver import CudaDriver
+from vla_nav_node.backends.onnx import onnx_missing
+from vla_nav_node.backends.onnx.onnx_missing import built_for, missing_libraries
+from vla_nav_node.backends.onnx.onnx_session import CUDA, TENSORRT
 from vla_nav_node.errors import BackendError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -58,7 +59,7 @@ def test_a_package_without_cuda_and_one_that_shadows_the_other_are_told_apart(
             f'Metadata-Version: 2.1\nName: {name.replace("_", "-")}\nVersion: 1.31.1\n')
     said = printed_by(tmp_path, (
         'import onnxruntime\n'
-        'from vla_nav_node.backends.onnx_missing import driver_for\n'
+        'from vla_nav_node.backends.onnx.onnx_missing import driver_for\n'
         'from vla_nav_node.errors import BackendError\n'
         'try:\n'
         '    driver_for(onnxruntime, "CUDAExecutionProvider")\n'
@@ -118,7 +119,7 @@ def test_libraries_that_came_as_python_packages_are_loaded(tmp_path):
         subprocess.run([compiler(), '-shared', '-o', tmp_path / name, empty], check=True)
     said = printed_by(tmp_path, (
         'import onnxruntime\n'
-        'from vla_nav_node.backends.onnx_missing import CUDA, preload\n'
+        'from vla_nav_node.backends.onnx.onnx_missing import CUDA, preload\n'
         f'onnxruntime.__file__ = "{tmp_path}/onnxruntime/__init__.py"\n'
         'preload(onnxruntime, CUDA)\n'
         'print(open("/proc/self/maps").read())\n'))

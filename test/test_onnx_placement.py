@@ -11,10 +11,11 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from vla_nav_node.backends import onnx_placement as placement, open_backend
-from vla_nav_node.backends.onnx_placement import Node, Placement, read_profile
-from vla_nav_node.backends.onnx_session import CPU, CUDA, LeftToCpu, open_session, TENSORRT
-from vla_nav_node.bundle import load_bundle, write_bundle
+from vla_nav_node.backends import open_backend
+from vla_nav_node.backends.onnx import onnx_placement as placement
+from vla_nav_node.backends.onnx.onnx_placement import Node, Placement, read_profile
+from vla_nav_node.backends.onnx.onnx_session import CPU, CUDA, LeftToCpu, open_session, TENSORRT
+from vla_nav_node.bundle.bundle import load_bundle, write_bundle
 from vla_nav_node.errors import BackendError
 
 MODEL = Path(__file__).resolve().parents[1] / 'vla_nav_node' / 'models' / 'cup_seeker'

@@ -3,11 +3,11 @@
 import pytest
 import tiny
 from vla_nav_node.backends import is_installed, open_backend
+from vla_nav_node.driving.command_limits import Gate
 from vla_nav_node.errors import BackendError, BundleError
-from vla_nav_node.fallback import FallbackPolicy
-from vla_nav_node.opening import Opener
-from vla_nav_node.runtimes import Runtime
-from vla_nav_node.safety import Gate
+from vla_nav_node.policy.fallback import FallbackPolicy
+from vla_nav_node.policy.runtime_opener import Opener
+from vla_nav_node.policy.runtime_spec import Runtime
 
 
 @pytest.fixture(name='bundle', scope='module')

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from vla_nav_node import cli
 from vla_nav_node.errors import SettingError
-from vla_nav_node.outputs import check_json, make_report_folder, write_json
+from vla_nav_node.system.outputs import check_json, make_report_folder, write_json
 
 NAMES = ('compare.json', 'compare.md', 'compare.npz')
 
@@ -144,7 +144,7 @@ def test_what_a_training_is_resumed_by_is_no_report(tmp_path, capsys):
 def test_a_training_takes_no_folder_of_something_else(tmp_path, capsys, there):
     torch = pytest.importorskip('torch')
     pytest.importorskip('mujoco')
-    from vla_nav_node.sim.plan import Plan
+    from vla_nav_node.sim.training.plan import Plan
     for name, content in there.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(json.dumps(vars(Plan())).encode() if content is None

@@ -9,9 +9,9 @@ import sys
 import xml.etree.ElementTree as ElementTree
 
 import pytest
-from vla_nav_node import transport
+from vla_nav_node.driving.latency_recorder import FIELDS
 from vla_nav_node.errors import VlaNavError
-from vla_nav_node.latency import FIELDS
+from vla_nav_node.node.start import fastdds_profile
 
 ROOT = Path(__file__).parents[1]
 
@@ -91,27 +91,27 @@ def test_rqt_perspective_plots_what_the_node_publishes():
 
 
 def test_the_profile_that_is_found_is_the_one_that_ships():
-    assert transport.profile_path() == ROOT / 'config' / 'fastdds.xml'
-    profile = transport.profile_path().read_text()
+    assert fastdds_profile.profile_path() == ROOT / 'config' / 'fastdds.xml'
+    profile = fastdds_profile.profile_path().read_text()
     assert re.search(r'<segment_size>(\d+)<', profile).group(1) == str(32 << 20)
 
 
 def test_profile_is_added_under_both_names_and_leaves_the_rest():
-    environment = transport.environment({'HOME': '/home/robot'})
+    environment = fastdds_profile.environment({'HOME': '/home/robot'})
     assert environment.pop('HOME') == '/home/robot'
     assert environment == dict.fromkeys(
         ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE'),
-        str(transport.profile_path()))
+        str(fastdds_profile.profile_path()))
 
 
-@pytest.mark.parametrize('name', transport.VARIABLES)
+@pytest.mark.parametrize('name', fastdds_profile.VARIABLES)
 def test_a_profile_of_the_users_own_wins(name, tmp_path):
     own = tmp_path / 'own.xml'
     own.write_text('<profiles xmlns="http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles"/>')
-    assert transport.environment({name: str(own)}) == {name: str(own)}
+    assert fastdds_profile.environment({name: str(own)}) == {name: str(own)}
 
 
-@pytest.mark.parametrize('name', transport.VARIABLES)
+@pytest.mark.parametrize('name', fastdds_profile.VARIABLES)
 @pytest.mark.parametrize(('content', 'problem'), [
     (None, 'No such file or directory'), ('', 'it is no XML (no element found'),
     ('<dds>', 'it is no XML'), ('profiles: {}', 'it is no XML'),
@@ -122,14 +122,14 @@ def test_a_profile_that_fast_dds_would_pass_over_is_refused(name, content, probl
         own.write_text(content)
     for more in ({}, {'RMW_IMPLEMENTATION': 'rmw_fastrtps_cpp'}):
         with pytest.raises(VlaNavError, match=re.escape(f'{name} is {own}: {problem}')):
-            transport.environment({name: str(own), **more})
+            fastdds_profile.environment({name: str(own), **more})
     other = {name: str(own), 'RMW_IMPLEMENTATION': 'rmw_cyclonedds_cpp'}
-    assert transport.environment(other) == other  # it reads no such file
+    assert fastdds_profile.environment(other) == other  # it reads no such file
 
 
 def test_a_directory_is_no_profile(tmp_path):
     with pytest.raises(VlaNavError, match='Is a directory'):
-        transport.environment({transport.VARIABLES[0]: str(tmp_path)})
+        fastdds_profile.environment({fastdds_profile.VARIABLES[0]: str(tmp_path)})
 
 
 def test_profile_of_an_ament_prefix_is_found(tmp_path, monkeypatch):
@@ -137,16 +137,17 @@ def test_profile_of_an_ament_prefix_is_found(tmp_path, monkeypatch):
     config.mkdir(parents=True)
     (config / 'fastdds.xml').write_text('<dds/>')
     elsewhere = tmp_path / 'lib' / 'python3' / 'site-packages' / 'vla_nav_node' / 'transport.py'
-    monkeypatch.setattr(transport, '__file__', str(elsewhere))
-    assert transport.profile_path() == config / 'fastdds.xml'
-    monkeypatch.setattr(transport, '__file__', '/a/vla_nav_node/transport.py')
+    monkeypatch.setattr(fastdds_profile, '__file__', str(elsewhere))
+    assert fastdds_profile.profile_path() == config / 'fastdds.xml'
+    monkeypatch.setattr(fastdds_profile, '__file__', '/a/vla_nav_node/transport.py')
     monkeypatch.setenv('AMENT_PREFIX_PATH', f'/opt/nothing:{tmp_path}')
-    assert transport.profile_path() == config / 'fastdds.xml'
+    assert fastdds_profile.profile_path() == config / 'fastdds.xml'
 
 
 def test_a_missing_profile_is_refused_with_where_it_was_looked_for(monkeypatch, tmp_path):
-    monkeypatch.setattr(transport, '__file__', str(tmp_path / 'vla_nav_node' / 'transport.py'))
-    monkeypatch.setattr(transport.sys, 'prefix', str(tmp_path))
+    monkeypatch.setattr(fastdds_profile, '__file__',
+                        str(tmp_path / 'vla_nav_node' / 'node' / 'start' / 'fastdds_profile.py'))
+    monkeypatch.setattr(fastdds_profile.sys, 'prefix', str(tmp_path))
     monkeypatch.setenv('AMENT_PREFIX_PATH', '')
     with pytest.raises(VlaNavError, match=f'no fastdds.xml in {tmp_path}/config'):
-        transport.profile_path()
+        fastdds_profile.profile_path()

@@ -3,8 +3,8 @@
 import math
 
 import pytest
-from vla_nav_node.sim.paired import deviation, mcnemar, pair_up, paired_interval
-from vla_nav_node.sim.trials import Result
+from vla_nav_node.sim.evaluation.paired import deviation, mcnemar, pair_up, paired_interval
+from vla_nav_node.sim.evaluation.trials import Result
 
 
 def results(outcomes, path=((0.0, 0.0), (1.0, 0.0))):

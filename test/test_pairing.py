@@ -9,14 +9,14 @@ onnx = pytest.importorskip('onnx', reason='onnx is not installed')
 pytest.importorskip('onnxruntime', reason='ONNX Runtime is not installed')
 pytest.importorskip('torch', reason='PyTorch is not installed')
 
-from vla_nav_node.backends import open_backend  # noqa: E402, I100
-from vla_nav_node.bundle import write_bundle  # noqa: E402
-from vla_nav_node.convert.trial import StepFile  # noqa: E402
+from vla_nav_node.backends import open_backend  # noqa: E402
+from vla_nav_node.bench.models.runners.contestant import parse  # noqa: E402
+from vla_nav_node.bench.models.runners.pairing import action_of, pair_states  # noqa: E402
+from vla_nav_node.bench.models.runners.runners import open_runner  # noqa: E402
+from vla_nav_node.bundle.bundle import write_bundle  # noqa: E402
+from vla_nav_node.convert.int8.trial import StepFile  # noqa: E402
 from vla_nav_node.errors import BackendError  # noqa: E402
-from vla_nav_node.policy import Policy  # noqa: E402
-from vla_nav_node.tools.side_by_side.contestant import parse  # noqa: E402
-from vla_nav_node.tools.side_by_side.pairing import action_of, pair_states  # noqa: E402
-from vla_nav_node.tools.side_by_side.runners import open_runner  # noqa: E402
+from vla_nav_node.policy.recurrent_policy import Policy  # noqa: E402
 
 NAMES = [
     {'h_in': 'h_out', 'c_in': 'c_out'}, {'h0': 'hn', 'c0': 'cn'}, {'h_0': 'h_n', 'c_0': 'c_n'},

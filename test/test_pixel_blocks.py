@@ -8,7 +8,7 @@ onnx = pytest.importorskip('onnx', reason='onnx is not installed')
 onnxruntime = pytest.importorskip('onnxruntime', reason='ONNX Runtime is not installed')
 
 from onnx import helper, numpy_helper, TensorProto  # noqa: E402, I100
-from vla_nav_node.convert.pixel_blocks import BLOCKS, read_blocks  # noqa: E402
+from vla_nav_node.convert.int8.pixel_blocks import BLOCKS, read_blocks  # noqa: E402
 
 SCALES = {'pixel.scale': np.float32(1.0), 'pixel.zero': np.uint8(120),
           'out.scale': np.float32(3.0), 'out.zero': np.uint8(7)}

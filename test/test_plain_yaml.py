@@ -4,8 +4,8 @@ import contextlib
 
 from hypothesis import given, settings, strategies as st
 import pytest
-from vla_nav_node import plain_yaml
-from vla_nav_node.plain_yaml import NotPlain
+from vla_nav_node.bundle import plain_yaml
+from vla_nav_node.bundle.plain_yaml import NotPlain
 
 BOMB = 'l0: &l0 [x, x]\n' + ''.join(
     f'l{k}: &l{k} [{", ".join([f"*l{k - 1}"] * 10)}]\n' for k in range(1, 7))

@@ -5,7 +5,7 @@ import pytest
 import tiny
 from vla_nav_node.backends import open_backend
 from vla_nav_node.errors import BackendError
-from vla_nav_node.policy import Policy
+from vla_nav_node.policy.recurrent_policy import Policy
 
 
 @pytest.fixture(name='policy')

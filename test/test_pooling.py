@@ -11,19 +11,19 @@ pytest.importorskip('onnxruntime', reason='ONNX Runtime is not installed')
 from hypothesis import given, settings, strategies as st  # noqa: E402, I100
 from safetensors.torch import save_file  # noqa: E402
 from vla_nav_node.backends import open_backend  # noqa: E402
-from vla_nav_node.backends.engine_graph import read_for_tensorrt  # noqa: E402
 from vla_nav_node.backends.options import BackendOptions  # noqa: E402
-from vla_nav_node.bundle import write_bundle  # noqa: E402
-from vla_nav_node.convert.export_verb import export_bundle  # noqa: E402
-from vla_nav_node.convert.fixed_scales import write_fixed_scales  # noqa: E402
-from vla_nav_node.convert.quantize import quantise  # noqa: E402
-from vla_nav_node.convert.step_file import write_step_file  # noqa: E402
-from vla_nav_node.convert.trial import Reference, StepFile  # noqa: E402
+from vla_nav_node.backends.tensorrt.engine_graph import read_for_tensorrt  # noqa: E402
+from vla_nav_node.backends.torch.network import PolicyNetwork  # noqa: E402
+from vla_nav_node.backends.torch.pooling import bin_means  # noqa: E402
+from vla_nav_node.bundle.bundle import write_bundle  # noqa: E402
+from vla_nav_node.commands.export import export_bundle  # noqa: E402
+from vla_nav_node.commands.quantize import quantise  # noqa: E402
+from vla_nav_node.convert.export.step_file import write_step_file  # noqa: E402
+from vla_nav_node.convert.int8.fixed_scales import write_fixed_scales  # noqa: E402
+from vla_nav_node.convert.int8.trial import Reference, StepFile  # noqa: E402
 from vla_nav_node.errors import BundleError  # noqa: E402
-from vla_nav_node.network import PolicyNetwork  # noqa: E402
-from vla_nav_node.policy import Policy  # noqa: E402
-from vla_nav_node.pooling import bin_means  # noqa: E402
-from vla_nav_node.preprocess import InputSpec  # noqa: E402
+from vla_nav_node.policy.recurrent_policy import Policy  # noqa: E402
+from vla_nav_node.vision.preprocess import InputSpec  # noqa: E402
 
 SPEC = InputSpec(tiny.HEIGHT, tiny.WIDTH)
 # Of maps of 12x16: what divides, what does not, larger ones, axes that stay, each in its form.

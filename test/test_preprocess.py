@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vla_nav_node.errors import SettingError
-from vla_nav_node.preprocess import centre_crop, InputSpec, Preprocess
+from vla_nav_node.vision.preprocess import centre_crop, InputSpec, Preprocess
 
 
 @given(st.integers(1, 400), st.integers(1, 400), st.sampled_from(['crop', 'stretch']),

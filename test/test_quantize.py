@@ -19,20 +19,21 @@ onnxruntime = pytest.importorskip('onnxruntime', reason='ONNX Runtime is not ins
 from onnx import helper, numpy_helper, TensorProto  # noqa: E402, I100
 from safetensors.torch import save_file  # noqa: E402
 from vla_nav_node.backends import open_backend  # noqa: E402
-from vla_nav_node.backends.onnx_placement import run_once, take  # noqa: E402
-from vla_nav_node.backends.onnx_session import CPU, open_session  # noqa: E402
-from vla_nav_node.bundle import Bundle, load_bundle, write_bundle  # noqa: E402
+from vla_nav_node.backends.onnx.onnx_placement import run_once, take  # noqa: E402
+from vla_nav_node.backends.onnx.onnx_session import CPU, open_session  # noqa: E402
+from vla_nav_node.backends.torch.network import PolicyNetwork  # noqa: E402
+from vla_nav_node.bundle.bundle import Bundle, load_bundle, write_bundle  # noqa: E402
 from vla_nav_node.cli import main  # noqa: E402
-from vla_nav_node.convert import choose  # noqa: E402
-from vla_nav_node.convert.compensate import compensated  # noqa: E402
-from vla_nav_node.convert.layers import layers_of  # noqa: E402
-from vla_nav_node.convert.mixture import Choice, Mixtures  # noqa: E402
-from vla_nav_node.convert.products import BLOCK, per_block, per_column, Product  # noqa: E402
-from vla_nav_node.convert.quantize import quantise  # noqa: E402
-from vla_nav_node.convert.step_file import write_step_file  # noqa: E402
-from vla_nav_node.convert.trial import Race, Reference, StepFile  # noqa: E402
-from vla_nav_node.network import PolicyNetwork  # noqa: E402
-from vla_nav_node.preprocess import InputSpec  # noqa: E402
+from vla_nav_node.commands.quantize import quantise  # noqa: E402
+from vla_nav_node.convert.export.graph_nodes import layers_of  # noqa: E402
+from vla_nav_node.convert.export.step_file import write_step_file  # noqa: E402
+from vla_nav_node.convert.int8 import layer_search  # noqa: E402
+from vla_nav_node.convert.int8.gptq import compensated  # noqa: E402
+from vla_nav_node.convert.int8.matmul_int8 import (  # noqa: E402
+    BLOCK, per_block, per_column, Product)
+from vla_nav_node.convert.int8.mixed_precision_graph import Choice, Mixtures  # noqa: E402
+from vla_nav_node.convert.int8.trial import Race, Reference, StepFile  # noqa: E402
+from vla_nav_node.vision.preprocess import InputSpec  # noqa: E402
 
 HIDDEN = 64
 WEIGHTS = arrays(np.float32, st.tuples(st.integers(1, 70), st.integers(1, 9)),
@@ -95,7 +96,7 @@ def test_every_layer_that_is_worth_it_becomes_int8(tmp_path, kind):
     assert 'only 64 weights' in rows[-1].why
     assert {'QuantizeLinear', 'MatMulInteger', 'Conv', 'Gemm'} <= _operators(
         tmp_path / 'int8.onnx')
-    assert facts['drift']['rollout_mean'] < choose.BUDGET
+    assert facts['drift']['rollout_mean'] < layer_search.BUDGET
     assert facts['bytes'] < bundle.file('policy.fp32.onnx').stat().st_size / 2
     onnx.checker.check_model(str(tmp_path / 'int8.onnx'))
 
@@ -110,7 +111,7 @@ def test_layers_without_bias_and_with_batch_norm_become_int8_too(tmp_path):
     rows, facts = quantise(bundle, _frames(), tmp_path / 'int8.onnx', by_time=False)
     assert [row.layer.name for row in rows if row.form == 'int8'] == [
         'vision_encoder.0', 'vision_encoder.3', 'vision_encoder.7', 'rnn/MatMul', 'rnn/MatMul_1']
-    assert facts['drift']['rollout_mean'] < choose.BUDGET
+    assert facts['drift']['rollout_mean'] < layer_search.BUDGET
 
 
 def test_what_hurts_stays_float(tmp_path):
@@ -120,7 +121,7 @@ def test_what_hurts_stays_float(tmp_path):
     left = [row for row in rows if 'alone it is' in row.why]
     assert left and {row.form for row in left} == {'float'}
     assert 'int8' in {row.form for row in rows}
-    assert facts['drift']['rollout_mean'] <= choose.BUDGET
+    assert facts['drift']['rollout_mean'] <= layer_search.BUDGET
 
 
 def test_a_policy_that_only_float_can_hold_is_left_alone(tmp_path):
@@ -177,7 +178,7 @@ def test_times_that_decide_on_a_busy_machine_come_with_a_warning(tmp_path, capsy
 
 def test_slow_layers_stay_float(tmp_path, monkeypatch):
     """Whatever the clock says: a race that int8 always loses leaves no layer of it."""
-    monkeypatch.setattr(choose, 'race', lambda one, other, frame: Race(2.0, 1.0, -1.0, 0.0))
+    monkeypatch.setattr(layer_search, 'race', lambda one, other, frame: Race(2.0, 1.0, -1.0, 0.0))
     rows, facts = quantise(_bundle(tmp_path / 'p'), _frames(), tmp_path / 'int8.onnx')
     assert {row.form for row in rows} == {'float'}
     assert 'quicker here' in rows[2].why
@@ -189,7 +190,7 @@ def test_slow_layers_stay_float(tmp_path, monkeypatch):
 def test_blocks_are_kept_where_they_are_no_slower(tmp_path, monkeypatch, least, quicker, kept):
     _many_large(monkeypatch)
     found = Race(0.9, 1.0, 0.1, 1.0) if quicker else Race(1.1, 1.0, -0.1, 0.0)
-    monkeypatch.setattr(choose, 'race', lambda one, other, frame: found)
+    monkeypatch.setattr(layer_search, 'race', lambda one, other, frame: found)
     rows, facts = quantise(_bundle(tmp_path / 'p'), _frames(), tmp_path / 'int8.onnx', least,
                            by_time=False)
     forms = {row.layer.name: row.form for row in rows}
@@ -203,12 +204,12 @@ def test_blocks_are_kept_where_they_are_no_slower(tmp_path, monkeypatch, least, 
 
 def test_4_bits_that_hurt_leave_8(tmp_path, monkeypatch):
     _many_large(monkeypatch)
-    monkeypatch.setattr(choose, 'race', lambda one, other, frame: Race(0.9, 1.0, 0.1, 1.0))
+    monkeypatch.setattr(layer_search, 'race', lambda one, other, frame: Race(0.9, 1.0, 0.1, 1.0))
     bundle = _bundle(tmp_path / 'p')
     _, facts = quantise(bundle, _frames(), tmp_path / 'int8.onnx', by_time=False)
     eight, four = (float(note.partition('drift ')[2].split()[0]) for note in facts['notes'])
     assert eight < four
-    monkeypatch.setattr(choose, 'BUDGET', (eight + four) / 2)
+    monkeypatch.setattr(layer_search, 'BUDGET', (eight + four) / 2)
     rows, _ = quantise(bundle, _frames(), tmp_path / 'int8.onnx', by_time=False)
     assert {row.layer.name: row.form for row in rows}['rnn.weight_hh_l0'] == 'int8 in blocks'
 
@@ -216,8 +217,8 @@ def test_4_bits_that_hurt_leave_8(tmp_path, monkeypatch):
 def test_a_runtime_without_blocks_is_no_reason_to_stop(tmp_path, monkeypatch):
     """It refuses what it does not know when it opens the graph: here, a number of bits."""
     _many_large(monkeypatch)
-    monkeypatch.setattr(choose, 'BITS', (8, 3))
-    monkeypatch.setattr(choose, 'BLOCKS', {8: 'int8 in blocks', 3: 'int3 in blocks'})
+    monkeypatch.setattr(layer_search, 'BITS', (8, 3))
+    monkeypatch.setattr(layer_search, 'BLOCKS', {8: 'int8 in blocks', 3: 'int3 in blocks'})
     rows, facts = quantise(_bundle(tmp_path / 'p'), _frames(), tmp_path / 'int8.onnx', 3,
                            by_time=False)
     assert 'int3 in blocks: not kept, ONNX Runtime cannot open' in facts['notes'][1]
@@ -238,8 +239,8 @@ def _layers_that_run(path):
 
 
 def _many_large(monkeypatch):
-    monkeypatch.setattr(choose, 'LARGE', 4 * HIDDEN * HIDDEN)
-    monkeypatch.setattr(choose, 'BUDGET', 0.05)
+    monkeypatch.setattr(layer_search, 'LARGE', 4 * HIDDEN * HIDDEN)
+    monkeypatch.setattr(layer_search, 'BUDGET', 0.05)
 
 
 def test_a_saturated_layer_shows_as_drift(tmp_path):

@@ -6,10 +6,10 @@ import re
 import numpy as np
 import pytest
 from scripted import LIMIT, MS, Robot, Scripted
+from vla_nav_node.driving.command_limits import LONGEST_SLEW_S
 from vla_nav_node.errors import BackendError, ImageError
-from vla_nav_node.fallback import Chain, Link
-from vla_nav_node.runtimes import Runtime
-from vla_nav_node.safety import LONGEST_SLEW_S
+from vla_nav_node.policy.fallback import Chain, Link
+from vla_nav_node.policy.runtime_spec import Runtime
 
 DOCUMENT = Path(__file__).parents[1] / 'docs' / 'faults.md'
 FULL, BACK = (LIMIT, 0.3), (-LIMIT, -0.3)

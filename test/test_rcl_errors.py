@@ -3,9 +3,9 @@
 import pytest
 from rig import domain
 
-from vla_nav_node.context import start
 from vla_nav_node.errors import SettingError
-from vla_nav_node.rcl_errors import check_domain, explain
+from vla_nav_node.node.start.rcl_errors import check_domain, explain
+from vla_nav_node.node.start.shutdown_context import start
 
 FILE = ('--params-file', 'f.yaml')
 

@@ -4,9 +4,9 @@ import pytest
 from rclpy.node import Node
 from rig import domain
 
-from vla_nav_node.context import start
 from vla_nav_node.errors import SettingError
-from vla_nav_node.reach import refuse_unheard
+from vla_nav_node.node.start.reach import refuse_unheard
+from vla_nav_node.node.start.shutdown_context import start
 
 TOPICS = ('image', 'cmd_vel', '~/enable')
 SLOW = '{max_speed: 0.1}'

@@ -2,9 +2,9 @@
 
 import pytest
 
-from vla_nav_node.sim.realtime import CATCH_UP_S, FrameClock, RealTimeRobot
-from vla_nav_node.sim.scene import TIMESTEP
-from vla_nav_node.sim.world import World
+from vla_nav_node.sim.ros_node.paced_world import CATCH_UP_S, FrameClock, RealTimeRobot
+from vla_nav_node.sim.world.scene import TIMESTEP
+from vla_nav_node.sim.world.world import World
 
 
 @pytest.fixture(scope='module')

@@ -4,9 +4,9 @@ import math
 
 from hypothesis import given, strategies as st
 import pytest
-from vla_nav_node.convert.recipe import Recipe
+from vla_nav_node.convert.structure.recipe import Recipe
 from vla_nav_node.errors import SettingError
-from vla_nav_node.preprocess import InputSpec
+from vla_nav_node.vision.preprocess import InputSpec
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 MEAN_255, STD_255 = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)

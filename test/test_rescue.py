@@ -7,16 +7,16 @@ from faulty import Faulty, of_chain
 import numpy as np
 import pytest
 import tiny
-from vla_nav_node.cycle import Cycle
-from vla_nav_node.driver import Driver
-from vla_nav_node.fallback import Link
-from vla_nav_node.interfaces import Frame
-from vla_nav_node.preprocess import Preprocess
-from vla_nav_node.rescue import Rescue
-from vla_nav_node.runtimes import Runtime
-from vla_nav_node.safety import Gate
-from vla_nav_node.settings import parameters, settings_of
-from vla_nav_node.wheels import Wheels
+from vla_nav_node.driving.command_limits import Gate
+from vla_nav_node.driving.command_output import Wheels
+from vla_nav_node.driving.cycle import Cycle
+from vla_nav_node.driving.loop import Driver
+from vla_nav_node.driving.settings import parameters, settings_of
+from vla_nav_node.policy.fallback import Link
+from vla_nav_node.policy.hang_recovery import Rescue
+from vla_nav_node.policy.runtime_spec import Runtime
+from vla_nav_node.types import Frame
+from vla_nav_node.vision.preprocess import Preprocess
 
 IMAGE_TIMEOUT_S = 0.05
 

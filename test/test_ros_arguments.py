@@ -3,7 +3,7 @@
 from hypothesis import given, settings, strategies as st
 import pytest
 from vla_nav_node.errors import SettingError
-from vla_nav_node.ros_arguments import fits, only_ros, read, readers_of, sections, split
+from vla_nav_node.node.start.ros_arguments import fits, only_ros, read, readers_of, sections, split
 import yaml
 
 NAMES = st.text('abz_9', min_size=1, max_size=4).filter(lambda name: not name[0].isdigit())

@@ -16,13 +16,14 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
-from vla_nav_node import ros_graph
-from vla_nav_node.camera import Camera
-from vla_nav_node.frame_mailbox import Mailbox
-from vla_nav_node.graph import BEST_EFFORT, problems, RELIABLE, TWIST, TWIST_STAMPED
-from vla_nav_node.health import no_image_reason
-from vla_nav_node.ros_graph import ClockWatch, GraphWatch, News
-from vla_nav_node.settings import parameters, settings_of
+from vla_nav_node.driving.diagnostics.graph import (
+    BEST_EFFORT, problems, RELIABLE, TWIST, TWIST_STAMPED)
+from vla_nav_node.driving.diagnostics.statuses import no_image_reason
+from vla_nav_node.driving.mailbox import Mailbox
+from vla_nav_node.driving.settings import parameters, settings_of
+from vla_nav_node.node import ros_graph
+from vla_nav_node.node.camera_subscription import Camera
+from vla_nav_node.node.ros_graph import ClockWatch, GraphWatch, News
 
 TABLE = parameters({'linear_x': 1.0, 'linear_y': 1.0}, ('onnx',))
 SECOND = Duration(seconds=1)

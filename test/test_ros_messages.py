@@ -9,16 +9,17 @@ import pytest
 from rclpy.serialization import deserialize_message, serialize_message
 from std_msgs.msg import Float64MultiArray
 
-from vla_nav_node import image, ros_messages
-from vla_nav_node.health import Status
-from vla_nav_node.interfaces import Command
+from vla_nav_node.driving.diagnostics.statuses import Status
+from vla_nav_node.node import messages
+from vla_nav_node.types import Command
+from vla_nav_node.vision import pictures
 
 STAMP = Time(sec=12, nanosec=34)
 
 
 def test_twist_keeps_its_numbers_on_the_wire():
     """A numpy float32, which rclpy would send as garbage, arrives as the number it is."""
-    written = ros_messages.TwistWriter()(Command(np.float32(0.5), np.float32(-0.25)))
+    written = messages.TwistWriter()(Command(np.float32(0.5), np.float32(-0.25)))
     expected = Twist(linear=Vector3(x=0.5, y=-0.25))
     assert deserialize_message(written, Twist) == expected
     assert written == serialize_message(expected)
@@ -26,14 +27,14 @@ def test_twist_keeps_its_numbers_on_the_wire():
 
 def test_twist_stamped():
     """The stamped form says when and in which frame."""
-    msg = ros_messages.twist_stamped(Command(0.1, 0.2), STAMP, 'base_link')
+    msg = messages.twist_stamped(Command(0.1, 0.2), STAMP, 'base_link')
     assert (msg.header.stamp, msg.header.frame_id) == (STAMP, 'base_link')
     assert (msg.twist.linear.x, msg.twist.linear.y) == (0.1, 0.2)
 
 
 def test_latencies_arrive_as_they_were_written():
     """The message that is written by hand is the one that rclpy reads, labels and all."""
-    write = ros_messages.LatencyWriter(['cycle', 'age', 'used'])
+    write = messages.LatencyWriter(['cycle', 'age', 'used'])
     for values in ([0.0, 0.0, 0.0], [1.5, 5e-324, -2.25]):
         arrived = deserialize_message(write(values), Float64MultiArray)
         assert list(arrived.data) == values
@@ -43,7 +44,7 @@ def test_latencies_arrive_as_they_were_written():
 def test_diagnostics():
     """Levels are ROS's bytes, values are text."""
     statuses = [Status('camera', 2, 'no picture', {'age': 0.5}), Status('budget', 0, 'ok', {})]
-    msg = ros_messages.diagnostics(STAMP, statuses, 'robot1/vla_nav_node')
+    msg = messages.diagnostics(STAMP, statuses, 'robot1/vla_nav_node')
     arrived = deserialize_message(serialize_message(msg), type(msg))
     assert arrived.header.stamp == STAMP
     assert [status.level for status in arrived.status] == [b'\x02', b'\x00']
@@ -51,28 +52,28 @@ def test_diagnostics():
         'robot1/vla_nav_node: camera', 'robot1/vla_nav_node: budget']
     assert {status.hardware_id for status in arrived.status} == {'robot1/vla_nav_node'}
     assert (arrived.status[0].values[0].key, arrived.status[0].values[0].value) == ('age', '0.5')
-    named = ros_messages.diagnostics(STAMP, statuses, 'robot1/vla_nav_node', 'serial 12')
+    named = messages.diagnostics(STAMP, statuses, 'robot1/vla_nav_node', 'serial 12')
     assert {status.hardware_id for status in named.status} == {'serial 12'}
 
 
 @pytest.mark.skipif(importlib.util.find_spec('cv_bridge') is not None, reason='it is installed')
 def test_decoder_without_cv_bridge():
     """Without cv_bridge all pictures go through OpenCV."""
-    assert isinstance(ros_messages.decoder(), image.Decoder)
+    assert isinstance(messages.decoder(), pictures.Decoder)
 
 
 def test_cv_bridge_is_used_where_it_is_right():
     """A working cv_bridge decodes every encoding that it is asked for."""
     pytest.importorskip('cv_bridge', reason='cv_bridge is not importable here')
-    decode = ros_messages.decoder()
-    assert isinstance(decode, ros_messages.BridgeDecoder)
-    assert decode.encodings == frozenset(ros_messages.BRIDGED)
+    decode = messages.decoder()
+    assert isinstance(decode, messages.BridgeDecoder)
+    assert decode.encodings == frozenset(messages.BRIDGED)
 
 
 def test_what_cv_bridge_cannot_do_is_found_out():
     """An encoding that does not come out right is not left to cv_bridge, and the reason told."""
     cv_bridge = pytest.importorskip('cv_bridge', reason='cv_bridge is not importable here')
-    right, refused = ros_messages.try_bridge(cv_bridge.CvBridge(), ('bgr8', 'nv21', '8UC3'))
+    right, refused = messages.try_bridge(cv_bridge.CvBridge(), ('bgr8', 'nv21', '8UC3'))
     assert right == frozenset(['bgr8'])
     assert [text.split()[0] for text in refused] == ['nv21', '8UC3']
     assert 'not a color format' in refused[1]

@@ -2,7 +2,7 @@
 
 from hypothesis import given, strategies as st
 from vla_nav_node.errors import SettingError
-from vla_nav_node.runtimes import read_runtimes, Runtime
+from vla_nav_node.policy.runtime_spec import read_runtimes, Runtime
 
 
 @given(st.text(max_size=20) | st.from_regex(r'\w+(:\w+)?(@\w+)?', fullmatch=True))

@@ -5,7 +5,7 @@ import math
 from hypothesis import given, strategies as st
 import pytest
 
-from vla_nav_node.safety import ABSURD, Gate, LONGEST_SLEW_S
+from vla_nav_node.driving.command_limits import ABSURD, Gate, LONGEST_SLEW_S
 
 ANY = st.floats(allow_nan=True, allow_infinity=True)
 

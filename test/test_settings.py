@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from vla_nav_node.backends import BACKENDS
 from vla_nav_node.backends.options import BackendOptions, READ_BY
+from vla_nav_node.driving.settings import changed, parameters, Settings, settings_of
 from vla_nav_node.errors import SettingError
-from vla_nav_node.settings import changed, parameters, Settings, settings_of
 import yaml
 
 TABLE = parameters({'linear_x': 0.8, 'linear_y': 0.6}, ('torch', 'onnx'))

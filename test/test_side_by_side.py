@@ -16,20 +16,21 @@ for package in ('onnxruntime', 'torch', 'rich'):
 import tiny  # noqa: E402, I100, they come after the checks above
 import torch  # noqa: E402
 from vla_nav_node.backends import open_backend  # noqa: E402
-from vla_nav_node.convert.one_shot import export_one_shot, OneShot  # noqa: E402
-from vla_nav_node.errors import BackendError, SettingError, VlaNavError  # noqa: E402
-from vla_nav_node.network import load_network, StepGraph  # noqa: E402
-from vla_nav_node.policy import Policy  # noqa: E402
-from vla_nav_node.preprocess import InputSpec  # noqa: E402
-from vla_nav_node.tools.side_by_side import agreement, figures, memory, pictures  # noqa: E402
-from vla_nav_node.tools.side_by_side.bandwidth import read_bandwidths  # noqa: E402
-from vla_nav_node.tools.side_by_side.contender import Contender  # noqa: E402
-from vla_nav_node.tools.side_by_side.contestant import (  # noqa: E402
+from vla_nav_node.backends.torch.network import load_network, StepGraph  # noqa: E402
+from vla_nav_node.bench.models.runners.contestant import (  # noqa: E402
     complete, Contestant, parse, Recipe, recipe_of)
-from vla_nav_node.tools.side_by_side.rounds import take_turns  # noqa: E402
-from vla_nav_node.tools.side_by_side.runners import open_runner  # noqa: E402
-from vla_nav_node.tools.side_by_side.tables import shown, Table  # noqa: E402
-from vla_nav_node.tools.side_by_side.worker import Span  # noqa: E402
+from vla_nav_node.bench.models.runners.runners import open_runner  # noqa: E402
+from vla_nav_node.bench.models.side_by_side import (  # noqa: E402
+    agreement, bench_pictures, figures, memory)
+from vla_nav_node.bench.models.side_by_side.bandwidth import read_bandwidths  # noqa: E402
+from vla_nav_node.bench.models.side_by_side.contender import Contender  # noqa: E402
+from vla_nav_node.bench.models.side_by_side.rounds import take_turns  # noqa: E402
+from vla_nav_node.bench.models.side_by_side.tables import shown, Table  # noqa: E402
+from vla_nav_node.bench.models.side_by_side.worker import Span  # noqa: E402
+from vla_nav_node.convert.export.one_shot import export_one_shot, OneShot  # noqa: E402
+from vla_nav_node.errors import BackendError, SettingError, VlaNavError  # noqa: E402
+from vla_nav_node.policy.recurrent_policy import Policy  # noqa: E402
+from vla_nav_node.vision.preprocess import InputSpec  # noqa: E402
 
 # Exporters and TorchScript that torch means to replace are what people have.
 pytestmark = [pytest.mark.filterwarnings('ignore::DeprecationWarning'),
@@ -349,7 +350,7 @@ def test_bandwidth_is_that_of_memory():
 
 
 def test_noise_is_the_same_picture_at_any_size():
-    small, large = (pictures.load_pictures('noise', InputSpec(height, width), 2, 3).frames
+    small, large = (bench_pictures.load_pictures('noise', InputSpec(height, width), 2, 3).frames
                     for height, width in ((36, 48), (72, 96)))
     assert small.shape == (2, 36, 48, 3) and small[0].std() > 20.0
     assert not np.array_equal(small[0], small[1])
@@ -361,7 +362,7 @@ def test_labels_come_with_their_frames(tmp_path):
     frames, actions = tiny.images(4)[:, 0], np.arange(8.0).reshape(4, 2)
     np.savez(tmp_path / 'a.npz', frames=frames, actions=actions,
              starts=np.array([0, 0, 1, 0], bool))
-    found = pictures.load_pictures(str(tmp_path / 'a.npz'), SPEC, 3)
+    found = bench_pictures.load_pictures(str(tmp_path / 'a.npz'), SPEC, 3)
     assert found.frames.shape == (3, tiny.HEIGHT, tiny.WIDTH, 3)
     assert found.starts == [True, False, True]
     assert found.actions.tolist() == actions[:3].tolist()
@@ -377,7 +378,7 @@ def test_labels_come_with_their_frames(tmp_path):
 def test_labels_that_do_not_fit_are_refused(tmp_path, arrays, reason):
     np.savez(tmp_path / 'a.npz', **arrays)
     with pytest.raises(SettingError) as told:
-        pictures.load_pictures(str(tmp_path / 'a.npz'), SPEC, 5)
+        bench_pictures.load_pictures(str(tmp_path / 'a.npz'), SPEC, 5)
     assert reason in str(told.value)
 
 
@@ -386,7 +387,7 @@ def test_any_bytes_are_refused_as_labels(tmp_path_factory, content):
     path = tmp_path_factory.mktemp('junk') / 'a.npz'
     path.write_bytes(content)
     with pytest.raises(SettingError, match='cannot be read'):
-        pictures.load_pictures(str(path), SPEC, 5)
+        bench_pictures.load_pictures(str(path), SPEC, 5)
 
 
 actions = st.integers(2, 20).flatmap(lambda count: st.lists(

@@ -21,9 +21,9 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from vla_nav_node import image
-from vla_nav_node.cdr import read_compressed_image, read_image
-from vla_nav_node.sim.sim_node import main
+from vla_nav_node.node.cdr import read_compressed_image, read_image
+from vla_nav_node.sim.ros_node.sim_node import main
+from vla_nav_node.vision import pictures
 
 PATIENCE_S = 30.0  # for discovery and slow machines; nothing waits that long when all is well
 DOMAIN = 1 + os.getpid() % 15
@@ -33,7 +33,7 @@ SMALL = {'width': 160, 'height': 120, 'seed': 7}  # fits the transports' default
 
 def start(**parameters):
     """Start the simulated robot as a process."""
-    command = [sys.executable, '-m', 'vla_nav_node.sim.sim_node', '--ros-args']
+    command = [sys.executable, '-m', 'vla_nav_node.sim.ros_node.sim_node', '--ros-args']
     for name, value in parameters.items():
         command += ['-p', f'{name}:={value}']
     environment = {**os.environ, 'ROS_DOMAIN_ID': str(DOMAIN),
@@ -139,7 +139,7 @@ def test_frames_arrive(watcher):
     assert gaps.min() > 0.0
     assert 0.02 < np.median(gaps) < 0.2  # 0.05 were asked for
     assert 0.0 <= watcher.node.get_clock().now().nanoseconds / 1e9 - stamps[-1] < PATIENCE_S
-    pictures = [image.decode(read_image(serialize_message(message), 0))
+    pictures = [pictures.decode(read_image(serialize_message(message), 0))
                 for message in (first, last)]
     assert pictures[0].std() > 5.0  # not one colour
     assert not np.array_equal(*pictures)  # the sensor's noise: a frozen camera looks different
@@ -193,7 +193,7 @@ def test_the_other_messages():
                       lambda: watcher.command(0.3))
         share = (len(watcher.images) - seen_images) / (len(watcher.odometry) - seen_frames)
         assert 0.1 < share < 0.9
-        picture = image.decode(read_compressed_image(serialize_message(watcher.images[-1]), 0))
+        picture = pictures.decode(read_compressed_image(serialize_message(watcher.images[-1]), 0))
         assert picture.shape == (120, 160, 3) and picture.std() > 5.0
         watcher.until(lambda: json.loads(watcher.episodes[-1].data)['outcome'] == 'timeout')
         watcher.until(lambda: watcher.speed < 0.01, lambda: watcher.command(0.3))

@@ -5,7 +5,7 @@ from array import array
 from hypothesis import given, settings, strategies as st
 import numpy as np
 import pytest
-from vla_nav_node.stale import Freshness, MOST_BUFFERS, same_bytes
+from vla_nav_node.driving.stale import Freshness, MOST_BUFFERS, same_bytes
 
 
 @pytest.mark.parametrize('kind', [bytes, bytearray, memoryview, lambda data: array('B', data)])

@@ -3,7 +3,7 @@
 from hypothesis import given, strategies as st
 import pytest
 
-from vla_nav_node.stamps import DAY_S, HOUR_S, in_future, span, too_old, YEAR_S
+from vla_nav_node.driving.diagnostics.stamps import DAY_S, HOUR_S, in_future, span, too_old, YEAR_S
 
 NOW_S = 1_700_000_000.0
 RECORDING = 'ros2 bag play --clock'

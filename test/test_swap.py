@@ -7,21 +7,22 @@ from faulty import Faulty, of_chain
 import numpy as np
 import pytest
 import tiny
-from vla_nav_node import driver as driver_module, swap as swap_module
 from vla_nav_node.backends import BACKENDS
-from vla_nav_node.bundle_watch import BundleWatch
-from vla_nav_node.cycle import Cycle, Step
-from vla_nav_node.driver import Driver
+from vla_nav_node.bundle.changes import BundleWatch
+from vla_nav_node.driving import loop as driver_module
+from vla_nav_node.driving.command_limits import Gate
+from vla_nav_node.driving.command_output import Wheels
+from vla_nav_node.driving.cycle import Cycle, Step
+from vla_nav_node.driving.loop import Driver
+from vla_nav_node.driving.settings import parameters, settings_of
 from vla_nav_node.errors import BackendError, VlaNavError
-from vla_nav_node.fallback import Link
-from vla_nav_node.interfaces import Frame
-from vla_nav_node.opening import Opener
-from vla_nav_node.preprocess import Preprocess
-from vla_nav_node.runtimes import Runtime
-from vla_nav_node.safety import Gate
-from vla_nav_node.settings import parameters, settings_of
-from vla_nav_node.swap import Swapper
-from vla_nav_node.wheels import Wheels
+from vla_nav_node.policy import hot_swap as swap_module
+from vla_nav_node.policy.fallback import Link
+from vla_nav_node.policy.hot_swap import Swapper
+from vla_nav_node.policy.runtime_opener import Opener
+from vla_nav_node.policy.runtime_spec import Runtime
+from vla_nav_node.types import Frame
+from vla_nav_node.vision.preprocess import Preprocess
 
 NEW = Runtime('onnx', device='cpu')
 SPARES = (NEW,)

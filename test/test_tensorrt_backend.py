@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import tiny
 from vla_nav_node.backends import open_backend
-from vla_nav_node.backends.engine_cache import cache_directory
-from vla_nav_node.backends.tensorrt_backend import graph_of, TensorrtBackend
-from vla_nav_node.bundle import write_bundle
-from vla_nav_node.convert.trial import StepFile
+from vla_nav_node.backends.tensorrt.engine_cache import cache_directory
+from vla_nav_node.backends.tensorrt.tensorrt_backend import graph_of, TensorrtBackend
+from vla_nav_node.bundle.bundle import write_bundle
+from vla_nav_node.convert.int8.trial import StepFile
 from vla_nav_node.errors import BackendError, BundleError
 
 
@@ -124,9 +124,9 @@ def test_two_can_be_open_and_be_closed_in_any_order(bundle):
 @pytest.fixture(name='precise', scope='module')
 def _precise(bundle, tmp_path_factory):
     """Write the policy in fp16 and int8 too, and a second one whose fp16 is none."""
-    from vla_nav_node.convert.export import export_onnx
-    from vla_nav_node.convert.fixed_scales import write_fixed_scales
-    from vla_nav_node.network import load_network
+    from vla_nav_node.convert.export.step_graph import export_onnx
+    from vla_nav_node.convert.int8.fixed_scales import write_fixed_scales
+    from vla_nav_node.backends.torch.network import load_network
     root = tmp_path_factory.mktemp('precise')
     names = ['policy.safetensors', 'policy.fp32.onnx']
     sources = {name: bundle.file(name) for name in names}

@@ -5,7 +5,7 @@ import importlib.util
 
 import pytest
 from vla_nav_node.backends import check_machine
-from vla_nav_node.backends.tensorrt_library import built_for, network_flags
+from vla_nav_node.backends.tensorrt.tensorrt_library import built_for, network_flags
 from vla_nav_node.errors import BackendError
 
 RUNTIME = {

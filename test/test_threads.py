@@ -2,8 +2,8 @@
 
 from threading import Event
 
-from vla_nav_node.frame_mailbox import Mailbox
-from vla_nav_node.threads import Threads
+from vla_nav_node.driving.mailbox import Mailbox
+from vla_nav_node.system.threads import Threads
 
 
 def fail(stopping):

@@ -11,12 +11,12 @@ torch = pytest.importorskip('torch')
 
 import tiny  # noqa: E402, I100, they come after the check above
 from vla_nav_node.backends.device_step import KEPT  # noqa: E402
-from vla_nav_node.backends.torch_device import be_exact  # noqa: E402
-from vla_nav_node.backends.torch_memory import told, TorchMemory  # noqa: E402
-from vla_nav_node.backends.torch_step import (  # noqa: E402
+from vla_nav_node.backends.torch.network import as_half, load_network, StepGraph  # noqa: E402
+from vla_nav_node.backends.torch.torch_device import be_exact  # noqa: E402
+from vla_nav_node.backends.torch.torch_memory import told, TorchMemory  # noqa: E402
+from vla_nav_node.backends.torch.torch_step import (  # noqa: E402
     check_parity, device_step, HostStep)
 from vla_nav_node.errors import BackendError  # noqa: E402
-from vla_nav_node.network import as_half, load_network, StepGraph  # noqa: E402
 
 CPU = torch.device('cpu')
 

@@ -10,9 +10,9 @@ torch = pytest.importorskip('torch')
 import tiny  # noqa: E402, I100, they come after the check above
 from vla_nav_node.backends import open_backend  # noqa: E402
 from vla_nav_node.backends.options import BackendOptions  # noqa: E402
-from vla_nav_node.backends.torch_device import cuda_problem  # noqa: E402
+from vla_nav_node.backends.torch.torch_device import cuda_problem  # noqa: E402
+from vla_nav_node.bundle.verdicts import standing  # noqa: E402
 from vla_nav_node.errors import BackendError  # noqa: E402
-from vla_nav_node.verification import standing  # noqa: E402
 
 CLOSE = 1e-5  # m/s
 NO_GPU = str(cuda_problem(torch) or '')

@@ -9,23 +9,23 @@ torch = pytest.importorskip('torch', reason='PyTorch is not installed')
 pytest.importorskip('mujoco', reason='MuJoCo is not installed')
 pytest.importorskip('onnx', reason='onnx is not installed')
 
-from vla_nav_node.backends import open_backend  # noqa: E402, I100
-from vla_nav_node.bundle import load_bundle  # noqa: E402
+from vla_nav_node.backends import open_backend  # noqa: E402
+from vla_nav_node.backends.torch.network import PolicyNetwork  # noqa: E402
+from vla_nav_node.bundle.bundle import load_bundle  # noqa: E402
+from vla_nav_node.bundle.verdicts import problem  # noqa: E402
+from vla_nav_node.commands.train import Training  # noqa: E402
 from vla_nav_node.errors import SettingError  # noqa: E402
-from vla_nav_node.network import PolicyNetwork  # noqa: E402
-from vla_nav_node.sim.hints import (  # noqa: E402
+from vla_nav_node.sim.expert.rollout import drive  # noqa: E402
+from vla_nav_node.sim.training.auxiliary_targets import (  # noqa: E402
     around, FAN, FAN_LENGTH, FAN_STEP, HINTS, in_view, NEARNESS, RAY_LENGTH, RAYS)
-from vla_nav_node.sim.layout import ARENA, Box, Layout, ROBOT_RADIUS  # noqa: E402
-from vla_nav_node.sim.learn import Learner, make_batch  # noqa: E402
-from vla_nav_node.sim.look import learn_to_look, Looker  # noqa: E402
-from vla_nav_node.sim.plan import architecture, INPUT, MEAN, Plan, STD  # noqa: E402
-from vla_nav_node.sim.rollout import drive  # noqa: E402
-from vla_nav_node.sim.scene import CAMERA_FORWARD  # noqa: E402
-from vla_nav_node.sim.teach import (  # noqa: E402
+from vla_nav_node.sim.training.encoder_pretraining import learn_to_look, Looker  # noqa: E402
+from vla_nav_node.sim.training.learn import Learner, make_batch  # noqa: E402
+from vla_nav_node.sim.training.lesson_collection import (  # noqa: E402
     draw_conditions, draw_lessons, HARD, Lesson, TaughtDriver)
-from vla_nav_node.sim.train import Training  # noqa: E402
-from vla_nav_node.sim.views import load_views, render_views, VIEWS_PER_SCENE  # noqa: E402
-from vla_nav_node.verification import problem  # noqa: E402
+from vla_nav_node.sim.training.plan import architecture, INPUT, MEAN, Plan, STD  # noqa: E402
+from vla_nav_node.sim.training.views import load_views, render_views, VIEWS_PER_SCENE  # noqa: E402
+from vla_nav_node.sim.world.layout import ARENA, Box, Layout, ROBOT_RADIUS  # noqa: E402
+from vla_nav_node.sim.world.scene import CAMERA_FORWARD  # noqa: E402
 
 PLAN = Plan(seed=7, scenes=3, epochs=1, rounds=2, first_episodes=2, episodes=1, first_steps=2,
             last_steps=2)
@@ -117,8 +117,8 @@ def test_learning_brings_the_error_down_and_resumes_exactly():
 
 def test_the_expert_takes_over_before_a_contact_and_it_is_told():
     """A network that only knows forwards is helped around whatever it would have hit."""
-    from vla_nav_node.preprocess import InputSpec, Preprocess
-    from vla_nav_node.sim.world import World
+    from vla_nav_node.vision.preprocess import InputSpec, Preprocess
+    from vla_nav_node.sim.world.world import World
     network = _network()
     with torch.no_grad():
         network.actions[-1].weight.zero_()

@@ -8,9 +8,9 @@ import pickle
 import pytest
 import tiny
 from vla_nav_node import cli
-from vla_nav_node.bundle import load_bundle, MANIFEST, parse_manifest
+from vla_nav_node.bundle.bundle import load_bundle, MANIFEST, parse_manifest
+from vla_nav_node.bundle.plain_yaml import MOST_BYTES
 from vla_nav_node.errors import BundleError
-from vla_nav_node.plain_yaml import MOST_BYTES
 import yaml
 
 PACKAGE = Path(__file__).resolve().parents[1] / 'vla_nav_node'

@@ -5,11 +5,11 @@ import copy
 from hypothesis import given, strategies as st
 import pytest
 import tiny
-from vla_nav_node.bundle import Bundle, load_bundle
-from vla_nav_node.errors import BundleError
-from vla_nav_node.interfaces import BackendInfo
-from vla_nav_node.verification import (
+from vla_nav_node.bundle.bundle import Bundle, load_bundle
+from vla_nav_node.bundle.verdicts import (
     files_of, GATES, problem, reads, refuse, standing, UNTRAINED)
+from vla_nav_node.errors import BundleError
+from vla_nav_node.types import BackendInfo
 
 INFO = BackendInfo('onnx', 'onnxruntime', '1.0', 'cpu', 'CPUExecutionProvider', 'fp32')
 

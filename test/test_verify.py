@@ -8,14 +8,14 @@ import pytest
 import tiny
 from vla_nav_node import cli
 from vla_nav_node.backends import open_backend
-from vla_nav_node.bundle import load_bundle, write_bundle
-from vla_nav_node.bundle_amend import amend
-from vla_nav_node.convert.open_loop import check_frames, compare, record, worst
-from vla_nav_node.convert.verdict import (
+from vla_nav_node.bundle.amend import amend
+from vla_nav_node.bundle.bundle import load_bundle, write_bundle
+from vla_nav_node.bundle.verdicts import problem, refuse, STEPS, verdict_of
+from vla_nav_node.commands.verify import FRAMES_SEED
+from vla_nav_node.convert.verify.open_loop import check_frames, compare, record, worst
+from vla_nav_node.convert.verify.verdict import (
     judge_closed_loop, judge_open_loop, NOT_DRIVEN, verify_open_loop)
-from vla_nav_node.convert.verify import FRAMES_SEED
 from vla_nav_node.errors import BundleError, SettingError
-from vla_nav_node.verification import problem, refuse, STEPS, verdict_of
 
 onnx = pytest.importorskip('onnx', reason='onnx is not installed')
 pytest.importorskip('torch', reason='PyTorch is not installed')
@@ -26,7 +26,7 @@ FRAMES = 250
 def shipped():
     """Give the trained policy, what its camera sees, and what torch makes of that."""
     pytest.importorskip('mujoco', reason='MuJoCo, whose pictures are needed, is not installed')
-    from vla_nav_node.convert.frames import load_frames
+    from vla_nav_node.convert.frames.frames import load_frames
     bundle = load_bundle()
     frames = load_frames('sim', bundle.input, FRAMES, FRAMES_SEED)
     reference = open_backend('torch', bundle, 'fp32', 'cpu')
@@ -211,7 +211,7 @@ def test_frames_that_prove_nothing_are_refused(frames, told):
 
 
 def test_a_state_that_is_off_does_not_pass_though_the_speeds_are_right():
-    from vla_nav_node.convert.open_loop import figures
+    from vla_nav_node.convert.verify.open_loop import figures
     right = np.zeros((999, 2))
     assert judge_open_loop('fp32', figures(right, right, 1e-5)) == []
     for state in (0.03, float('nan')):
@@ -220,7 +220,7 @@ def test_a_state_that_is_off_does_not_pass_though_the_speeds_are_right():
 
 
 def test_states_are_compared_part_by_part_and_never_by_nothing():
-    from vla_nav_node.convert.open_loop import relative
+    from vla_nav_node.convert.verify.open_loop import relative
     one, ten = np.ones((1, 1, 4), np.float32), np.full((1, 1, 4), 10, np.float32)
     assert relative((one * 1.5, ten), (one, ten)) == pytest.approx(0.5)
     assert relative((one * 1e-9,), (one * 0,)) == pytest.approx(1e-6)
@@ -228,14 +228,14 @@ def test_states_are_compared_part_by_part_and_never_by_nothing():
 
 def growing(first, last):
     """Give figures whose rollout is worse by such factors than one step, in the thirds."""
-    from vla_nav_node.convert.open_loop import figures
+    from vla_nav_node.convert.verify.open_loop import figures
     once = np.full((999, 2), 0.001)
     rolled = once * np.repeat([first, (first + last) / 2, last], 333)[:, None]
     return figures(once, rolled, 0.0)
 
 
 def test_nothing_is_verified_on_what_it_was_calibrated_on():
-    from vla_nav_node.convert.quantize import SEED
+    from vla_nav_node.commands.quantize import SEED
     assert SEED != FRAMES_SEED
 
 

@@ -7,12 +7,12 @@ import time
 from hypothesis import given, settings as hypothesis_settings, strategies as st
 import pytest
 
+from vla_nav_node.driving.command_limits import LONGEST_SLEW_S
+from vla_nav_node.driving.command_output import Wheels
+from vla_nav_node.driving.settings import parameters, settings_of
+from vla_nav_node.driving.watchdog import watch
 from vla_nav_node.errors import VlaNavError
-from vla_nav_node.interfaces import Command
-from vla_nav_node.monitor import watch
-from vla_nav_node.safety import LONGEST_SLEW_S
-from vla_nav_node.settings import parameters, settings_of
-from vla_nav_node.wheels import Wheels
+from vla_nav_node.types import Command
 
 # The ramp has tests of its own, below and in test_ramp.py.
 SETTINGS = settings_of(parameters({'linear_x': 1.0, 'linear_y': 1.0}, ('onnx',)),

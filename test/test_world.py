@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from vla_nav_node.sim.layout import Box, CUP_RADIUS, distance_to_box, Layout, ROBOT_RADIUS
+from vla_nav_node.sim.world.layout import Box, CUP_RADIUS, distance_to_box, Layout, ROBOT_RADIUS
 
-world_module = pytest.importorskip('vla_nav_node.sim.world', reason='MuJoCo is not installed')
+world_module = pytest.importorskip('vla_nav_node.sim.world.world',
+                                   reason='MuJoCo is not installed')
 
 
 @pytest.fixture(scope='module')

@@ -5,7 +5,7 @@ from typing import Any, Dict, List
 
 import cv2
 import numpy as np
-from vla_nav_node.bundle import Bundle, write_bundle
+from vla_nav_node.bundle.bundle import Bundle, write_bundle
 
 HEIGHT, WIDTH = 24, 32
 MEAN, STD = [110.0, 105.0, 100.0], [60.0, 61.0, 62.0]
@@ -45,9 +45,9 @@ def write_tiny(directory: Path, kind: str = 'LSTM', layers: int = 1, seed: int =
     """Write a bundle with the weights of `seed` at `directory`, and what verify finds of it."""
     from safetensors.torch import save_file
     import torch
-    from vla_nav_node.convert.export import export_onnx
-    from vla_nav_node.network import PolicyNetwork
-    from vla_nav_node.preprocess import InputSpec
+    from vla_nav_node.convert.export.step_graph import export_onnx
+    from vla_nav_node.backends.torch.network import PolicyNetwork
+    from vla_nav_node.vision.preprocess import InputSpec
     described = manifest(kind, layers)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -67,7 +67,7 @@ _ROWS: Dict[str, List[Any]] = {}  # what verify found of equal bundles
 
 def verified(bundle: Bundle) -> Bundle:
     """Let verify compare the fp32 graph with the network, and keep its verdict."""
-    from vla_nav_node.convert.verdict import verify_open_loop, write_verdicts
+    from vla_nav_node.convert.verify.verdict import verify_open_loop, write_verdicts
     key = str(bundle.manifest)
     if key not in _ROWS:
         _ROWS[key] = verify_open_loop(bundle, scenes(), [('onnx', 'fp32')])

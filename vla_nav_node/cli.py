@@ -7,21 +7,21 @@ import sys
 from typing import List, Optional
 
 from .errors import VlaNavError
-from .outputs import check_json
+from .system.outputs import check_json
 
 VERBS = {
-    'benchmark': ('tools.benchmark.verb', 'measure every backend and precision, here'),
-    'compare': ('tools.compare.verb', 'set two models side by side: quality and cost'),
-    'demo': ('tools.demo', 'drive the simulated robot before your eyes, over ROS 2'),
-    'evaluate': ('sim.evaluate', 'count how often a policy reaches the cup'),
-    'export': ('convert.export_verb', 'write the step graphs of a policy, in fp32 and fp16'),
-    'gpu-bench': ('tools.gpu_bench.verb', 'parity and times of every backend, on a GPU'),
-    'import': ('convert.importing', 'make a bundle of a trained checkpoint'),
-    'latency': ('tools.node_bench.verb', 'measure the node beside an idiomatic one and an echo'),
-    'profile': ('tools.cycle_profile', 'tell where the time of one cycle goes'),
-    'quantize': ('convert.quantize', 'write the int8 step graph of a policy'),
-    'train': ('sim.train', 'train a policy in the simulated arena'),
-    'verify': ('convert.verify', 'hold a converted policy against the trained one'),
+    'benchmark': ('commands.benchmark', 'measure every backend and precision, here'),
+    'compare': ('commands.compare', 'set two models side by side: quality and cost'),
+    'demo': ('commands.demo', 'drive the simulated robot before your eyes, over ROS 2'),
+    'evaluate': ('commands.evaluate', 'count how often a policy reaches the cup'),
+    'export': ('commands.export', 'write the step graphs of a policy, in fp32 and fp16'),
+    'gpu-bench': ('commands.gpu_bench', 'parity and times of every backend, on a GPU'),
+    'import': ('commands.import_', 'make a bundle of a trained checkpoint'),
+    'latency': ('commands.latency', 'measure the node beside an idiomatic one and an echo'),
+    'profile': ('commands.profile', 'tell where the time of one cycle goes'),
+    'quantize': ('commands.quantize', 'write the int8 step graph of a policy'),
+    'train': ('commands.train', 'train a policy in the simulated arena'),
+    'verify': ('commands.verify', 'hold a converted policy against the trained one'),
 }
 CANNOT_RUN = 2
 

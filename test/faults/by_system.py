@@ -9,8 +9,8 @@ from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool, Trigger
 
-from vla_nav_node.safety import LONGEST_SLEW_S
-from vla_nav_node.sim.scene import LAG
+from vla_nav_node.driving.command_limits import LONGEST_SLEW_S
+from vla_nav_node.sim.world.scene import LAG
 
 from .fault import DRIVES, ENDS, Fault, Line, OK, Reaction, STANDS, WARN
 from .launched import DRIVING_S, launch_and_kill, SIM_TIMEOUT_S

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Callable, NamedTuple, Optional, Tuple
 
-from vla_nav_node.health import ERROR, OK, WARN
+from vla_nav_node.driving.diagnostics.statuses import ERROR, OK, WARN
 
 from .processes import wait_for
 from .scene import PROMISE_S, Scene, SLACK_S

@@ -10,7 +10,7 @@ import time
 
 from rig import environment, NODE, PATIENCE_S, ros_arguments
 
-from vla_nav_node import transport
+from vla_nav_node.node.start import fastdds_profile
 
 TESTS = Path(__file__).parents[1]
 SHUT_NODE = [sys.executable, '-m', 'faults.shut_node']
@@ -18,7 +18,7 @@ SHUT_NODE = [sys.executable, '-m', 'faults.shut_node']
 
 def ros_environment(scratch):
     """Give the environment of a ROS process that logs below `scratch` and finds these files."""
-    env = transport.environment(environment(ROS_LOG_DIR=str(scratch)))
+    env = fastdds_profile.environment(environment(ROS_LOG_DIR=str(scratch)))
     env['PYTHONPATH'] = f'{TESTS}:{env["PYTHONPATH"]}'
     return env
 

@@ -10,7 +10,7 @@ from geometry_msgs.msg import Twist
 import rclpy
 from rig import domain, Rig
 
-from vla_nav_node.health import OK
+from vla_nav_node.driving.diagnostics.statuses import OK
 
 from .processes import CameraProcess, LoggedNode, wait_for
 
@@ -147,8 +147,8 @@ class Base:
 
     def __init__(self, scene, timeout_s):
         """Start it; it stops by itself when no command has come for `timeout_s`."""
-        from vla_nav_node.sim.realtime import RealTimeRobot
-        from vla_nav_node.sim.world import World
+        from vla_nav_node.sim.ros_node.paced_world import RealTimeRobot
+        from vla_nav_node.sim.world.world import World
         self._scene, self._ending = scene, False
         self.speeds = []  # (when, m/s)
         self._world, self._robot = World, RealTimeRobot

@@ -3,10 +3,10 @@
 import sys
 from threading import Thread
 
-from vla_nav_node import node
+from vla_nav_node.node import main
 
 
-class ShutNode(node.VlaNavNode):
+class ShutNode(main.VlaNavNode):
     """The node as it is, beside a thread that it does not know of."""
 
     def run(self):
@@ -20,5 +20,5 @@ class ShutNode(node.VlaNavNode):
 
 
 if __name__ == '__main__':
-    node.VlaNavNode = ShutNode
-    sys.exit(node.main())
+    main.VlaNavNode = ShutNode
+    sys.exit(main.main())

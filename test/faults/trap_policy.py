@@ -13,7 +13,7 @@ import time
 import numpy as np
 from onnx import checker, helper, numpy_helper, save, TensorProto
 from tiny import HEIGHT, manifest, WIDTH
-from vla_nav_node.bundle import Bundle, write_bundle
+from vla_nav_node.bundle.bundle import Bundle, write_bundle
 
 STEP = 20  # grey levels between markers: conversions between encodings may round
 (GOOD, POISON, NOT_A_NUMBER, INFINITE, ABSURD, RAISE, MEMORY, SLOW, LATE, HANG) = (

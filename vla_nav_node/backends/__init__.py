@@ -4,15 +4,15 @@ from importlib import import_module, metadata, util
 from typing import Callable, Dict, Optional, Tuple
 
 from .options import BackendOptions, DEFAULTS
-from ..bundle import Bundle
+from ..bundle.bundle import Bundle
 from ..errors import BackendError
-from ..interfaces import Backend
+from ..types import Backend
 
 # name -> (module in this package, its class, the Python package it needs)
 BACKENDS: Dict[str, Tuple[str, str, str]] = {
-    'torch': ('torch_backend', 'TorchBackend', 'torch'),
-    'onnx': ('onnx_backend', 'OnnxBackend', 'onnxruntime'),
-    'tensorrt': ('tensorrt_backend', 'TensorrtBackend', 'tensorrt'),
+    'torch': ('torch.torch_backend', 'TorchBackend', 'torch'),
+    'onnx': ('onnx.onnx_backend', 'OnnxBackend', 'onnxruntime'),
+    'tensorrt': ('tensorrt.tensorrt_backend', 'TensorrtBackend', 'tensorrt'),
 }
 # Where a package comes from elsewhere than from a package index.
 ELSEWHERE = {'tensorrt': '; on a Jetson: sudo apt install python3-libnvinfer'}
@@ -52,7 +52,7 @@ def check_machine(name: str) -> None:
     if not is_installed(name):
         raise _missing(name)
     if name == 'tensorrt':
-        import_module('.cuda_driver', __name__).CudaDriver()
+        import_module('.cuda.cuda_driver', __name__).CudaDriver()
 
 
 def _missing(name: str) -> BackendError:

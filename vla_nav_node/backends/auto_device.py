@@ -3,10 +3,10 @@
 import logging
 from typing import Any
 
-from .cuda_driver import gpus_here
-from ..bundle import Bundle
-from ..gpu_verdicts import Choice, choose
-from ..interfaces import BackendInfo
+from .cuda.cuda_driver import gpus_here
+from ..bundle.bundle import Bundle
+from ..bundle.gpu_verdicts import Choice, choose
+from ..types import BackendInfo
 
 LOG = logging.getLogger(__name__)
 

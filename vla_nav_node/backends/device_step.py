@@ -9,7 +9,7 @@ import weakref
 import numpy as np
 
 from ..errors import BackendError
-from ..interfaces import State
+from ..types import State
 
 LOG = logging.getLogger(__name__)
 ALIGNED = 256  # bytes: where TensorRT wants a tensor to begin

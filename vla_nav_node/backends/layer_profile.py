@@ -16,10 +16,10 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import numpy as np
 
-from .onnx_placement import run_once, without_graph
-from .onnx_session import open_session, Provider
-from ..atomic import write_file
+from .onnx.onnx_placement import run_once, without_graph
+from .onnx.onnx_session import open_session, Provider
 from ..errors import BackendError
+from ..system.atomic_files import write_file
 
 WARM_UP, STEPS = 10, 50
 LOG = logging.getLogger(__name__)

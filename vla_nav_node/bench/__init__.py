@@ -1,0 +1,1 @@
+"""Measuring: policies on runtimes (models), the node beside others (node)."""

@@ -1,0 +1,1 @@
+"""Policies measured on every backend, precision and device."""

@@ -1,0 +1,1 @@
+"""Every backend and precision of some policies, in turns."""

@@ -1,0 +1,1 @@
+"""Parity and times of every backend on a GPU."""

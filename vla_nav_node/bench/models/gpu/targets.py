@@ -1,0 +1,92 @@
+"""What was wanted of a GPU, beside what was found."""
+
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+
+from .gpu_plan import EAGER, GRAPH, Kind, TENSORRT
+from ..side_by_side.figures import device_of
+
+Row = Dict[str, Any]
+Absent = Dict[str, Dict[str, str]]
+BEST = Kind(TENSORRT, 'fp16').label
+MOST_MS = {'simple': 0.10, 'accurate': 0.20}  # p50 of a step by BEST, back to back
+FASTER = 3.0  # times, than torch eager in the same precision
+WITHIN = 2.0  # times, torch with a CUDA graph
+
+
+class Target(NamedTuple):
+    """A line of the last table; `met` is None where nothing was measured."""
+
+    what: str
+    wanted: str
+    found: str
+    met: Optional[bool]
+
+
+class Measured:
+    """The median of each row that ran on a GPU, or why there is none."""
+
+    def __init__(self, rows: Sequence[Row], absent: Absent) -> None:
+        """Take all rows of all policies."""
+        self._rows = {(row['policy'], row['label']): row for row in rows}
+        self._absent = absent
+
+    def p50(self, policy: str, label: str) -> Optional[float]:
+        """Give the median in ms; None without one."""
+        row = self._rows.get((policy, label))
+        return row['back_to_back']['p50'] if row and device_of(row) == 'cuda' else None
+
+    def why_not(self, policy: str, label: str) -> str:
+        """Say why there is no median."""
+        if (policy, label) in self._rows:
+            return f'{label} did not run on a GPU'
+        return f'{label}: {self._absent.get(policy, {}).get(label, "not asked for")}'
+
+
+def targets(policies: Sequence[str], rows: Sequence[Row], absent: Absent) -> List[Target]:
+    """Give all lines, those without figures too."""
+    measured = Measured(rows, absent)
+    found = [_most(measured, policy, most) for policy, most in MOST_MS.items()
+             if policy in policies]
+    for policy in policies:
+        # As it was trained, or in half precision: whichever is quicker there.
+        eager = [Kind('torch', precision, EAGER).label for precision in ('fp32', 'fp16')]
+        found.append(_ratio(measured, policy, eager, FASTER, True))
+        graph = Kind('torch', 'fp16', GRAPH).label
+        found.append(_ratio(measured, policy, [graph], WITHIN, False))
+    return [*found, _parity(rows)]
+
+
+def _most(measured: Measured, policy: str, most: float) -> Target:
+    what, wanted = f'{policy}, {BEST}: p50', f'<= {most:.2f} ms'
+    p50 = measured.p50(policy, BEST)
+    if p50 is None:
+        return Target(what, wanted, measured.why_not(policy, BEST), None)
+    return Target(what, wanted, f'{p50:.3f} ms', p50 <= most)
+
+
+def _ratio(measured: Measured, policy: str, labels: Sequence[str], limit: float,
+           least: bool) -> Target:
+    """Hold the quickest of some rows against BEST."""
+    others = {label: p50 for label in labels
+              if (p50 := measured.p50(policy, label)) is not None}
+    quickest = min(others, key=lambda label: others[label], default=labels[0])
+    what = f'{policy}: {quickest} / {BEST}'
+    wanted = f'{">=" if least else "<="} {limit:g} x'
+    ours = measured.p50(policy, BEST)
+    if ours is None or not others:
+        return Target(what, wanted,
+                      measured.why_not(policy, BEST if ours is None else quickest), None)
+    ratio = others[quickest] / ours
+    return Target(what, wanted, f'{ratio:.2f} x', ratio >= limit if least else ratio <= limit)
+
+
+def _parity(rows: Sequence[Row]) -> Target:
+    verdicts = [row['parity'] for row in rows]
+    passed = sum(one.get('problems') == [] for one in verdicts)
+    late = sum('unmeasured' in one for one in verdicts)
+    bad = [f'{row["policy"]} {row["label"]}' for row in rows
+           if row['parity'].get('problems') or row['parity'].get('failed')]
+    found = f'{passed} of {len(rows)}' + (f', {late} not compared' if late else '')
+    met = False if bad else None if late or not rows else True
+    return Target('rows through the gates of verify', 'all',
+                  found + (f'; not: {", ".join(bad)}' if bad else ''), met)

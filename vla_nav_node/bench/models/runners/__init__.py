@@ -1,0 +1,1 @@
+"""What runs a model that is measured: ours, an ONNX file, a TorchScript file."""

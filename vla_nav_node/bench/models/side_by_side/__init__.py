@@ -1,0 +1,1 @@
+"""What all measurements of models share: processes, turns, figures, tables."""

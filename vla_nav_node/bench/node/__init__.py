@@ -1,0 +1,1 @@
+"""The node beside an idiomatic one and a bare echo."""

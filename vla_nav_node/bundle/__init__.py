@@ -1,0 +1,1 @@
+"""The policy bundle: a directory on disk."""

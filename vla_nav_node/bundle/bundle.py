@@ -1,0 +1,184 @@
+"""The policy bundle on disk: a directory that is accepted whole or refused whole."""
+
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+import shutil
+import tempfile
+from typing import Any, Callable, Container, Dict, Mapping, Tuple, Union
+
+import numpy as np
+
+from .bundle_files import file_problems, replaceable, sha256_of, Stamp, stamps_of
+from .manifest import is_plain_name, RECURRENT_STATES
+from .manifest_text import dump_manifest, MANIFEST, parse_manifest, read_manifest, refuse
+from ..errors import BundleError
+from ..system.atomic_files import flush, put_in_place, remove
+from ..system.directory_lock import locked
+from ..types import State
+from ..vision.preprocess import InputSpec
+
+WEIGHTS = 'policy.safetensors'
+SHIPPED = Path(__file__).resolve().parents[1] / 'models' / 'cup_seeker'
+# How far two backends may differ in one step (m/s) where a bundle says nothing else.
+DEFAULT_TOLERANCE = {'fp32': 1e-4, 'fp16': 1e-2, 'int8': 5e-2}
+Content = Tuple[Mapping[str, Any], Mapping[str, Path]]  # a manifest, and where its files are now
+
+
+def graph_name(precision: str) -> str:
+    """Name the step graph of a precision."""
+    return f'policy.{precision}.onnx'
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A policy whose manifest is sound and whose files are the ones it was written with."""
+
+    directory: Path
+    manifest: Dict[str, Any]
+    # Of its files, from before they were read.
+    stamps: Mapping[str, Stamp] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def name(self) -> str:
+        """Give the policy's name."""
+        return str(self.manifest['name'])
+
+    @property
+    def architecture(self) -> Dict[str, Any]:
+        """Give the layers, as network.PolicyNetwork takes them."""
+        return dict(self.manifest['architecture'])
+
+    @property
+    def input(self) -> InputSpec:  # noqa: A003, RUF100
+        """Give the picture that the policy wants."""
+        spec = self.manifest['input']
+        return InputSpec(spec['height'], spec['width'], spec['fit'], spec['resize'],
+                         spec.get('rotation', 0))
+
+    @property
+    def mean(self) -> Tuple[float, ...]:
+        """Give the mean of each channel, R G B, 0..255."""
+        return tuple(float(value) for value in self.manifest['input']['mean'])
+
+    @property
+    def std(self) -> Tuple[float, ...]:
+        """Give the standard deviation of each channel, R G B, 0..255."""
+        return tuple(float(value) for value in self.manifest['input']['std'])
+
+    @property
+    def limits(self) -> Dict[str, float]:
+        """Give the largest speed of each axis in m/s."""
+        return {axis: float(most) for axis, most in self.manifest['action']['limits'].items()}
+
+    @property
+    def state_shapes(self) -> Dict[str, Tuple[int, int, int]]:
+        """Give the recurrent state's parts in order, each [layers, 1, hidden]."""
+        cell = self.manifest['architecture']['recurrent']
+        shape = (cell['num_layers'], 1, cell['hidden_size'])
+        return dict.fromkeys(RECURRENT_STATES[cell['type']], shape)
+
+    @property
+    def precisions(self) -> Tuple[str, ...]:
+        """Give the precisions for which there is a graph (policy.<precision>.onnx)."""
+        names = [name.split('.') for name in self.manifest['files']]
+        return tuple(parts[1] for parts in names
+                     if len(parts) == 3 and parts[0] == 'policy' and parts[2] == 'onnx')
+
+    def zero_state(self) -> State:
+        """Give the state before the first frame."""
+        return tuple(np.zeros(shape, np.float32) for shape in self.state_shapes.values())
+
+    def file(self, name: str) -> Path:
+        """Give the path of a file of the bundle, whose content was checked at loading."""
+        if name not in self.manifest['files']:
+            has = ', '.join(sorted(self.manifest['files'])) or 'no file'
+            raise BundleError(f'bundle {self.directory} has no {name}', f'one of: {has}',
+                              'choose another precision or backend, or export the file')
+        return self.directory / name
+
+    def tolerance(self, precision: str) -> float:
+        """Give how far two backends may differ in one step, in m/s."""
+        verified = self.manifest.get('verification', {}).get('tolerance', {})
+        return float(verified.get(precision, DEFAULT_TOLERANCE.get(precision, 0.0)))
+
+
+def load_bundle(directory: Union[str, Path, None] = None) -> Bundle:
+    """Load and check a bundle; without a directory, the one that ships with the package."""
+    root = Path(directory).expanduser() if directory else SHIPPED
+    stamps = stamps_of(root, [MANIFEST])  # before anything is read: see BundleWatch
+    manifest = parse_manifest(read_manifest(root), str(root / MANIFEST))
+    stamps.update(stamps_of(root, manifest['files']))
+    refuse(str(root), file_problems(root, manifest['files']))
+    return Bundle(root, manifest, stamps)
+
+
+def write_bundle(directory: Union[str, Path], manifest: Mapping[str, Any],
+                 source_files: Mapping[str, Path]) -> Bundle:
+    """
+    Write a bundle all at once: readers see the old one or the new one, never a mixture.
+
+    `manifest` comes without `files`; they are listed here from `source_files` (name -> where its
+    content is now). An existing bundle is replaced; a directory with anything else in it is not.
+    """
+    return replace_bundle(directory, lambda: (manifest, source_files))
+
+
+def replace_bundle(directory: Union[str, Path], compose: Callable[[], Content]) -> Bundle:
+    """
+    Do as write_bundle with what `compose` gives; nobody else writes there from then on.
+
+    So it may look at the bundle that is to be replaced, and take over what it says.
+    """
+    target = Path(directory).expanduser().resolve()
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with locked(target) if target.is_dir() else nullcontext():
+            _replace(target, *compose())
+    except OSError as error:
+        raise BundleError(f'{target} cannot be written: {error.strerror}',
+                          'a place that is yours, with enough space', 'name another one') from None
+    return load_bundle(target)
+
+
+def _replace(target: Path, manifest: Mapping[str, Any], source_files: Mapping[str, Path]) -> None:
+    ours = {MANIFEST, *source_files, *replaceable(target)}
+    staging = Path(tempfile.mkdtemp(prefix=f'.{target.name}.', dir=target.parent))
+    try:
+        _fill(staging, dict(manifest), source_files)
+        load_bundle(staging)
+        replaceable(target)  # that took a while
+        put_in_place(staging, target)
+    finally:
+        _remove(staging, ours)
+
+
+def _remove(staging: Path, ours: Container[str]) -> None:
+    """Delete what was replaced, or what failed; what came in between is nobody's to delete."""
+    try:
+        remove(staging, ours)
+    except OSError as error:
+        raise BundleError(f'{staging} is left over: {error.strerror}',
+                          'nothing in it but files of a bundle',
+                          'take out what is yours, and delete the rest') from None
+
+
+def _fill(staging: Path, manifest: Dict[str, Any], source_files: Mapping[str, Path]) -> None:
+    manifest['files'] = {}
+    for name, source in source_files.items():
+        manifest['files'][name] = _copy(source, staging, name)
+    (staging / MANIFEST).write_text(dump_manifest(manifest), encoding='utf-8')
+    staging.chmod(0o755)  # mkdtemp makes it for us alone
+    for path in (*staging.iterdir(), staging):
+        flush(path)
+
+
+def _copy(source: Path, staging: Path, name: str) -> Dict[str, Any]:
+    if not is_plain_name(name):
+        raise BundleError(f'file name {name!r}', 'a plain name without a directory')
+    try:
+        shutil.copyfile(source, staging / name)
+    except OSError as error:
+        raise BundleError(f'{source} cannot be copied: {error.strerror}', 'a readable file') \
+            from None
+    return {'sha256': sha256_of(staging / name), 'bytes': (staging / name).stat().st_size}

@@ -1,0 +1,67 @@
+"""`vla_nav export`: the step graphs of a bundle or a preset, written and checked."""
+
+import argparse
+from pathlib import Path
+from typing import Dict, Optional, Sequence
+
+from ..bundle.bundle import Bundle, graph_name, load_bundle, SHIPPED, WEIGHTS
+from ..convert.export.rewrite import folder_beside, rewrite_bundle
+from ..convert.export.step_file import marks_of, write_step_file
+from ..convert.export.step_graph import PRECISIONS
+from ..convert.structure.presets import PRESETS, write_preset
+from ..errors import SettingError
+from ..system.outputs import write_json
+
+EXAMPLE = 'vla_nav export ~/policies/mine --precision fp32 fp16'
+TRAINED = "to be driven it has to pass 'vla_nav verify'"
+UNTRAINED = 'its weights are not trained: good for measuring speed, refused for driving'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument('model', nargs='?', default=str(SHIPPED), metavar='BUNDLE_OR_PRESET',
+                        help='bundle directory (the one that ships), or a structure without '
+                        'trained weights: ' + ', '.join(PRESETS))
+    parser.add_argument('--out', type=Path, help='directory to write (the bundle itself)')
+    parser.add_argument('--precision', nargs='+', default=list(PRECISIONS), choices=PRECISIONS)
+    parser.add_argument('--json', type=Path, help='write what was written there')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Export; print what there is now."""
+    bundle = _written(args.model, args.out, args.precision)
+    report = {name: {**entry, **marks_of(bundle.file(name))}
+              for name, entry in bundle.manifest['files'].items() if name.endswith('.onnx')}
+    print(f'{bundle.name} in {bundle.directory}')
+    for name, facts in report.items():
+        print(f'  {name}  {facts["bytes"] / 1e6:.1f} MB  sha256 {facts["sha256"][:12]}...')
+    print(TRAINED if bundle.manifest.get('training', {}).get('trained') else UNTRAINED)
+    if args.json:
+        write_json(args.json, report)
+    return 0
+
+
+def _written(model: str, out: Optional[Path], precisions: Sequence[str]) -> Bundle:
+    """Export a bundle, or a preset, which is one once it is written."""
+    if model not in PRESETS or Path(model).is_dir():
+        return export_bundle(load_bundle(model), out, precisions)
+    if out is None:
+        raise SettingError(f'the preset {model} has no directory yet', '--out DIR')
+    bundle = write_preset(model, out.expanduser())
+    further = [precision for precision in precisions if precision not in bundle.precisions]
+    return export_bundle(bundle, None, further) if further else bundle
+
+
+def export_bundle(bundle: Bundle, out: Optional[Path], precisions: Sequence[str]) -> Bundle:
+    """Write the step graphs of `precisions` anew from the weights, and check each of them."""
+    from ..backends.torch.network import load_network
+    weights = bundle.file(WEIGHTS)
+    network = load_network(weights, bundle.architecture, bundle.mean, bundle.std)
+    directory = (out or bundle.directory).expanduser().resolve()
+    with folder_beside(directory) as folder:
+        files: Dict[str, Path] = {}
+        for precision in precisions:
+            name = graph_name(precision)
+            files[name] = folder / name
+            write_step_file(network, files[name], bundle.input, bundle.name, weights, precision)
+        return rewrite_bundle(bundle, directory, files)

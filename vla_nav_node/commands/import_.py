@@ -1,0 +1,168 @@
+"""
+`vla_nav import`: a trained checkpoint -> a bundle, with every weight or not at all.
+
+What the file does not tell (strides, the picture's size, normalisation, limits) is asked for.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any, Callable, Dict, Optional, Tuple, TYPE_CHECKING
+
+from .arguments import picture_size
+from ..bundle.bundle import Bundle
+from ..convert.structure.recipe import PICTURE, Recipe
+from ..errors import SettingError
+from ..system.outputs import write_json
+from ..system.progress import progress
+from ..vision.preprocess import FITS, InputSpec, RESIZES, TURNS
+
+if TYPE_CHECKING:  # torch is imported when there is work for it, not for --help
+    from ..convert.checkpoint.checkpoint import Checkpoint
+
+EXAMPLE = """vla_nav import best.pth --structure simple --size 224x224 --fit stretch \\
+    --resize linear --channels rgb --pixel-max 1 --mean 0.485 0.456 0.406 \\
+    --std 0.229 0.224 0.225 --limits 0.5 0.5 --out out/imported"""
+# What no checkpoint holds, in the order in which it is asked for.
+ASKED = ('structure', 'size', 'fit', 'resize', 'channels', 'pixel_max', 'mean', 'std', 'limits',
+         'out')
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument('checkpoint', type=Path, help='.pth, .pt, .ckpt, .bin or .safetensors')
+    parser.add_argument('--structure', help='strides, pools and activations: simple, accurate, '
+                        'a bundle, or a YAML file (see --template)')
+    parser.add_argument('--template', type=Path, metavar='FILE',
+                        help='write the structure there, as far as the weights tell it, and stop')
+    parser.add_argument('--weights', type=_path, metavar='PATH',
+                        help='where in the file the weights lie, such as ema_state_dict or '
+                        'model.nets.policy, where that is not clear')
+    parser.add_argument('--drop', nargs='+', action='extend', type=_path, default=[],
+                        metavar='PREFIX', help='leave out the tensors whose names begin so: what '
+                        'the policy does not need, such as critic or log_std')
+    parser.add_argument('--map', nargs='+', action='extend', type=_rule, default=[],
+                        metavar='OLD=NEW', help='names in the file that are vision_encoder, rnn, '
+                        'actions here')
+    parser.add_argument('--size', type=picture_size, metavar='WxH', help='of the picture it was '
+                        'trained on, such as 224x224')
+    parser.add_argument('--fit', choices=FITS, help='how a camera picture of another shape '
+                        'becomes that: crop its middle, or stretch it')
+    parser.add_argument('--resize', choices=RESIZES, help='linear, as most training does, or '
+                        'supersample (the mean of more pixels)')
+    parser.add_argument('--rotation', type=int, choices=tuple(TURNS), default=0,
+                        help="degrees clockwise by which the camera's pictures were turned first")
+    parser.add_argument('--channels', choices=tuple(PICTURE), help='in training; bgr is what '
+                        "OpenCV reads, gray its and PIL's gray, gray-mean the mean of R, G, B")
+    parser.add_argument('--pixel-max', type=float, choices=(1.0, 255.0), metavar='{1,255}',
+                        help='what white is before --mean and --std: 1 after ToTensor, else 255')
+    parser.add_argument('--mean', nargs='+', type=float, metavar='C', help='subtracted from each '
+                        'channel, in the order of --channels; one number for gray')
+    parser.add_argument('--std', nargs='+', type=float, metavar='C', help='what it is divided by')
+    parser.add_argument('--limits', nargs=2, type=float, metavar=('X', 'Y'),
+                        help='largest |linear_x| and |linear_y| in m/s, as the actions are too')
+    parser.add_argument('--name', help="of the policy (the file's)")
+    parser.add_argument('--out', type=Path, help='directory of the new bundle')
+    parser.add_argument('--json', type=Path, help='write what was found and made there')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Import, or write the template; 0 when it is done."""
+    from ..convert.checkpoint.backbones import refuse_foreign
+    from ..convert.checkpoint.checkpoint import Choice, read_checkpoint
+    checkpoint = read_checkpoint(args.checkpoint,
+                                 Choice(args.weights or '', args.drop, dict(args.map)))
+    refuse_foreign(checkpoint)
+    if args.template:
+        _write_template(checkpoint, args.template, args.channels)
+        return 0
+    _ask_for_missing(checkpoint, args)
+    width, height = args.size
+    recipe = Recipe(args.name or args.checkpoint.stem,
+                    InputSpec(height, width, args.fit, args.resize, args.rotation), args.channels,
+                    args.pixel_max, args.mean, args.std, args.limits)
+    bundle, report = import_checkpoint(checkpoint, args.structure, recipe, args.out)
+    if args.json:
+        write_json(args.json, report)
+    _print_report(bundle, report)
+    return 0
+
+
+def import_checkpoint(checkpoint: 'Checkpoint', structure: str, recipe: Recipe,
+                      directory: Path) -> Tuple[Bundle, Dict[str, Any]]:
+    """
+    Write the bundle of a checkpoint at `directory`; give it and what is worth telling of it.
+
+    `structure` is a preset's name, a bundle or a YAML file.
+    """
+    from ..convert.structure.conversion import convert
+    from ..convert.structure.structure import complete
+    from ..convert.structure.structure_file import read_structure
+    architecture = complete(read_structure(structure), checkpoint, recipe.depth)
+    with progress() as bar:
+        def step(title: str, work: Callable[[], Any]) -> Any:
+            advance = bar(title, 1)
+            result = work()
+            advance(1)
+            return result
+        bundle, report = convert(checkpoint, recipe, architecture, directory, step)
+    return bundle, {**report, 'notes': checkpoint.notes + report['notes'],
+                    'dropped': checkpoint.dropped}
+
+
+def _ask_for_missing(checkpoint: 'Checkpoint', args: argparse.Namespace) -> None:
+    missing = [name for name in ASKED if getattr(args, name) is None]
+    if not missing:
+        return
+    options = ', '.join('--' + name.replace('_', '-') for name in missing)
+    raise SettingError(f'{checkpoint.path.name} does not tell {options}',
+                       'all of them, as they were in training',
+                       (_offer_structures(checkpoint, args.channels)
+                        if 'structure' in missing else '')
+                       + 'see --help')
+
+
+def _offer_structures(checkpoint: 'Checkpoint', channels: Optional[str]) -> str:
+    """Print the template, and give the words for a message."""
+    from ..convert.structure.presets import PRESETS
+    from ..convert.structure.structure import fits
+    from ..convert.structure.template import template_of
+    print(template_of(checkpoint, channels or 'rgb'), end='')
+    alike = [f'--structure {name} has its shapes' for name, preset in PRESETS.items()
+             if fits(preset, checkpoint)]
+    return ', '.join([*alike, 'what was found is printed as a file to fill in (--template FILE '
+                      'writes it), '])
+
+
+def _write_template(checkpoint: 'Checkpoint', path: Path, channels: Optional[str]) -> None:
+    from ..convert.structure.template import template_of
+    text = template_of(checkpoint, channels or 'rgb')
+    if path.exists():  # somebody may have filled it in
+        raise SettingError(f'{path} exists', 'a new file', 'name another one')
+    path.write_text(text, encoding='utf-8')
+    print(f'written: {path}; fill it in, then --structure {path}')
+
+
+def _print_report(bundle: Bundle, report: Dict[str, Any]) -> None:
+    imported = report['imported']
+    figures = ', '.join(f'{name} {imported[name]:g}' for name in ('val_mae', 'epoch')
+                        if imported[name] is not None)
+    cell = report['architecture']['recurrent']
+    print(f'imported: all {report["tensors"]} tensors of {imported["file"]}, '
+          f'{report["parameters"]:,} weights' + (f' ({figures})' if figures else ''))
+    print(f'recurrent: {cell["type"]}, {cell["num_layers"]} x {cell["hidden_size"]}')
+    for note in report['notes']:
+        print(f'note: {note}')
+    print(f'written: {bundle.directory}, its step graph checked against torch')
+
+
+def _path(text: str) -> str:
+    if not text.strip('.'):
+        raise argparse.ArgumentTypeError('a path or a prefix with no name in it')
+    return text.strip('.')
+
+
+def _rule(text: str) -> Tuple[str, str]:
+    old, equals, new = text.partition('=')
+    if not old or not equals:
+        raise argparse.ArgumentTypeError(f'{text!r} is no OLD=NEW, such as head=actions')
+    return old.strip('.'), new.strip('.')

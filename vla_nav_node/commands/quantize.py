@@ -1,0 +1,171 @@
+"""`vla_nav quantize`: the int8 step graph of a policy, layer by layer where that is no loss."""
+
+import argparse
+from pathlib import Path
+from typing import Any, Dict, List, Tuple
+
+import numpy as np
+
+from ..bundle.bundle import Bundle, graph_name, load_bundle, sha256_of, SHIPPED, WEIGHTS
+from ..convert.export.rewrite import folder_beside, rewrite_bundle
+from ..convert.export.step_file import mark, package_version
+from ..convert.frames.calibrated import MOST_FRAMES, noted, SEED, SIMULATOR
+from ..convert.frames.frames import load_frames
+from ..convert.int8.fixed_scales import FILE as FIXED, write_fixed_scales
+from ..convert.int8.layer_search import BITS, BUDGET, Row, Search, STATE_BUDGET
+from ..convert.int8.mixed_precision_graph import Mixtures
+from ..convert.int8.trial import race, Reference, StepFile
+from ..errors import SettingError
+from ..system.machine import on_this_machine, warning
+from ..system.outputs import write_json
+
+EXAMPLE = 'vla_nav quantize ~/policies/mine --frames ~/bags/corridor'
+FP32, INT8 = graph_name('fp32'), graph_name('int8')
+CALIBRATION = 200  # frames at most, spread over all; more hardly widen the ranges
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument('model', nargs='?', default=str(SHIPPED), metavar='BUNDLE',
+                        help='bundle directory (the one that ships)')
+    parser.add_argument('--frames', default='sim', metavar='SOURCE',
+                        help='real pictures: sim, a folder, a rosbag2 (BAG:/topic), or .npy')
+    parser.add_argument('--count', type=int, default=600, help='frames to take from there')
+    parser.add_argument('--out', type=Path, help='directory to write (the bundle itself)')
+    parser.add_argument('--bits', type=int, default=min(BITS), choices=BITS,
+                        help='the least that may be tried for the large recurrent matrices '
+                        '(%(default)s)')
+    parser.add_argument('--any-speed', action='store_true',
+                        help='keep layers in int8 that are no quicker on this machine')
+    parser.add_argument('--fixed-scales', action='store_true',
+                        help=f'write {FIXED} instead, with fixed symmetric scales, for TensorRT')
+    parser.add_argument('--json', type=Path, help='write the table and figures there')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Quantise, print the table, and write the graph (0), or say why there is none (1)."""
+    if not 2 <= args.count <= MOST_FRAMES:
+        raise SettingError(f'--count {args.count}', f'2 to {MOST_FRAMES} frames')
+    bundle = load_bundle(args.model)
+    directory = (args.out or bundle.directory).expanduser().resolve()
+    with folder_beside(directory) as folder:
+        frames = load_frames(args.frames, bundle.input, args.count, SEED)
+        name = FIXED if args.fixed_scales else INT8
+        graph = folder / name
+        if args.fixed_scales:
+            facts = with_fixed_scales(bundle, frames, graph)
+            print(_told(facts))
+        else:
+            with on_this_machine() as machine:
+                rows, facts = quantise(bundle, frames, graph, args.bits, not args.any_speed)
+            facts['notes'] += [] if args.any_speed else warning(machine)
+            print_report(bundle, rows, facts)
+        facts.update(noted(args.frames, frames))
+        if args.json:
+            write_json(args.json, facts)
+        if not graph.exists():
+            return 1
+        keep(bundle, directory, graph, facts)
+    print(f"written to {directory / name}; to be driven it has to pass 'vla_nav verify'")
+    if args.frames != SIMULATOR and len(frames) < args.count:
+        print(f'note: these are all frames of {args.frames}; verify needs others: name another '
+              'source there, or a lower --count here')
+    return 0
+
+
+def keep(bundle: Bundle, directory: Path, graph: Path, facts: Dict[str, Any]) -> None:
+    """Write the bundle at `directory` with a graph and what is known of it put in."""
+    kind = graph.name.split('.', 1)[1].rpartition('.')[0]  # int8, int8.qdq
+
+    def change(manifest: Dict[str, Any]) -> None:
+        manifest['quantization'] = {**manifest.get('quantization', {}), kind: facts}
+    rewrite_bundle(bundle, directory, {graph.name: graph}, change)
+
+
+def with_fixed_scales(bundle: Bundle, frames: np.ndarray, path: Path) -> Dict[str, Any]:
+    """Write all of the graph in int8 with scales calibrated on `frames`; give the figures."""
+    import onnxruntime
+    write_fixed_scales(bundle, frames, path)
+    _mark(bundle, path)
+    drift = Reference(StepFile(bundle.file(FP32)), frames).drift(StepFile(path))
+    return {'of': sha256_of(bundle.file(FP32)), 'drift': drift.as_dict(), 'steps': len(frames),
+            'bytes': path.stat().st_size, 'onnxruntime': onnxruntime.__version__,
+            'vla_nav_node': package_version()}
+
+
+def _mark(bundle: Bundle, path: Path) -> None:
+    mark(path, {'name': bundle.name, 'precision': 'int8',
+                'weights_sha256': sha256_of(bundle.file(WEIGHTS))})
+
+
+def quantise(bundle: Bundle, frames: np.ndarray, path: Path, least_bits: int = min(BITS),
+             by_time: bool = True) -> Tuple[List[Row], Dict[str, Any]]:
+    """
+    Write the int8 step graph to `path`, unless no layer is worth it; give the table and figures.
+
+    `frames` (uint8 [N, H, W, 3]) calibrate the convolutions, and each layer is tried on them.
+    """
+    fp32 = bundle.file(FP32)
+    mixtures = Mixtures(fp32, _spread(frames, CALIBRATION))
+    original = StepFile(fp32)
+    reference = Reference(original, frames)
+    search = Search(mixtures, reference, frames[0], path.parent, by_time)
+    choice = search.run(least_bits)
+    facts: Dict[str, Any] = {'of': sha256_of(fp32), 'notes': search.notes}
+    if choice.int8 or choice.blocks:
+        mixtures.write(choice, path)
+        _mark(bundle, path)
+        facts.update(_figures(original, reference, path, frames[0]))
+    rows = search.rows(choice)
+    facts['layers'] = [{'name': row.layer.name, 'weights': row.layer.weights, 'as': row.form,
+                        'why': row.why} for row in rows]
+    return rows, facts
+
+
+def _figures(original: StepFile, reference: Reference, path: Path,
+             frame: np.ndarray) -> Dict[str, Any]:
+    import onnxruntime
+    quantised = StepFile(path)
+    drift = reference.drift(quantised)
+    found = race(quantised, original, frame)
+    return {'drift': drift.as_dict(), 'steps': len(reference.actions),
+            'here': {'fp32_ms': round(found.other, 3), 'int8_ms': round(found.one, 3)},
+            'bytes': path.stat().st_size, 'onnxruntime': onnxruntime.__version__,
+            'vla_nav_node': package_version()}
+
+
+def _spread(frames: np.ndarray, most: int) -> np.ndarray:
+    """Take at most so many, evenly from the first to the last."""
+    index = np.linspace(0, len(frames) - 1, min(most, len(frames)))
+    return frames[np.rint(index).astype(int)]
+
+
+def print_report(bundle: Bundle, rows: List[Row], facts: Dict[str, Any]) -> None:
+    """Print the table as people read it."""
+    from rich.console import Console
+    from rich.table import Table
+    table = Table(title=f'{bundle.name} in int8')
+    for heading in ('layer', 'weights', 'as', 'why'):
+        table.add_column(heading, justify='right' if heading == 'weights' else 'left')
+    for row in rows:
+        table.add_row(row.layer.name, f'{row.layer.weights:,}', row.form, row.why)
+    Console().print(table)
+    print('\n'.join(facts['notes'] + _sentences(facts)))
+
+
+def _sentences(facts: Dict[str, Any]) -> List[str]:
+    if 'drift' not in facts:
+        return [f'no layer is worth int8 here (budget {BUDGET} m/s, and {STATE_BUDGET:.0%} of the '
+                'state): nothing is written']
+    here = facts['here']
+    return [_told(facts),
+            f'a step takes {here["int8_ms"]:.3f} ms instead of {here["fp32_ms"]:.3f} here, '
+            f'the file {facts["bytes"] / 1e6:.1f} MB']
+
+
+def _told(facts: Dict[str, Any]) -> str:
+    drift = facts['drift']
+    return (f'off fp32 over {facts["steps"]} steps, mean (max) m/s: one step '
+            f'{drift["step_mean"]:.5f} ({drift["step_max"]:.4f}), carried state '
+            f'{drift["rollout_mean"]:.5f} ({drift["rollout_max"]:.4f}); the state after one step '
+            f'{drift["state"]:.2%}')

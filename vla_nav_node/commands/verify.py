@@ -1,0 +1,174 @@
+"""`vla_nav verify`: whether a converted policy still does what the trained one did."""
+
+import argparse
+from dataclasses import asdict
+import os
+from pathlib import Path
+from typing import Any, Dict, List, Sequence
+
+from ..backends import BACKENDS, DEVICES, PRECISIONS
+from ..bundle.bundle import Bundle, load_bundle
+from ..bundle.gpu_verdicts import keep, verdicts_directory
+from ..bundle.verdicts import is_trained, STEPS
+from ..convert.frames.calibrated import Calibrated
+from ..convert.frames.frames import load_frames, SIMULATOR
+from ..convert.verify.open_loop import worst
+from ..convert.verify.verdict import (
+    candidates, device_for, judge_closed_loop, NOT_DRIVEN, Row, told_frames, trained_in_simulator,
+    verdict, verify_open_loop, write_verdicts)
+from ..errors import BackendError, SettingError
+from ..system.outputs import write_json
+from ..system.progress import track
+
+EXAMPLE = 'vla_nav verify out/bundle --frames recording/ --episodes 200 --seed 7000'
+FRAMES_SEED = 0  # of the simulator's pictures; quantize calibrates on those of another
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument('bundle', type=Path, nargs='?', help='directory (the one that ships)')
+    parser.add_argument('--frames', default=SIMULATOR, metavar='SOURCE',
+                        help='sim, a folder of pictures, a rosbag2 or an .npy (%(default)s)')
+    parser.add_argument('--steps', type=int, default=STEPS,
+                        help='of the rollout with carried state (%(default)s)')
+    parser.add_argument('--episodes', type=int, default=200,
+                        help='of the closed loop, where the policy was trained in the simulator; '
+                             '0 for none (%(default)s)')
+    parser.add_argument('--seed', type=int, default=7000, help='of the first episode')
+    parser.add_argument('--backends', nargs='+', choices=tuple(BACKENDS),
+                        help='those that are installed')
+    parser.add_argument('--precisions', nargs='+', choices=PRECISIONS,
+                        help='those that the bundle has')
+    parser.add_argument('--device', choices=DEVICES, default='auto',
+                        help='cuda: judge on the GPU, so that device auto may take it afterwards')
+    parser.add_argument('--workers', type=int, default=os.cpu_count() or 1)
+    parser.add_argument('--no-write', action='store_true',
+                        help='leave policy.yaml as it is (verdicts on a GPU are kept in the '
+                        "user's cache all the same)")
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write the verdicts there too')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compare, print, write the verdicts: 0 all passed, 1 not."""
+    bundle = load_bundle(args.bundle)
+    wanted = candidates(bundle, args.backends, args.precisions, args.device)
+    loop = args.episodes > 0 and trained_in_simulator(bundle)
+    calibrated = Calibrated((bundle, precision) for _, precision in wanted)
+    _prepare(bundle, args, loop, calibrated)
+    frames = load_frames(args.frames, bundle.input, args.steps, FRAMES_SEED, calibrated)
+    rows = verify_open_loop(bundle, frames, wanted, args.steps, args.device, track)
+    _refuse_absent(rows, args)
+    _close_loop(bundle, rows, args, loop)
+    told = told_frames(args.frames, frames)
+    _report(bundle, rows)
+    if args.json:
+        write_json(args.json, _document(bundle, rows, told), indent=2)
+    _keep_for_this_machine(bundle, rows)
+    if not args.no_write:
+        write_verdicts(bundle, rows, told)
+    return 1 if any(row.problems for row in rows) else 0
+
+
+def _prepare(bundle: Bundle, args: argparse.Namespace, loop: bool,
+             calibrated: Calibrated) -> None:
+    """Find out before the long work whether the simulator can be had and the seeds are unseen."""
+    from ..sim.world import rendering
+    if args.workers < 1 or args.episodes < 0:
+        raise SettingError(f'--workers {args.workers} and --episodes {args.episodes}',
+                           'at least 1 and 0')
+    if loop:
+        from ..sim.evaluation.trials import refuse_trained
+        refuse_trained(bundle, _seeds(args))
+        calibrated.refuse_episodes(_seeds(args))
+    if loop or args.frames == SIMULATOR:
+        os.environ['MUJOCO_GL'] = rendering.choose()
+
+
+def _keep_for_this_machine(bundle: Bundle, rows: Sequence[Row]) -> None:
+    """Write down, for `device: auto`, what was found on a GPU; policy.yaml is for all machines."""
+    kept = [row.name for row in rows if row.info and keep(bundle, row.info, row.problems)]
+    if kept:
+        print(f'for device auto on this machine: {", ".join(kept)} in {verdicts_directory()}')
+
+
+def _seeds(args: argparse.Namespace) -> range:
+    return range(args.seed, args.seed + args.episodes)
+
+
+def _refuse_absent(rows: Sequence[Row], args: argparse.Namespace) -> None:
+    """Raise BackendError when something that was asked for cannot be had at all."""
+    for attribute in ('backend', 'precision'):
+        asked = getattr(args, f'{attribute}s')
+        had = {getattr(row, attribute) for row in rows if not row.skipped}
+        for name in asked or ():
+            if name not in had:
+                reasons = [row.skipped for row in rows if getattr(row, attribute) == name]
+                raise BackendError(f'{name} cannot be verified: {" / ".join(reasons)}')
+    if all(row.skipped for row in rows):
+        raise BackendError('nothing can be compared with torch here: '
+                           + ' / '.join(f'{row.name}: {row.skipped}' for row in rows))
+
+
+def _close_loop(bundle: Bundle, rows: Sequence[Row], args: argparse.Namespace,
+                loop: bool) -> None:
+    """Drive the rows whose open loop passed; the others need no episodes to fail."""
+    good = [row for row in rows if row.info and not row.problems]
+    if loop and good:
+        from ..sim.evaluation.paired import drive_pairs
+        pairs = [(row.backend, row.precision, device_for(row.backend, args.device))
+                 for row in good]
+        for row, driven in zip(good, drive_pairs(bundle, pairs, _seeds(args), args.workers)):
+            row.figures['closed_loop'] = driven
+    absent = 'not driven' if trained_in_simulator(bundle) else NOT_DRIVEN
+    for row in rows:
+        row.figures.setdefault('closed_loop', absent)
+        if row in good:
+            row.problems += judge_closed_loop(row.precision, row.figures['closed_loop'])
+
+
+def _document(bundle: Bundle, rows: Sequence[Row], frames: Dict[str, Any]) -> Dict[str, Any]:
+    return {'bundle': bundle.name, 'trained': is_trained(bundle), 'frames': frames,
+            'passed': not any(row.problems for row in rows),
+            'rows': [{'backend': row.backend, 'precision': row.precision,
+                      **({'skipped': row.skipped} if row.skipped else
+                         verdict(bundle, row, frames) if row.info else asdict(row))}
+                     for row in rows]}
+
+
+def _report(bundle: Bundle, rows: Sequence[Row]) -> None:
+    """Print the table as people read it."""
+    from rich.console import Console
+    from rich.table import Table
+    table = Table(title=f'{bundle.name} against torch fp32, m/s')
+    for heading in ('', 'one step', 'state', 'rollout', 'at most', 'growth', 'verdict'):
+        table.add_column(heading, justify='right' if heading else 'left')
+    ran = [row for row in rows if not row.skipped]
+    for row in ran:
+        table.add_row(row.name, *_cells(row), 'not passed' if row.problems else 'passed')
+    Console().print(table)
+    _print_loops(ran)
+    for row in rows:
+        for text in [f'skipped, {row.skipped.split("; ")[0]}'] if row.skipped else row.problems:
+            print(f'{row.name}: {text}')
+    if not is_trained(bundle):
+        print('The policy is not trained: no robot drives by it, whatever the verdict.')
+
+
+def _cells(row: Row) -> List[str]:
+    if 'rollout' not in row.figures:
+        return ['-'] * 5
+    once, rollout = row.figures['one_step'], row.figures['rollout']
+    figures = (worst(once, 'mean'), once['state'], worst(rollout, 'mean'), worst(rollout, 'max'),
+               rollout['growth'])
+    return ['-' if figure is None else f'{figure:.2g}' for figure in figures]
+
+
+def _print_loops(rows: Sequence[Row]) -> None:
+    loops = {row.name: row.figures['closed_loop'] for row in rows
+             if isinstance(row.figures['closed_loop'], dict)}
+    for name, loop in loops.items():
+        low, high = loop['lost_interval95']
+        print(f'{name}: {loop["success"]["reached"]:.1%} of {loop["episodes"]} episodes reached '
+              f'the cup, torch fp32 {loop["reference"]["reached"]:.1%}; lost {loop["lost"]:.1%} '
+              f'({low:.1%} to {high:.1%}); paths {loop["path_deviation_m"]["mean"]:.3f} m apart, '
+              f'at most {loop["path_deviation_m"]["max"]:.3f} m')

@@ -1,0 +1,93 @@
+"""A step graph's file: exported, told what it is, and held against the network it came from."""
+
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Dict, Tuple
+
+import numpy as np
+
+from .step_graph import export_onnx, OPSET
+from ..int8.trial import StepFile
+from ...bundle.bundle import sha256_of
+from ...errors import BackendError, BundleError, first_line
+from ...vision.preprocess import InputSpec
+
+PRODUCER = 'vla_nav_node'
+STEPS = 20  # with carried state; whether it drives as well is for verify to say
+# How far the graph may be off the network in these steps, for each m/s of the largest action.
+TOLERANCES = {'fp32': 1e-4, 'fp16': 2e-2}
+FIXES = {'fp32': 'a layer computes something else in ONNX than in torch, as some pools with '
+                 'ceil_mode or divisor_override do: train with another',
+         'fp16': 'drive without fp16; the weights may be too large for it'}
+
+
+def write_step_file(network: Any, path: Path, spec: InputSpec, name: str, weights: Path,
+                    precision: str = 'fp32') -> None:
+    """
+    Export `network` as policy `name`, mark the file, and check it; raise BundleError if unsound.
+
+    `weights` is the policy.safetensors that the network was loaded from.
+    """
+    export_onnx(network, path, spec, precision)
+    mark(path, {'name': name, 'precision': precision, 'weights_sha256': sha256_of(weights)})
+    check_step_file(network, path, spec, precision)
+
+
+def mark(path: Path, facts: Dict[str, str]) -> None:
+    """Write into an ONNX file what it is and by which version of what it was made."""
+    import onnx
+    model = onnx.load(str(path))
+    model.producer_name, model.producer_version = PRODUCER, package_version()
+    onnx.helper.set_model_props(model, {**facts, 'opset': str(OPSET)})
+    onnx.save(model, str(path))
+
+
+def marks_of(path: Path) -> Dict[str, str]:
+    """Give what `mark` wrote."""
+    import onnx
+    return {entry.key: entry.value for entry in onnx.load(str(path)).metadata_props}
+
+
+def package_version() -> str:
+    """Give this package's version; a checkout that is not installed has none."""
+    try:
+        return version(PRODUCER)
+    except PackageNotFoundError:
+        return 'not installed'
+
+
+def check_step_file(network: Any, path: Path, spec: InputSpec, precision: str) -> None:
+    """Raise BundleError unless the file is sound ONNX and computes what the network does."""
+    import onnx
+    try:
+        onnx.checker.check_model(str(path), full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise BundleError(f'{path.name} is no sound ONNX: {first_line(error)[:300]}',
+                          'a graph that ONNX has', FIXES['fp32']) from error
+    try:
+        off, largest = _compare(network, path, spec)
+    except BackendError as error:
+        raise BundleError(error.found[:300], 'a graph that ONNX Runtime runs',
+                          FIXES['fp32']) from error
+    allowed = TOLERANCES[precision] * max(1.0, largest)
+    if not off <= allowed:
+        raise BundleError(f'{path.name} is up to {off:.2g} m/s off the network that it was made '
+                          f'from, over {STEPS} steps', f'at most {allowed:.2g}', FIXES[precision])
+
+
+def _compare(network: Any, path: Path, spec: InputSpec) -> Tuple[float, float]:
+    """Step both from the zero state; give the largest difference and the largest action, m/s."""
+    import torch
+    graph = StepFile(path)
+    rng = np.random.default_rng(0)
+    state, carried = network.zero_state(), graph.zero
+    wanted, found = [], []
+    for _ in range(STEPS):
+        image = rng.integers(0, 256, spec.shape, np.uint8)
+        with torch.inference_mode():
+            action, *state = network.step(torch.from_numpy(image), *state)
+        given, carried = graph(image[0], carried)
+        wanted.append(action[0].numpy())
+        found.append(given)
+    # A NaN anywhere makes a NaN here, which no limit lets pass.
+    return float(np.abs(np.subtract(found, wanted)).max()), float(np.abs(wanted).max())

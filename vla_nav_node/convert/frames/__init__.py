@@ -1,0 +1,1 @@
+"""Real pictures to calibrate and to verify on."""

@@ -1,0 +1,72 @@
+"""The pictures of a rosbag2, read without ROS: rosbags opens it, cdr and image read what is in."""
+
+from pathlib import Path
+from typing import Any, Callable, Dict, Generator, List
+
+import numpy as np
+
+from ...errors import ImageError, SettingError
+from ...node.cdr import read_compressed_image, read_image
+from ...types import Frame
+from ...vision.pictures import decode
+
+METADATA = 'metadata.yaml'
+STORAGES = ('.mcap', '.db3')
+READERS: Dict[str, Callable[[bytes, int], Frame]] = {
+    'sensor_msgs/msg/Image': read_image, 'sensor_msgs/msg/CompressedImage': read_compressed_image}
+
+
+def is_bag(path: Path) -> bool:
+    """Tell whether this is a rosbag2: its folder, or a storage file of it."""
+    return path.suffix in STORAGES if path.is_file() else (path / METADATA).is_file()
+
+
+def bag_pictures(path: Path, topic: str = '') -> Generator[np.ndarray, None, None]:
+    """
+    Give the pictures of a topic in the order of their recording: uint8 [H, W, 3] RGB.
+
+    Without a topic, of the only one with images. Whatever the node decodes, this does, with the
+    same code.
+    """
+    reader_of = _library()
+    try:
+        with reader_of(path) as reader:
+            connections = _cameras(path, reader.connections, topic)
+            messages = reader.messages(connections)
+            for index, (connection, _, raw) in enumerate(messages):
+                yield _picture(raw, connection, index)
+    except (ImageError, SettingError):
+        raise
+    except Exception as error:  # the library's own, SQLite's and the compressors' share no base
+        raise SettingError(f'{path} cannot be read as a rosbag2: {error}',
+                           'a bag that was closed properly', "try 'ros2 bag reindex'") from error
+
+
+def _library() -> Any:
+    try:
+        from rosbags.rosbag2 import Reader
+    except ModuleNotFoundError as error:
+        raise SettingError(f'reading a rosbag2 needs the Python package {error.name}',
+                           fix="pip install 'vla_nav_node[bags]'") from None
+    return Reader
+
+
+def _cameras(path: Path, connections: List[Any], topic: str) -> List[Any]:
+    """Give the connections of the one topic that is wanted."""
+    cameras = [one for one in connections if one.msgtype in READERS and one.msgcount]
+    topics = sorted({one.topic for one in cameras})
+    if not topics:
+        raise SettingError(f'{path} holds no images', 'messages of ' + ' or '.join(READERS),
+                           'record the topic of the camera')
+    if topic not in topics and (topic or len(topics) > 1):
+        found = f'{path} has no images on {topic}' if topic else f'{path} has several cameras'
+        raise SettingError(found, 'one of: ' + ', '.join(topics), f'name it: {path}:{topics[0]}')
+    return [one for one in cameras if one.topic == (topic or topics[0])]
+
+
+def _picture(raw: bytes, connection: Any, index: int) -> np.ndarray:
+    try:
+        return decode(READERS[connection.msgtype](raw, 0))
+    except ImageError as error:
+        raise ImageError(f'message {index + 1} on {connection.topic}: {error.found}',
+                         error.expected, error.fix) from None

@@ -1,0 +1,136 @@
+"""Real pictures to calibrate and to verify on: noise or a black picture would prove nothing."""
+
+from contextlib import closing
+from dataclasses import replace
+from itertools import count as counted, islice
+from pathlib import Path
+import re
+from typing import Generator, List, Tuple
+
+import numpy as np
+
+from .bag import bag_pictures, is_bag
+from .calibrated import Calibrated, FIRST_SEED, NONE, SEEDS_APART, SIMULATOR
+from ...errors import ImageError, SettingError
+from ...system.progress import track
+from ...types import Frame
+from ...vision.blank import is_blank
+from ...vision.pictures import decode
+from ...vision.preprocess import InputSpec, Preprocess
+
+RATE = 30.0  # Hz, of the simulator's pictures
+TIME_LIMIT = 20.0  # s, of an episode
+PICTURES = ('.jpg', '.jpeg', '.png')
+SOURCES = f"'{SIMULATOR}' (the simulator), a folder of {', '.join(PICTURES)}, a rosbag2 " \
+          '(its folder, .mcap or .db3; BAG:/topic where it has several cameras), or frames in .npy'
+
+Pictures = Generator[np.ndarray, None, None]  # each uint8 [H, W, 3] RGB, of any size
+
+
+def load_frames(source: str, spec: InputSpec, count: int, seed: int = 0,
+                calibrated: Calibrated = NONE) -> np.ndarray:
+    """
+    Give up to `count` frames of a source, as the policy sees them: uint8 [N, H, W, 3] RGB.
+
+    They follow one another as they were taken. `seed` chooses the simulator's episodes, other
+    sources begin with their first picture that neither is among the `calibrated` nor a neighbour
+    of one. Raise SettingError or ImageError for a source that
+    cannot be read, and for one whose pictures would prove nothing.
+    """
+    if count < 1:
+        raise SettingError(f'{count} frames', 'at least 1')
+    if source == SIMULATOR:
+        calibrated.refuse_seed(seed)
+    # The simulator's camera is mounted upright.
+    preprocess = Preprocess(replace(spec, rotation=0) if source == SIMULATOR else spec)
+    with closing(pictures_of(source, seed)) as pictures:
+        others = calibrated.others(pictures, source)
+        frames = [preprocess(picture)[0].copy() for picture in _shown(others, count)]
+    if not frames:
+        raise SettingError(f'{source} holds no picture', SOURCES)
+    taken = np.stack(frames)
+    _refuse_blank(source, taken)
+    return taken
+
+
+def pictures_of(source: str, seed: int = 0) -> Pictures:
+    """Open a source; its pictures are decoded one by one as they are asked for."""
+    if source == SIMULATOR:
+        return _simulated(FIRST_SEED + SEEDS_APART * seed)
+    path, _, topic = source.partition(':/')
+    root = Path(source if not topic else path).expanduser()
+    if not root.exists():
+        raise SettingError(f'no pictures at {root}', SOURCES)
+    if is_bag(root):
+        return bag_pictures(root, f'/{topic}' if topic else '')
+    if root.is_dir():
+        return _folder(root)
+    if root.suffix == '.npy':
+        return _array(root)
+    raise SettingError(f'no pictures can be read from {root}', SOURCES)
+
+
+def _shown(pictures: Pictures, count: int) -> Generator[np.ndarray, None, None]:
+    """Take `count` of them, with a progress bar."""
+    yield from track(islice(pictures, count), 'frames', count)
+
+
+def _refuse_blank(source: str, frames: np.ndarray) -> None:
+    if all(map(is_blank, frames)):
+        raise SettingError(f'every picture of {source} is one even colour', 'pictures of a camera',
+                           'record them with the lens open')
+    if len(frames) > 1 and (frames[1:] == frames[0]).all():
+        raise SettingError(f'all {len(frames)} pictures of {source} are the same', 'a moving '
+                           'camera', 'record them while the robot drives')
+
+
+def _simulated(first_seed: int) -> Pictures:
+    """Give what the robot's camera sees while the expert drives, episode after episode."""
+    from ...sim.expert.rollout import ExpertDriver
+    from ...sim.world.world import World
+    world, expert = World(), ExpertDriver()
+    try:
+        for seed in counted(first_seed):
+            expert.reset(world.reset(seed))
+            while not world.outcome(TIME_LIMIT):
+                yield world.render()
+                linear_x, linear_y = expert(world)
+                world.step(linear_x, linear_y, 1 / RATE)
+    finally:
+        world.close()
+
+
+def _folder(root: Path) -> Pictures:
+    for path in sorted((path for path in root.iterdir() if path.suffix.lower() in PICTURES),
+                       key=_in_natural_order):
+        yield _read(path)
+
+
+def _in_natural_order(path: Path) -> List[Tuple[int, str]]:
+    """Sort frame_9 before frame_10."""
+    parts = re.findall(r'\d+|\D+', path.name)
+    return [(int(part), '') if part.isdigit() else (-1, part) for part in parts]
+
+
+def _read(path: Path) -> np.ndarray:
+    """Decode a file as the node decodes a compressed image."""
+    try:
+        data = path.read_bytes()
+        return decode(Frame(data, path.suffix[1:], 0, 0, 0, 0, 0, compressed=True))
+    except OSError as error:
+        raise SettingError(f'{path} cannot be read: {error.strerror}', 'a readable file') from None
+    except ImageError as error:
+        raise ImageError(f'{path}: {error.found}', error.expected, 'take it out, or replace it') \
+            from None
+
+
+def _array(path: Path) -> Pictures:
+    try:
+        frames = np.load(path, mmap_mode='r', allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise SettingError(f'{path} cannot be read: {error}', 'an array that numpy.save wrote') \
+            from None
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3:
+        raise SettingError(f'{path} holds {frames.dtype} {list(frames.shape)}',
+                           'uint8 [N, H, W, 3] in RGB')
+    yield from (np.ascontiguousarray(frame) for frame in frames)

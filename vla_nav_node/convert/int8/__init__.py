@@ -1,0 +1,1 @@
+"""The int8 step graph: which layers, how, and what it costs."""

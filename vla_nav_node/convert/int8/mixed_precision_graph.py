@@ -1,0 +1,98 @@
+"""Step graphs of one policy with some layers quantised and the others as they were."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import FrozenSet, Iterable, List, Mapping, Optional
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from .convolutions import Convolutions
+from .matmul_int8 import CONTRIB, Held, held_in_int8, Product
+from ..export.graph_nodes import CONVOLUTION, Layer, layers_of, Part, PRODUCT, remove_unused, split
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which layers are quantised, by their names; those in no set stay float."""
+
+    int8: FrozenSet[str]  # a scale for each output
+    blocks: FrozenSet[str] = frozenset()  # products that wait for memory: a scale for each block
+    bits: int = 8  # of `blocks`: 8 or 4
+
+    def without(self, name: str) -> 'Choice':
+        """Give the choice with one more layer left float."""
+        return replace(self, int8=self.int8 - {name}, blocks=self.blocks - {name})
+
+    def in_blocks(self, names: FrozenSet[str], bits: int) -> 'Choice':
+        """Give the choice with the layers called `names` in blocks."""
+        return Choice(self.int8 - names, names, bits)
+
+
+class Mixtures:
+    """Makes step graphs by choice; what was quantised once is kept for the next."""
+
+    def __init__(self, fp32: Path, frames: np.ndarray) -> None:
+        """Read the fp32 step graph; `frames` (uint8 [N, H, W, 3]) calibrate the convolutions."""
+        self._model = onnx.load(str(fp32))
+        self.layers: List[Layer] = layers_of(self._model)
+        front, self._rest, self._border = split(self._model)
+        self._front = Convolutions(self._model, front, self._border, frames)
+        graph = self._model.graph
+        nodes = {node.name: node for node in graph.node}
+        self._names = {layer.node: layer.name for layer in self.layers}
+        self._products = {layer.name: Product(graph, nodes[layer.node])
+                          for layer in self.layers if layer.kind == PRODUCT}
+
+    def write(self, choice: Choice, path: Path) -> None:
+        """Write the step graph of a choice."""
+        convolutions = frozenset(layer.node for layer in self.layers
+                                 if layer.kind == CONVOLUTION and layer.name in choice.int8)
+        front, weights = self._front.quantised(convolutions)
+        reshaped, held = held_in_int8(front, self._border)
+        nodes, constants = front + reshaped, list(weights)
+        for node in self._rest:
+            replacement, more = self._replaced(node, choice, held)
+            nodes += replacement
+            constants += more
+        onnx.save(self._assembled(nodes, constants), str(path))
+
+    def write_telling(self, names: Iterable[str], path: Path) -> None:
+        """Write the fp32 step graph with what the products called `names` take as outputs too."""
+        model = onnx.ModelProto()
+        model.CopyFrom(self._model)
+        there = {one.name for one in model.graph.output}
+        for tensor in {self._products[name].x for name in names} - there:
+            model.graph.output.append(
+                helper.make_tensor_value_info(tensor, onnx.TensorProto.FLOAT, None))
+        onnx.save(model, str(path))
+
+    def learn(self, told: Mapping[str, np.ndarray]) -> None:
+        """Take what tensors were on real frames, float32 [S, K]: 4 bits are chosen for that."""
+        for product in self._products.values():
+            product.inputs = told.get(product.x, product.inputs)
+
+    def _replaced(self, node: onnx.NodeProto, choice: Choice, held: Optional[Held]) -> Part:
+        """Give what takes a node's place: itself, unless it is a product of the choice."""
+        layer = self._names.get(node.name, '')
+        if layer in choice.blocks:
+            return self._products[layer].in_blocks(choice.bits)
+        if layer in choice.int8:
+            return self._products[layer].in_columns(
+                held if node.input[0] == self._border else None)
+        return [node], []
+
+    def _assembled(self, nodes: List[onnx.NodeProto],
+                   constants: List[onnx.TensorProto]) -> onnx.ModelProto:
+        """Put the parts together, with those of the old constants that are still in use."""
+        there = {one.name for one in constants} | {name for node in nodes for name in node.output}
+        used = {name for node in nodes for name in node.input} - there
+        old = self._model.graph
+        kept = [one for one in old.initializer if one.name in used]
+        graph = helper.make_graph(nodes, old.name, old.input, old.output, constants + kept)
+        remove_unused(graph)
+        opsets = [*self._model.opset_import]
+        if any(node.domain == CONTRIB for node in nodes):
+            opsets.append(helper.make_opsetid(CONTRIB, 1))
+        return helper.make_model(graph, opset_imports=opsets, ir_version=self._model.ir_version)

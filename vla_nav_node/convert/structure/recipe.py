@@ -1,0 +1,91 @@
+"""What a user knows of a checkpoint and the checkpoint does not tell."""
+
+from dataclasses import dataclass
+import math
+from typing import Iterator, List, Sequence, Tuple
+
+from ...errors import SettingError
+from ...vision.preprocess import InputSpec
+
+PICTURE = {'rgb': 3, 'bgr': 3, 'gray': 1, 'gray-mean': 1}  # channels, by --channels
+# How far black and white may be apart for a network: 256 are the raw pixels, whatever the units,
+# and somebody rounded.
+NEAREST, FURTHEST = 0.5, 260.0
+IMAGENET = (0.485, 0.456, 0.406)  # R, G, B, of pixels from 0 to 1
+ALIKE = 0.004  # a grey level
+OTHER = {1.0: 255, 255.0: 1}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the policy was trained to see, and what it may ask of the robot."""
+
+    name: str
+    input: InputSpec  # noqa: A003, RUF100
+    channels: str  # rgb, bgr (the order of mean and std too), gray or gray-mean
+    pixel_max: float  # what white is before the normalisation: 1 or 255
+    mean: List[float]
+    std: List[float]
+    limits: List[float]  # m/s, x and y
+
+    def __post_init__(self) -> None:
+        """Raise SettingError if no policy can have been trained with this normalisation."""
+        depth = PICTURE[self.channels]
+        if {len(self.mean), len(self.std)} != {depth}:
+            raise SettingError(f'{self._told()} with --channels {self.channels}',
+                               f'{depth} each: one for each channel')
+        problem = impossible(self.mean, self.std, self.pixel_max)
+        if problem:
+            raise SettingError(
+                f'{self._told()} with --pixel-max {self.pixel_max:g}: {problem}',
+                'mean and deviation of pixels in one unit',
+                f'--pixel-max {OTHER[self.pixel_max]} if they are of pixels from 0 to '
+                f'{OTHER[self.pixel_max]}; else look them up where it was trained')
+
+    @property
+    def depth(self) -> int:
+        """Give the channels of the picture that it was trained on."""
+        return PICTURE[self.channels]
+
+    def normalisation(self) -> Tuple[List[float], List[float]]:
+        """Give mean and std as a bundle has them: R, G, B in units of 0..255."""
+        order = {'rgb': (0, 1, 2), 'bgr': (2, 1, 0)}.get(self.channels, (0, 0, 0))
+        scale = 255.0 / self.pixel_max
+        return ([round(self.mean[channel] * scale, 6) for channel in order],
+                [round(self.std[channel] * scale, 6) for channel in order])
+
+    def notes(self) -> Iterator[str]:
+        """Say what the network sees, and what of it is unlikely, though it may be so."""
+        black, white = (' '.join(f'{(pixel - mean) / std:.3g}'
+                                 for mean, std in zip(self.mean, self.std))
+                        for pixel in (0, self.pixel_max))
+        yield f'the network sees black as {black} and white as {white} ({self.channels})'
+        scaled = [mean / self.pixel_max for mean in self.mean]
+        turned = IMAGENET if self.channels == 'bgr' else IMAGENET[::-1]
+        if len(scaled) == 3 and all(abs(one - other) < ALIKE
+                                    for one, other in zip(scaled, turned)):
+            yield ("--mean is ImageNet's in the order "
+                   + ('R G B' if self.channels == 'bgr' else 'B G R')
+                   + f', beside --channels {self.channels}: right only if it was trained so')
+        if all(0 < mean < std for mean, std in zip(self.mean, self.std)):
+            yield '--std is above --mean: right only if they are not swapped'
+
+    def _told(self) -> str:
+        numbers = (' '.join(f'{number:g}' for number in numbers)
+                   for numbers in (self.mean, self.std))
+        return '--mean {} --std {}'.format(*numbers)
+
+
+def impossible(mean: Sequence[float], std: Sequence[float], pixel_max: float) -> str:
+    """Say why nobody can have trained with this mean and std (or one of them), '' if one can."""
+    if not all(map(math.isfinite, (*mean, *std))) or any(one <= 0 for one in std):
+        return 'they are not finite numbers with --std above 0'
+    if any(not 0 <= one <= pixel_max for one in mean):
+        return f'no pixel is from {min(mean):g} to {max(mean):g}'
+    if pixel_max == 255 and any(0 < one <= 1 for one in mean):
+        return 'pictures would be black but for one grey level'
+    spans = [pixel_max / one for one in std]
+    if not all(NEAREST <= span <= FURTHEST for span in spans):
+        return (f'black and white would be {min(spans):.2g} to {max(spans):.4g} apart for the '
+                f'network, and {NEAREST:g} to {FURTHEST:g} are possible')
+    return ''

@@ -1,0 +1,1 @@
+"""Whether a converted policy still does what the trained one did."""

@@ -1,0 +1,1 @@
+"""The live demo: processes, listener, view and report."""

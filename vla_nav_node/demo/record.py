@@ -1,0 +1,83 @@
+"""What a demo saw, as plain data: the episodes, every cycle's latency, the camera's counts."""
+
+from collections import deque
+from dataclasses import asdict, dataclass, field
+from typing import Any, Deque, Dict, List, Tuple
+
+import numpy as np
+
+from ..driving.latency_recorder import FIELDS, Percentiles, QUANTILES
+
+BUDGETS_MS = (10.0, 20.0)
+REACHED = 'reached'
+
+
+@dataclass
+class Episode:
+    """One drive: where it went and how it ended."""
+
+    number: int
+    seed: int
+    scenario: str
+    outcome: str = ''  # reached, contact, timeout; empty while it goes on
+    seconds: float = 0.0  # of the robot's own time
+    distance: float = 0.0  # to the cup, m
+    path: List[Tuple[float, float]] = field(default_factory=list)
+
+    def update(self, told: Dict[str, Any]) -> None:
+        """Take what the simulated robot told with a frame."""
+        self.outcome = told['outcome']
+        self.seconds, self.distance = float(told['time']), float(told['distance'])
+        self.path.append((float(told['x']), float(told['y'])))
+
+    def __str__(self) -> str:
+        """Give one line."""
+        return (f'{self.outcome or "driving"} {self.seconds:4.1f} s, {self.distance:.2f} m to go '
+                f'(seed {self.seed} {self.scenario})')
+
+
+@dataclass
+class Record:
+    """All of a demo, filled as it goes on."""
+
+    wanted: int  # episodes
+    episodes: List[Episode] = field(default_factory=list)
+    times: List[float] = field(default_factory=list)  # s since the first cycle, one per cycle
+    cycles: List[Tuple[float, ...]] = field(default_factory=list)  # in the order of FIELDS
+    arrivals: Deque[float] = field(default_factory=lambda: deque(maxlen=60))  # s, of any cycles
+    command: Tuple[float, float] = (0.0, 0.0)  # m/s, the newest
+    health: Dict[str, str] = field(default_factory=dict)  # newest diagnostics: name -> message
+    counts: Dict[str, str] = field(default_factory=dict)  # newest values of all diagnostics
+
+    def stages(self) -> Dict[str, Percentiles]:
+        """Give the percentiles of each stage over all cycles, ms; empty without one."""
+        if not self.cycles:
+            return {}
+        columns = np.percentile(np.array(self.cycles), (*QUANTILES, 100), axis=0).T
+        return {name: Percentiles(*map(float, column))
+                for name, column in zip(FIELDS, columns) if name != 'used'}
+
+    def over(self, budget_ms: float) -> int:
+        """Count the cycles that took longer than a budget."""
+        return sum(row[0] > budget_ms for row in self.cycles)
+
+    def rate(self) -> float:
+        """Give the cycles per second over the last ones that arrived."""
+        span = self.arrivals[-1] - self.arrivals[0] if self.arrivals else 0.0
+        return (len(self.arrivals) - 1) / span if span > 0.0 else 0.0
+
+    @property
+    def reached(self) -> int:
+        """Count the episodes that ended at the cup."""
+        return sum(episode.outcome == REACHED for episode in self.episodes)
+
+    def summary(self) -> Dict[str, Any]:
+        """Give everything but the single cycles, for machines."""
+        episodes = [{key: value for key, value in asdict(episode).items() if key != 'path'}
+                    for episode in self.episodes]
+        return {
+            'episodes': episodes, 'reached': self.reached, 'wanted': self.wanted,
+            'cycles': len(self.cycles),
+            'latency_ms': {name: p._asdict() for name, p in self.stages().items()},
+            'cycles_over_ms': {f'{budget:g}': self.over(budget) for budget in BUDGETS_MS},
+            'diagnostics': dict(self.counts)}

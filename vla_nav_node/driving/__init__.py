@@ -1,0 +1,1 @@
+"""One frame to one command: no ROS, no framework."""

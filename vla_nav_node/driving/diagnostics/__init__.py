@@ -1,0 +1,1 @@
+"""What diagnostics and the log say, in words that a person can act on."""

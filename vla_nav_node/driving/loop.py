@@ -1,0 +1,167 @@
+"""The driving thread: takes the newest frame, runs the cycle, sends the command to the wheels."""
+
+from collections import deque
+from concurrent.futures import Future, TimeoutError as FutureTimeout
+from threading import Event
+import time
+from typing import Any, Callable, Deque, NamedTuple, Optional, Sequence, Tuple
+
+from .command_output import Wheels
+from .cycle import Cycle, Timing
+from .frame_checks import FrameGuard
+from .latency_recorder import LatencyRecorder
+from .mailbox import Arrival, Mailbox
+from .settings import Settings
+from ..errors import ImageError, VlaNavError
+from ..system import gc_schedule
+from ..types import Command, Frame
+
+IDLE_S = 0.1  # how often the thread looks whether it has to end while no frames come
+POLL_S = 0.001
+REQUEST_TIMEOUT_S = 2.0  # far more than a cycle; who waits longer waits for a hang
+
+
+class Outcome(NamedTuple):
+    """What became of a frame."""
+
+    received_ns: int
+    command: Command  # of the cycle; the wheels may have refused it
+    timing: Timing
+
+
+class Driver:
+    """Everything that happens to a frame, in one thread; other threads ask for what they need."""
+
+    def __init__(self, cycle: Cycle, wheels: Wheels, settings: Settings,
+                 ros_now_ns: Callable[[], int],
+                 on_cycle: Callable[[Sequence[float]], None]) -> None:
+        """Take the clock of the stamps, and what to call with each cycle's latencies."""
+        self.cycle = cycle
+        self.wheels = wheels
+        self.guard = FrameGuard(settings)
+        self.latency = LatencyRecorder()
+        self.mailbox = Mailbox()
+        self.last: Optional[Outcome] = None
+        self._ros_now_ns = ros_now_ns
+        self._on_cycle = on_cycle
+        self._requests: Deque[Tuple[Callable[[], Any], 'Future[Any]']] = deque()
+        self._anew = False  # the next frame begins anew
+        self.apply(settings)
+
+    def apply(self, settings: Settings) -> None:
+        """Hold the wheels to `settings` at once, and drive by them from the next frame on."""
+        self.wheels.settings = self.guard.settings = self.settings = settings
+        self.cycle.blank_guard = settings.blank_guard
+
+    def enable(self, on: bool) -> str:
+        """Stop the robot, or let it drive from standing and without memory; say which."""
+        if on and self.wheels.enabled:
+            return 'enabled already: nothing changes'
+        self._anew = True  # before the first frame that it may drive on
+        self.wheels.enable(on)
+        return 'enabled' if on else 'disabled: standing still'
+
+    def run(self, stopping: Event) -> None:
+        """Drive until `stopping`."""
+        while not stopping.is_set():
+            frame = self.mailbox.take(IDLE_S)
+            self._serve_requests()
+            if frame is not None:
+                self.drive(frame)
+            gc_schedule.tidy()  # a command has just left, or there is nothing to do
+
+    def drive(self, frame: Arrival) -> None:
+        """Judge a frame on its arrival, and run a cycle or stop the robot."""
+        ticket = self.wheels.ticket
+        if self._anew:  # after the ticket, which enabling withdraws
+            self._anew = False
+            self.reset()
+        if isinstance(frame, ImageError):
+            self.wheels.drive(Command(0.0, 0.0, f'deserialise: {frame}'), 0, ticket)
+            return
+        now_ns, ros_now_ns = self.wheels.clock_ns(), self._ros_now_ns()
+        verdict = self.guard.check(frame, ros_now_ns)
+        if verdict.reset:
+            self.cycle.policy.reset()
+        if verdict.reason:
+            self.wheels.drive(Command(0.0, 0.0, verdict.reason), 0, ticket)
+            return
+        # When the picture was taken, on the clock that nobody sets. Never later than it was
+        # received: the ROS clock may have been set back, or be slow, while the frame waited here.
+        founded_ns = min(now_ns - (ros_now_ns - frame.stamp_ns), frame.received_ns)
+        self._run_cycle(frame, founded_ns, ticket)
+
+    def _run_cycle(self, frame: Frame, founded_ns: int, ticket: int) -> None:
+        command, timing = self.cycle.step(frame)
+        if not command.is_stop:
+            self.guard.drove(frame)
+        before_ns = time.perf_counter_ns()
+        self.wheels.drive(command, founded_ns, ticket)
+        self._record(frame, timing, before_ns)
+        self.last = Outcome(frame.received_ns, command, timing)
+        self.cycle.remember()
+
+    def _record(self, frame: Frame, timing: Timing, before_ns: int) -> None:
+        done_ns = time.perf_counter_ns()
+        cycle = (done_ns - frame.received_ns) / 1e6
+        values = (cycle, frame.deserialise_ns / 1e6, *timing, (done_ns - before_ns) / 1e6,
+                  (self._ros_now_ns() - frame.stamp_ns) / 1e6,
+                  cycle / self.settings.control_period_ms)
+        self.latency.record(done_ns / 1e9, values)
+        self._on_cycle(values)
+
+    def reset(self) -> None:
+        """Start anew with the next frame; between two cycles only."""
+        self.cycle.reset()
+        self.guard.restart()
+
+    def request(self, action: Callable[[], Any]) -> 'Future[Any]':
+        """Have `action` done between two cycles, by the driving thread."""
+        future: 'Future[Any]' = Future()
+        self._requests.append((action, future))
+        self.mailbox.wake()
+        return future
+
+    def between_cycles(self, action: Callable[[], Any]) -> Any:
+        """Have `action` done between two cycles, wait for it and give its result."""
+        future = self.request(action)
+        try:
+            return future.result(REQUEST_TIMEOUT_S)
+        except FutureTimeout:
+            if future.cancel():
+                raise VlaNavError(self.hang() or 'the driving thread does not answer',
+                                  fix='start the node anew') from None
+            return future.result()  # it had just begun
+
+    def is_receiving(self) -> bool:
+        """Tell whether frames come in, fast enough to drive on."""
+        silent_ns = time.perf_counter_ns() - (self.last.received_ns if self.last else 0)
+        return self.last is not None and silent_ns < self.settings.image_timeout * 1e9
+
+    def wait_for_cycle(self, timeout_s: float) -> Optional[Outcome]:
+        """Wait for the next cycle to end; None if none does."""
+        before, deadline = self.last, time.monotonic() + timeout_s
+        while self.last is before and time.monotonic() < deadline:
+            time.sleep(POLL_S)  # the driving thread shall not spend its time on notifying
+        return None if self.last is before else self.last
+
+    def hang(self) -> str:
+        """Name the stage that has been in work for longer than image_timeout; '' if none."""
+        watch, sending_ns = self.cycle.watch, self.wheels.sending_ns
+        stage, since_ns, info = watch.stage, watch.since_ns, f' ({self.cycle.policy.backend.info})'
+        if sending_ns:
+            stage, since_ns, info = 'publishing on cmd_vel', sending_ns, ''
+        busy_s = (time.perf_counter_ns() - since_ns) / 1e9
+        if not stage or busy_s <= self.settings.image_timeout:
+            return ''
+        return f'{stage} has not come back for {busy_s:.1f} s{info}'
+
+    def _serve_requests(self) -> None:
+        while self._requests:
+            action, future = self._requests.popleft()
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                future.set_result(action())
+            except Exception as error:  # noqa: BLE001  # whoever asked gets it
+                future.set_exception(error)

@@ -1,0 +1,59 @@
+"""NVTX ranges: what the node is at, on the time line of NVIDIA's profilers."""
+
+from typing import Any, Callable
+
+from ..driving.cycle import StageWatch, Timing
+from ..driving.loop import Driver
+from ..errors import SettingError
+from ..types import Command
+
+DOMAIN = 'vla_nav_node'
+PUBLISH = 'publish'
+
+
+class RangeWatch(StageWatch):
+    """A watch whose stages are ranges, too; one without them knows nothing of this."""
+
+    def __init__(self, domain: Any) -> None:
+        """Prepare a range for each stage."""
+        super().__init__()
+        self._push, self._pop = domain.push_range, domain.pop_range
+        self._ranges = {stage: domain.get_event_attributes(message=stage)
+                        for stage in Timing._fields}
+
+    def enter(self, stage: str) -> None:
+        """End the range of the stage before and begin the next."""
+        if self.stage:
+            self._pop()
+        super().enter(stage)
+        if stage:
+            self._push(self._ranges[stage])
+
+
+def show_stages(driver: Driver) -> None:
+    """Make ranges of the stages of a driver that does not drive yet, or raise SettingError."""
+    domain = _domain()
+    driver.cycle.watch = RangeWatch(domain)
+    driver.wheels.send = _around(driver.wheels.send, domain)
+
+
+def _domain() -> Any:
+    try:
+        import nvtx
+    except ImportError as error:
+        raise SettingError(f'nvtx is true, but its Python package cannot be had ({error})',
+                           fix="pip install 'vla_nav_node[nvtx]', or set nvtx to false") from None
+    return nvtx.get_domain(DOMAIN)
+
+
+def _around(send: Callable[[Command], None], domain: Any) -> Callable[[Command], None]:
+    push, pop = domain.push_range, domain.pop_range
+    publish = domain.get_event_attributes(message=PUBLISH)
+
+    def ranged(command: Command) -> None:
+        push(publish)
+        try:
+            send(command)
+        finally:
+            pop()
+    return ranged

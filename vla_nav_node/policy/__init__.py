@@ -1,0 +1,1 @@
+"""What drives, and what drives next."""

@@ -1,0 +1,1 @@
+"""How often a policy reaches the cup."""

@@ -1,0 +1,1 @@
+"""The expert that sees the map, and how an episode is driven."""

@@ -1,0 +1,115 @@
+"""One episode, in lock step: a driver, the gate that the node has too, and the world."""
+
+from dataclasses import dataclass
+import math
+from typing import List, Mapping, Optional, Protocol, Sequence, Tuple, Union
+
+import numpy as np
+
+from .expert import Expert
+from ..world.layout import Layout
+from ..world.world import World
+from ...driving.command_limits import Gate
+from ...policy.recurrent_policy import Policy
+from ...types import Command
+from ...vision.preprocess import Preprocess
+
+Velocity = Union[Sequence[float], np.ndarray]  # vx, vy in m/s, robot's frame
+LIMITS = {'linear_x': 0.8, 'linear_y': 0.8}  # m/s, of the policy that is trained here
+MAX_ACCELERATION = 2.5  # m/s2, the node's default
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """How the camera and the loop behave in an episode."""
+
+    frame_rate: float = 30.0  # Hz
+    frame_loss: float = 0.0  # share of the frames that never arrive
+    jitter: float = 0.0  # share by which the time between two frames varies
+    delay: float = 0.01  # s from the picture to the command at the wheels
+    time_limit: float = 20.0  # s
+    linger: float = 0.0  # s that go on after the cup is reached
+
+
+@dataclass(frozen=True)
+class Episode:
+    """What came of it."""
+
+    seed: int
+    scenario: str
+    outcome: str  # reached, contact, timeout
+    time: float  # s
+    distance: float  # m to the cup at the end
+    path: Tuple[Tuple[float, float], ...]  # m, where each frame was taken
+
+
+class Driver(Protocol):
+    """Anything that looks at the world and gives a velocity (m/s, robot's frame)."""
+
+    def reset(self, layout: Layout) -> None:
+        """Forget the episode before."""
+
+    def __call__(self, world: World) -> Velocity:
+        """Give (vx, vy) for this moment."""
+
+
+class ExpertDriver:
+    """Drives by the map."""
+
+    def reset(self, layout: Layout) -> None:
+        """Plan the way."""
+        self._expert = Expert(layout)
+
+    def __call__(self, world: World) -> Velocity:
+        """Follow the plan from the true pose."""
+        return self._expert.command(world.pose)
+
+
+class PolicyDriver:
+    """Drives by the camera, as the node does; `clear_state` makes it forget every frame."""
+
+    def __init__(self, policy: Policy, preprocess: Preprocess, clear_state: bool = False) -> None:
+        """Take the policy and the recipe of its pictures."""
+        self.policy, self._preprocess, self._clear_state = policy, preprocess, clear_state
+
+    def reset(self, layout: Layout) -> None:
+        """Clear the recurrent state."""
+        self.policy.reset()
+
+    def __call__(self, world: World) -> Velocity:
+        """Take a picture and act on it."""
+        if self._clear_state:
+            self.policy.reset()
+        return self.policy.act(self._preprocess(world.render()))
+
+
+def drive(world: World, driver: Driver, seed: int, scenario: Optional[str] = None,
+          conditions: Conditions = Conditions(), limits: Mapping[str, float] = LIMITS
+          ) -> Episode:
+    """Run one episode to its end; it repeats exactly from the same arguments."""
+    driver.reset(world.reset(seed, scenario))
+    gate = Gate(limits['linear_x'], limits['linear_y'], MAX_ACCELERATION)
+    rng = np.random.default_rng([seed, 3])
+    command, outcome, end = Command(0.0, 0.0), '', math.inf
+    path: List[Tuple[float, float]] = []
+    while world.time < end and not world.in_contact:
+        before = command
+        if not path or rng.random() >= conditions.frame_loss:
+            linear_x, linear_y = driver(world)
+            command = gate.apply((linear_x, linear_y), world.time)
+        path.append(world.pose[:2])
+        _advance(world, before, command, conditions, rng)
+        if not outcome and world.outcome(conditions.time_limit):
+            outcome = world.outcome(conditions.time_limit)
+            end = world.time + (conditions.linger if outcome == 'reached' else 0.0)
+    return Episode(seed, world.layout.scenario, outcome, world.time, world.distance, tuple(path))
+
+
+def _advance(world: World, before: Command, command: Command, conditions: Conditions,
+             rng: np.random.Generator) -> None:
+    """Let the time to the next frame pass; the old command holds until the new one is out."""
+    vary = 1 + conditions.jitter * rng.uniform(-1, 1)
+    period = vary / conditions.frame_rate
+    delay = min(conditions.delay, period)
+    world.step(before.linear_x, before.linear_y, delay)
+    world.step(command.linear_x, command.linear_y, period - delay)

@@ -1,0 +1,1 @@
+"""How the policy that ships is trained."""

@@ -1,0 +1,1 @@
+"""The arena and what the camera sees of it."""

@@ -1,1 +1,0 @@
-"""`vla_nav benchmark`: what each policy costs on each backend and precision, here."""

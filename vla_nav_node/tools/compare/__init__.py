@@ -1,1 +1,0 @@
-"""`vla_nav compare`: two models side by side."""

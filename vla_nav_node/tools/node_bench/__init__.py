@@ -1,1 +1,0 @@
-"""`vla_nav latency`: what the node costs, beside an idiomatic node and a bare echo."""

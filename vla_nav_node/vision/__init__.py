@@ -1,0 +1,1 @@
+"""From the bytes of a camera to the input of the network."""
