@@ -47,7 +47,7 @@ test: $(VENV)/.ready-test
 	@$(WITH_GL) ROS_PYTHON_CHECK_FIELDS=1 $(PY) -m pytest $(ARGS)
 
 faults: $(VENV)/.ready-test
-	@$(WITH_GL) WRITE_FAULTS=1 ROS_PYTHON_CHECK_FIELDS=1 $(PY) -m pytest test/test_faults.py $(ARGS)
+	@$(WITH_GL) WRITE_FAULTS=1 ROS_PYTHON_CHECK_FIELDS=1 $(PY) -m pytest test/faults/test_faults.py $(ARGS)
 
 # All four, whatever the first ones say.
 check: $(VENV)/.ready-check

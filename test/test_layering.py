@@ -1,6 +1,7 @@
 """The arrows of the design point one way, and driving on onnx loads no torch."""
 
 import ast
+from collections import Counter
 from graphlib import TopologicalSorter
 import os
 from pathlib import Path
@@ -12,15 +13,22 @@ import tiny
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE = REPOSITORY / 'vla_nav_node'
+# The house, from the roof down: a room imports what stands below it, never above or beside.
+ROOMS = ('cli', 'commands', 'demo', 'bench', 'sim', 'convert',  # the workstation
+         'node', 'driving', 'policy', 'backends', 'bundle', 'vision', 'system', 'types', 'errors')
+ON_THE_ROBOT = ROOMS[ROOMS.index('node'):]
 SOURCES = {'.'.join(path.relative_to(PACKAGE).with_suffix('').parts): path
-           for path in sorted(PACKAGE.rglob('*.py'))}
+           for path in sorted(PACKAGE.rglob('*.py')) if path != PACKAGE / '__init__.py'}
 FRAMEWORKS = {'torch', 'onnx', 'onnxruntime', 'tensorrt', 'safetensors'}
-MAY_USE_FRAMEWORKS = ('backends.', 'network', 'pooling', 'convert.', 'tools.', 'sim.')
-MAY_USE_ROS = ('node', 'context', 'camera', 'parameters', 'reach', 'ros_messages', 'ros_graph',
-               'sim.sim_', 'tools.demo', 'tools.cycle_profile', 'tools.node_bench.')
-ON_TOP = ('node', 'cli', 'tools.', 'sim.')  # what nothing below may import
-# Below the simulator, but they can take pictures there or drive there when they are asked to.
-MAY_USE_THE_SIMULATOR = ('convert.frames', 'convert.verify')
+USE_FRAMEWORKS = ('backends', *ROOMS[:ROOMS.index('node')])
+# On the robot ROS is known to the node's room alone.
+USE_ROS = ('node', 'commands', 'demo', 'bench', 'sim')
+MOST_FILES, MOST_LINES = 12, 300
+
+
+def room_of(module):
+    """Give the room that a module stands in; files at the top are rooms of their own."""
+    return module.split('.')[0]
 
 
 def is_ros(name):
@@ -30,10 +38,9 @@ def is_ros(name):
 
 
 def imports_of(module, top_level=False):
-    """Give the full names that a module imports; its own package's start with a dot."""
+    """Give the full names that a module imports; those of its own package start with a dot."""
     tree = ast.parse(SOURCES[module].read_text(encoding='utf-8'))
-    nodes = tree.body if top_level else list(ast.walk(tree))
-    for node in nodes:
+    for node in tree.body if top_level else ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -41,64 +48,57 @@ def imports_of(module, top_level=False):
 
 
 def _from(module, node):
-    parts = node.module.split('.') if node.module else []
-    if not node.level and parts[0] != PACKAGE.name:
-        return [f'{node.module}.{alias.name}' for alias in node.names]
     place = module.split('.')[:-node.level] if node.level else []
-    base = '.'.join(place + (parts if node.level else parts[1:]))
+    base = '.'.join(place + (node.module.split('.') if node.module else []))
     names = [f'{base}.{alias.name}'.strip('.') for alias in node.names]
-    return [f'.{name if name in SOURCES else base}' for name in names]
+    if not node.level:
+        return names
+    return [f'.{name if name in SOURCES or f"{name}.__init__" in SOURCES else base}'
+            for name in names]
 
 
 def ours(module, top_level=False):
     """Give the modules of the package that a module imports."""
     for name in imports_of(module, top_level):
-        if name.startswith(('.', f'{PACKAGE.name}.')):
-            found = name[len(PACKAGE.name):] if name[0] != '.' else name
-            found = found.lstrip('.')
-            if found in SOURCES or f'{found}.__init__' in SOURCES:
-                yield found if found in SOURCES else f'{found}.__init__'
+        assert not name.startswith(PACKAGE.name), f'{module} imports {name} by its full name'
+        if name.startswith('.'):
+            found = name.lstrip('.')
+            yield found if found in SOURCES else f'{found}.__init__'
 
 
-def among(module, places):
-    """Tell whether a module is one of these places; a place may be a prefix that ends openly."""
-    return any(module == place or (place[-1] in '._' and module.startswith(place))
-               or (place == 'tools.demo' and module.startswith(place)) for place in places)
+def test_every_room_has_its_floor():
+    assert {room_of(module) for module in SOURCES} == set(ROOMS)
 
 
 @pytest.mark.parametrize('module', SOURCES)
-def test_only_the_border_imports_ros(module):
-    used = [name for name in imports_of(module) if is_ros(name)]
-    assert not used or among(module, MAY_USE_ROS)
+def test_arrows_point_down(module):
+    floor = ROOMS.index(room_of(module))
+    above = {name for name in ours(module) if ROOMS.index(room_of(name)) < floor}
+    assert not above
 
 
 @pytest.mark.parametrize('module', SOURCES)
-def test_only_those_who_run_networks_import_frameworks(module):
-    used = [name for name in imports_of(module) if name.split('.')[0] in FRAMEWORKS]
-    assert not used or among(module, MAY_USE_FRAMEWORKS)
-    if module.startswith('backends.') or module in ('node', 'cli'):
-        assert not [name for name in imports_of(module, top_level=True)
-                    if name.split('.')[0] in FRAMEWORKS]
-
-
-@pytest.mark.parametrize('module', SOURCES)
-def test_nothing_below_imports_what_is_on_top(module):
-    used = [name for name in ours(module) if among(name, ON_TOP)]
-    assert not used or among(module, ('cli', 'tools.', 'sim.', *MAY_USE_THE_SIMULATOR))
-    assert not among(module, MAY_USE_THE_SIMULATOR) or not [
-        name for name in ours(module, top_level=True) if among(name, ON_TOP)]
-
-
-@pytest.mark.parametrize('module', ['errors', 'interfaces', 'preprocess', 'safety', 'atomic',
-                                    'cdr', 'garbage', 'realtime', 'image_header', 'machine',
-                                    'progress', 'image_format', 'blank', 'stale', 'senders'])
-def test_leaves_import_only_leaves(module):
-    assert set(ours(module)) <= {'errors', 'interfaces'}
+def test_ros_and_the_frameworks_are_known_to_few_rooms(module):
+    used = {name.split('.')[0] for name in imports_of(module)}
+    assert room_of(module) in USE_ROS or not any(map(is_ros, used))
+    assert room_of(module) in USE_FRAMEWORKS or not used & FRAMEWORKS
+    if room_of(module) == 'backends' and not module.startswith('backends.torch.'):
+        assert not FRAMEWORKS & {name.split('.')[0] for name in imports_of(module, True)}
 
 
 def test_no_imports_go_round():
     graph = {module: set(ours(module, top_level=True)) - {module} for module in SOURCES}
     assert list(TopologicalSorter(graph).static_order())
+
+
+def test_rooms_and_files_are_small_and_no_name_has_two_meanings():
+    folders = Counter(path.parent for path in SOURCES.values())
+    assert not {folder: count for folder, count in folders.items()
+                if count > MOST_FILES and folder.name != 'commands'}
+    assert not [module for module, path in SOURCES.items()
+                if len(path.read_text(encoding='utf-8').splitlines()) > MOST_LINES]
+    names = Counter(path.name for path in SOURCES.values() if path.name != '__init__.py')
+    assert not {name for name, count in names.items() if count > 1}
 
 
 def run(code, *arguments):
@@ -136,20 +136,21 @@ WITHOUT = (
     'for name in sys.argv[1:]:\n'
     '    importlib.import_module("vla_nav_node." + name)\n')
 EXTRAS = FRAMEWORKS | {'mujoco', 'rclpy', 'cv_bridge', 'rich', 'matplotlib', 'tqdm', 'scipy'}
-ALONE = [module for module in SOURCES
-         if ('.' not in module or module.startswith('backends.'))
-         and module not in ('network', 'pooling') and not among(module, MAY_USE_ROS)]
+ALONE = [module.removesuffix('.__init__') for module in SOURCES
+         if room_of(module) in (*ON_THE_ROBOT, 'cli') and room_of(module) != 'node'
+         and module not in ('backends.torch.network', 'backends.torch.pooling')]
 
 
 def test_what_drives_is_imported_without_any_extra_or_ros():
-    assert {'bundle', 'policy', 'cycle', 'cli', 'backends.torch_backend'} <= set(ALONE)
+    assert {'bundle.bundle', 'policy.fallback', 'driving.cycle', 'cli',
+            'backends.torch.torch_backend'} <= set(ALONE)
     run(WITHOUT.format(extras=EXTRAS), *ALONE)
 
 
 def test_bundles_need_neither_a_framework_nor_ros(tmp_path):
     tiny.write_tiny(tmp_path / 'policy')
     run(WITHOUT.format(extras=EXTRAS)
-        .replace('sys.argv[1:]', '["bundle"]')
+        .replace('sys.argv[1:]', '["bundle.bundle"]')
         + 'from vla_nav_node.bundle.bundle import load_bundle\n'
           'assert load_bundle(sys.argv[1]).name == "tiny_lstm"\n', tmp_path / 'policy')
 

@@ -136,10 +136,12 @@ def test_profile_of_an_ament_prefix_is_found(tmp_path, monkeypatch):
     config = tmp_path / 'share' / 'vla_nav_node' / 'config'
     config.mkdir(parents=True)
     (config / 'fastdds.xml').write_text('<dds/>')
-    elsewhere = tmp_path / 'lib' / 'python3' / 'site-packages' / 'vla_nav_node' / 'transport.py'
+    packages = tmp_path / 'lib' / 'python3' / 'site-packages'
+    elsewhere = packages / 'vla_nav_node' / 'node' / 'start' / 'fastdds_profile.py'
     monkeypatch.setattr(fastdds_profile, '__file__', str(elsewhere))
     assert fastdds_profile.profile_path() == config / 'fastdds.xml'
-    monkeypatch.setattr(fastdds_profile, '__file__', '/a/vla_nav_node/transport.py')
+    monkeypatch.setattr(fastdds_profile, '__file__',
+                        '/a/vla_nav_node/node/start/fastdds_profile.py')
     monkeypatch.setenv('AMENT_PREFIX_PATH', f'/opt/nothing:{tmp_path}')
     assert fastdds_profile.profile_path() == config / 'fastdds.xml'
 

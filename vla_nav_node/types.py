@@ -1,7 +1,7 @@
 """What the stages hand to one another. A leaf."""  # noqa: A005, RUF100
 
 from dataclasses import dataclass, field
-from typing import Protocol, Sequence, Tuple, Union
+from typing import NamedTuple, Protocol, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -9,6 +9,14 @@ import numpy as np
 # each float32 [layers, 1, hidden]. Any backend can take it over: its parts are host arrays as
 # soon as they are looked at, though a backend may leave them on its device until then.
 State = Sequence[np.ndarray]
+
+
+class Step(NamedTuple):
+    """One step as the policy took it."""
+
+    image: np.ndarray  # uint8 [1, H, W, 3]
+    state: State  # before the step
+    action: np.ndarray  # float32 [2]
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 import argparse
 from pathlib import Path
-from typing import Dict, Optional, Sequence
+from typing import Optional, Sequence
 
-from ..bundle.bundle import Bundle, graph_name, load_bundle, SHIPPED, WEIGHTS
-from ..convert.export.rewrite import folder_beside, rewrite_bundle
-from ..convert.export.step_file import marks_of, write_step_file
+from ..bundle.bundle import Bundle, load_bundle, SHIPPED
+from ..convert.export.export_bundle import export_bundle
+from ..convert.export.step_file import marks_of
 from ..convert.export.step_graph import PRECISIONS
 from ..convert.structure.presets import PRESETS, write_preset
 from ..errors import SettingError
@@ -50,18 +50,3 @@ def _written(model: str, out: Optional[Path], precisions: Sequence[str]) -> Bund
     bundle = write_preset(model, out.expanduser())
     further = [precision for precision in precisions if precision not in bundle.precisions]
     return export_bundle(bundle, None, further) if further else bundle
-
-
-def export_bundle(bundle: Bundle, out: Optional[Path], precisions: Sequence[str]) -> Bundle:
-    """Write the step graphs of `precisions` anew from the weights, and check each of them."""
-    from ..backends.torch.network import load_network
-    weights = bundle.file(WEIGHTS)
-    network = load_network(weights, bundle.architecture, bundle.mean, bundle.std)
-    directory = (out or bundle.directory).expanduser().resolve()
-    with folder_beside(directory) as folder:
-        files: Dict[str, Path] = {}
-        for precision in precisions:
-            name = graph_name(precision)
-            files[name] = folder / name
-            write_step_file(network, files[name], bundle.input, bundle.name, weights, precision)
-        return rewrite_bundle(bundle, directory, files)

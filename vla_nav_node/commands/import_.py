@@ -8,10 +8,10 @@ import argparse
 from pathlib import Path
 from typing import Any, Callable, Dict, Optional, Tuple, TYPE_CHECKING
 
-from .arguments import picture_size
 from ..bundle.bundle import Bundle
 from ..convert.structure.recipe import PICTURE, Recipe
 from ..errors import SettingError
+from ..system.arguments import picture_size
 from ..system.outputs import write_json
 from ..system.progress import progress
 from ..vision.preprocess import FITS, InputSpec, RESIZES, TURNS

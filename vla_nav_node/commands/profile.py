@@ -12,12 +12,12 @@ import numpy as np
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image
 
-from .arguments import picture_size
 from ..driving import loop
 from ..driving.latency_recorder import FIELDS
 from ..node.main import VlaNavNode
 from ..node.start.shutdown_context import start
 from ..system import gc_schedule
+from ..system.arguments import picture_size
 from ..system.outputs import write_json
 from ..types import Frame
 

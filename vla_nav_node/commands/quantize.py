@@ -2,26 +2,20 @@
 
 import argparse
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List
 
-import numpy as np
-
-from ..bundle.bundle import Bundle, graph_name, load_bundle, sha256_of, SHIPPED, WEIGHTS
-from ..convert.export.rewrite import folder_beside, rewrite_bundle
-from ..convert.export.step_file import mark, package_version
+from ..bundle.bundle import Bundle, load_bundle, SHIPPED
+from ..convert.export.rewrite import folder_beside
 from ..convert.frames.calibrated import MOST_FRAMES, noted, SEED, SIMULATOR
-from ..convert.frames.frames import load_frames
-from ..convert.int8.fixed_scales import FILE as FIXED, write_fixed_scales
-from ..convert.int8.layer_search import BITS, BUDGET, Row, Search, STATE_BUDGET
-from ..convert.int8.mixed_precision_graph import Mixtures
-from ..convert.int8.trial import race, Reference, StepFile
+from ..convert.int8.fixed_scales import FILE as FIXED
+from ..convert.int8.int8_graph import FRAMES, INT8, keep, quantise, with_fixed_scales
+from ..convert.int8.layer_search import BITS, BUDGET, Row, STATE_BUDGET
 from ..errors import SettingError
+from ..sim.expert.simulated_frames import load_frames
 from ..system.machine import on_this_machine, warning
 from ..system.outputs import write_json
 
 EXAMPLE = 'vla_nav quantize ~/policies/mine --frames ~/bags/corridor'
-FP32, INT8 = graph_name('fp32'), graph_name('int8')
-CALIBRATION = 200  # frames at most, spread over all; more hardly widen the ranges
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='bundle directory (the one that ships)')
     parser.add_argument('--frames', default='sim', metavar='SOURCE',
                         help='real pictures: sim, a folder, a rosbag2 (BAG:/topic), or .npy')
-    parser.add_argument('--count', type=int, default=600, help='frames to take from there')
+    parser.add_argument('--count', type=int, default=FRAMES, help='frames to take from there')
     parser.add_argument('--out', type=Path, help='directory to write (the bundle itself)')
     parser.add_argument('--bits', type=int, default=min(BITS), choices=BITS,
                         help='the least that may be tried for the large recurrent matrices '
@@ -71,73 +65,6 @@ def run(args: argparse.Namespace) -> int:
         print(f'note: these are all frames of {args.frames}; verify needs others: name another '
               'source there, or a lower --count here')
     return 0
-
-
-def keep(bundle: Bundle, directory: Path, graph: Path, facts: Dict[str, Any]) -> None:
-    """Write the bundle at `directory` with a graph and what is known of it put in."""
-    kind = graph.name.split('.', 1)[1].rpartition('.')[0]  # int8, int8.qdq
-
-    def change(manifest: Dict[str, Any]) -> None:
-        manifest['quantization'] = {**manifest.get('quantization', {}), kind: facts}
-    rewrite_bundle(bundle, directory, {graph.name: graph}, change)
-
-
-def with_fixed_scales(bundle: Bundle, frames: np.ndarray, path: Path) -> Dict[str, Any]:
-    """Write all of the graph in int8 with scales calibrated on `frames`; give the figures."""
-    import onnxruntime
-    write_fixed_scales(bundle, frames, path)
-    _mark(bundle, path)
-    drift = Reference(StepFile(bundle.file(FP32)), frames).drift(StepFile(path))
-    return {'of': sha256_of(bundle.file(FP32)), 'drift': drift.as_dict(), 'steps': len(frames),
-            'bytes': path.stat().st_size, 'onnxruntime': onnxruntime.__version__,
-            'vla_nav_node': package_version()}
-
-
-def _mark(bundle: Bundle, path: Path) -> None:
-    mark(path, {'name': bundle.name, 'precision': 'int8',
-                'weights_sha256': sha256_of(bundle.file(WEIGHTS))})
-
-
-def quantise(bundle: Bundle, frames: np.ndarray, path: Path, least_bits: int = min(BITS),
-             by_time: bool = True) -> Tuple[List[Row], Dict[str, Any]]:
-    """
-    Write the int8 step graph to `path`, unless no layer is worth it; give the table and figures.
-
-    `frames` (uint8 [N, H, W, 3]) calibrate the convolutions, and each layer is tried on them.
-    """
-    fp32 = bundle.file(FP32)
-    mixtures = Mixtures(fp32, _spread(frames, CALIBRATION))
-    original = StepFile(fp32)
-    reference = Reference(original, frames)
-    search = Search(mixtures, reference, frames[0], path.parent, by_time)
-    choice = search.run(least_bits)
-    facts: Dict[str, Any] = {'of': sha256_of(fp32), 'notes': search.notes}
-    if choice.int8 or choice.blocks:
-        mixtures.write(choice, path)
-        _mark(bundle, path)
-        facts.update(_figures(original, reference, path, frames[0]))
-    rows = search.rows(choice)
-    facts['layers'] = [{'name': row.layer.name, 'weights': row.layer.weights, 'as': row.form,
-                        'why': row.why} for row in rows]
-    return rows, facts
-
-
-def _figures(original: StepFile, reference: Reference, path: Path,
-             frame: np.ndarray) -> Dict[str, Any]:
-    import onnxruntime
-    quantised = StepFile(path)
-    drift = reference.drift(quantised)
-    found = race(quantised, original, frame)
-    return {'drift': drift.as_dict(), 'steps': len(reference.actions),
-            'here': {'fp32_ms': round(found.other, 3), 'int8_ms': round(found.one, 3)},
-            'bytes': path.stat().st_size, 'onnxruntime': onnxruntime.__version__,
-            'vla_nav_node': package_version()}
-
-
-def _spread(frames: np.ndarray, most: int) -> np.ndarray:
-    """Take at most so many, evenly from the first to the last."""
-    index = np.linspace(0, len(frames) - 1, min(most, len(frames)))
-    return frames[np.rint(index).astype(int)]
 
 
 def print_report(bundle: Bundle, rows: List[Row], facts: Dict[str, Any]) -> None:

@@ -200,7 +200,8 @@ def _verify(directory: Path) -> None:
     """Leave the verdict on the graph, without which the node would not drive by it."""
     from ..backends import is_installed
     from ..bundle.bundle import load_bundle
-    from ..convert.frames.frames import load_frames, SIMULATOR
+    from ..convert.frames.calibrated import SIMULATOR
+    from ..sim.expert.simulated_frames import load_frames
     from ..convert.verify.verdict import told_frames, verify_open_loop, write_verdicts
     if not is_installed('onnx'):
         print(f"not verified, onnxruntime is not installed: run 'vla_nav verify {directory}'")

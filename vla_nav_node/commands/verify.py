@@ -11,12 +11,13 @@ from ..bundle.bundle import Bundle, load_bundle
 from ..bundle.gpu_verdicts import keep, verdicts_directory
 from ..bundle.verdicts import is_trained, STEPS
 from ..convert.frames.calibrated import Calibrated
-from ..convert.frames.frames import load_frames, SIMULATOR
+from ..convert.frames.calibrated import SIMULATOR
 from ..convert.verify.open_loop import worst
 from ..convert.verify.verdict import (
     candidates, device_for, judge_closed_loop, NOT_DRIVEN, Row, told_frames, trained_in_simulator,
     verdict, verify_open_loop, write_verdicts)
 from ..errors import BackendError, SettingError
+from ..sim.expert.simulated_frames import load_frames
 from ..system.outputs import write_json
 from ..system.progress import track
 

@@ -9,7 +9,7 @@ import numpy as np
 from .command_limits import Judge
 from ..errors import ImageError, VlaNavError
 from ..policy.recurrent_policy import Policy
-from ..types import Command, Frame, State
+from ..types import Command, Frame, Step
 from ..vision import pictures
 from ..vision.blank import is_blank
 from ..vision.preprocess import Preprocess
@@ -24,14 +24,6 @@ class Timing(NamedTuple):
     preprocess: float = 0.0
     infer: float = 0.0
     gate: float = 0.0
-
-
-class Step(NamedTuple):
-    """One step as the policy took it."""
-
-    image: np.ndarray  # uint8 [1, H, W, 3]
-    state: State  # before the step
-    action: np.ndarray  # float32 [2]
 
 
 class Cycle:

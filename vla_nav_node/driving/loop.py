@@ -13,12 +13,12 @@ from .latency_recorder import LatencyRecorder
 from .mailbox import Arrival, Mailbox
 from .settings import Settings
 from ..errors import ImageError, VlaNavError
+from ..policy.driving_thread import REQUEST_TIMEOUT_S
 from ..system import gc_schedule
 from ..types import Command, Frame
 
 IDLE_S = 0.1  # how often the thread looks whether it has to end while no frames come
 POLL_S = 0.001
-REQUEST_TIMEOUT_S = 2.0  # far more than a cycle; who waits longer waits for a hang
 
 
 class Outcome(NamedTuple):

@@ -5,8 +5,8 @@ import logging
 from threading import Event
 from typing import Callable
 
+from .driving_thread import DrivingThread
 from .fallback import Abandoned, FallbackPolicy
-from ..driving.loop import Driver
 
 LOG = logging.getLogger(__name__)
 # Checks in a row that see a hang. A process that was stopped as a whole (SIGSTOP, a frozen
@@ -17,7 +17,7 @@ SEEN = 2
 class Rescue:
     """See that someone drives, and that everybody knows by what."""
 
-    def __init__(self, driver: Driver, policy: FallbackPolicy,
+    def __init__(self, driver: DrivingThread, policy: FallbackPolicy,
                  start_driving: Callable[[], None], wake: Callable[[], None]) -> None:
         """Take what starts a thread that drives, and what brings diagnostics about."""
         self._driver = driver

@@ -7,15 +7,14 @@ from typing import List, Mapping, Optional, Sequence
 
 import numpy as np
 
+from .driving_thread import DrivingThread, REQUEST_TIMEOUT_S
 from .fallback import Chain, FallbackPolicy, Link
 from .runtime_opener import close, Opener
 from .runtime_spec import Runtime
 from ..bundle.bundle import Bundle
 from ..bundle.changes import BundleWatch
-from ..driving.cycle import Step
-from ..driving.loop import Driver, REQUEST_TIMEOUT_S
 from ..errors import BackendError
-from ..types import Backend
+from ..types import Backend, Step
 
 FIRST_CYCLE_S = 2.0  # how long to wait for the first cycle of the new backend
 QUIET_S = 0.1  # how long an opening backend waits for the moment after a cycle
@@ -24,7 +23,7 @@ QUIET_S = 0.1  # how long an opening backend waits for the moment after a cycle
 class Swapper:
     """Open, warm up and check backends beside the running one, then exchange them."""
 
-    def __init__(self, watch: BundleWatch, driver: Driver, policy: FallbackPolicy,
+    def __init__(self, watch: BundleWatch, driver: DrivingThread, policy: FallbackPolicy,
                  opener: Opener) -> None:
         """Swap the backends of `driver`'s policy by verified ones."""
         self._watch = watch

@@ -1,16 +1,15 @@
 """Real pictures to calibrate and to verify on: noise or a black picture would prove nothing."""
 
 from contextlib import closing
-from dataclasses import replace
-from itertools import count as counted, islice
+from itertools import islice
 from pathlib import Path
 import re
-from typing import Generator, List, Tuple
+from typing import Generator, Iterator, List, Tuple
 
 import numpy as np
 
 from .bag import bag_pictures, is_bag
-from .calibrated import Calibrated, FIRST_SEED, NONE, SEEDS_APART, SIMULATOR
+from .calibrated import Calibrated, NONE, SIMULATOR
 from ...errors import ImageError, SettingError
 from ...system.progress import track
 from ...types import Frame
@@ -18,8 +17,6 @@ from ...vision.blank import is_blank
 from ...vision.pictures import decode
 from ...vision.preprocess import InputSpec, Preprocess
 
-RATE = 30.0  # Hz, of the simulator's pictures
-TIME_LIMIT = 20.0  # s, of an episode
 PICTURES = ('.jpg', '.jpeg', '.png')
 SOURCES = f"'{SIMULATOR}' (the simulator), a folder of {', '.join(PICTURES)}, a rosbag2 " \
           '(its folder, .mcap or .db3; BAG:/topic where it has several cameras), or frames in .npy'
@@ -27,25 +24,26 @@ SOURCES = f"'{SIMULATOR}' (the simulator), a folder of {', '.join(PICTURES)}, a 
 Pictures = Generator[np.ndarray, None, None]  # each uint8 [H, W, 3] RGB, of any size
 
 
-def load_frames(source: str, spec: InputSpec, count: int, seed: int = 0,
+def load_frames(source: str, spec: InputSpec, count: int,
                 calibrated: Calibrated = NONE) -> np.ndarray:
     """
-    Give up to `count` frames of a source, as the policy sees them: uint8 [N, H, W, 3] RGB.
+    Return up to `count` frames of a source, as the policy sees them: uint8 [N, H, W, 3] RGB.
 
-    They follow one another as they were taken. `seed` chooses the simulator's episodes, other
-    sources begin with their first picture that neither is among the `calibrated` nor a neighbour
-    of one. Raise SettingError or ImageError for a source that
-    cannot be read, and for one whose pictures would prove nothing.
+    They follow one another as they were taken, from the first picture on that neither is among the
+    `calibrated` nor a neighbour of one. Raise SettingError or ImageError for a source that cannot
+    be read, and for one whose pictures would prove nothing.
     """
+    with closing(pictures_of(source)) as pictures:
+        return take_frames(calibrated.others(pictures, source), source, spec, count)
+
+
+def take_frames(pictures: Iterator[np.ndarray], source: str, spec: InputSpec,
+                count: int) -> np.ndarray:
+    """Return up to `count` of these pictures as the policy sees them; raise as load_frames."""
     if count < 1:
         raise SettingError(f'{count} frames', 'at least 1')
-    if source == SIMULATOR:
-        calibrated.refuse_seed(seed)
-    # The simulator's camera is mounted upright.
-    preprocess = Preprocess(replace(spec, rotation=0) if source == SIMULATOR else spec)
-    with closing(pictures_of(source, seed)) as pictures:
-        others = calibrated.others(pictures, source)
-        frames = [preprocess(picture)[0].copy() for picture in _shown(others, count)]
+    preprocess = Preprocess(spec)
+    frames = [preprocess(picture)[0].copy() for picture in _shown(pictures, count)]
     if not frames:
         raise SettingError(f'{source} holds no picture', SOURCES)
     taken = np.stack(frames)
@@ -53,10 +51,8 @@ def load_frames(source: str, spec: InputSpec, count: int, seed: int = 0,
     return taken
 
 
-def pictures_of(source: str, seed: int = 0) -> Pictures:
+def pictures_of(source: str) -> Pictures:
     """Open a source; its pictures are decoded one by one as they are asked for."""
-    if source == SIMULATOR:
-        return _simulated(FIRST_SEED + SEEDS_APART * seed)
     path, _, topic = source.partition(':/')
     root = Path(source if not topic else path).expanduser()
     if not root.exists():
@@ -70,7 +66,7 @@ def pictures_of(source: str, seed: int = 0) -> Pictures:
     raise SettingError(f'no pictures can be read from {root}', SOURCES)
 
 
-def _shown(pictures: Pictures, count: int) -> Generator[np.ndarray, None, None]:
+def _shown(pictures: Iterator[np.ndarray], count: int) -> Generator[np.ndarray, None, None]:
     """Take `count` of them, with a progress bar."""
     yield from track(islice(pictures, count), 'frames', count)
 
@@ -82,22 +78,6 @@ def _refuse_blank(source: str, frames: np.ndarray) -> None:
     if len(frames) > 1 and (frames[1:] == frames[0]).all():
         raise SettingError(f'all {len(frames)} pictures of {source} are the same', 'a moving '
                            'camera', 'record them while the robot drives')
-
-
-def _simulated(first_seed: int) -> Pictures:
-    """Give what the robot's camera sees while the expert drives, episode after episode."""
-    from ...sim.expert.rollout import ExpertDriver
-    from ...sim.world.world import World
-    world, expert = World(), ExpertDriver()
-    try:
-        for seed in counted(first_seed):
-            expert.reset(world.reset(seed))
-            while not world.outcome(TIME_LIMIT):
-                yield world.render()
-                linear_x, linear_y = expert(world)
-                world.step(linear_x, linear_y, 1 / RATE)
-    finally:
-        world.close()
 
 
 def _folder(root: Path) -> Pictures:

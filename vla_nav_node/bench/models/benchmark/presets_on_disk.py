@@ -1,6 +1,5 @@
 """The policies to measure: the one that ships, a bundle, or a preset that is made for it."""
 
-import argparse
 from pathlib import Path
 from typing import Sequence
 
@@ -29,7 +28,7 @@ def open_model(name: str, folder: Path, precisions: Sequence[str], frames: str) 
 
 
 def _preset(name: str, directory: Path, precisions: Sequence[str], frames: str) -> Bundle:
-    from ....commands.export import export_bundle
+    from ....convert.export.export_bundle import export_bundle
     there = (directory / MANIFEST).is_file()
     bundle = load_bundle(directory) if there else write_preset(name, directory)
     if 'fp16' in precisions and 'fp16' not in bundle.precisions:
@@ -39,9 +38,15 @@ def _preset(name: str, directory: Path, precisions: Sequence[str], frames: str) 
     return load_bundle(directory)
 
 
-def _quantise(directory: Path, frames: str) -> None:
+def _quantise(directory: Path, source: str) -> None:
     """Do what `vla_nav quantize` does; where it finds no layer worth it, there is no such row."""
-    from ....commands import quantize
-    parser = argparse.ArgumentParser()
-    quantize.add_arguments(parser)
-    quantize.run(parser.parse_args([str(directory), '--frames', frames]))
+    from ....convert.export.rewrite import folder_beside
+    from ....convert.frames.calibrated import noted, SEED
+    from ....convert.int8.int8_graph import FRAMES, INT8, keep, quantise
+    from ....sim.expert.simulated_frames import load_frames
+    bundle = load_bundle(directory)
+    with folder_beside(directory.resolve()) as folder:
+        frames = load_frames(source, bundle.input, FRAMES, SEED)
+        _, facts = quantise(bundle, frames, folder / INT8)
+        if (folder / INT8).exists():
+            keep(bundle, directory, folder / INT8, {**facts, **noted(source, frames)})

@@ -14,11 +14,12 @@ from ..side_by_side.bench_pictures import NOISE
 from ....bundle.bundle import Bundle
 from ....bundle.verdicts import is_trained
 from ....convert.frames.calibrated import Calibrated, NONE, noted
-from ....convert.frames.frames import load_frames, SIMULATOR
+from ....convert.frames.calibrated import SIMULATOR
 from ....convert.int8.fixed_scales import FILE as FIXED
 from ....convert.structure.presets import PRESETS
 from ....convert.verify.verdict import trained_in_simulator
 from ....errors import SettingError, SimulationError
+from ....sim.expert.simulated_frames import load_frames
 from ....vision.preprocess import InputSpec
 
 AUTO, MADE = 'auto', 'made'
@@ -119,8 +120,9 @@ def _same(bundle: Bundle, made: Bundle) -> Bundle:
 
 def _quantise(bundle: Bundle, directory: Path, frames: np.ndarray) -> None:
     """Do what `vla_nav quantize --fixed-scales` does."""
-    from ....commands import quantize
     from ....convert.export.rewrite import folder_beside
+    from ....convert.int8 import int8_graph
     with folder_beside(directory.resolve()) as folder:
-        facts = quantize.with_fixed_scales(bundle, frames, folder / FIXED)
-        quantize.keep(bundle, directory, folder / FIXED, {**facts, **noted('gpu-bench', frames)})
+        facts = int8_graph.with_fixed_scales(bundle, frames, folder / FIXED)
+        int8_graph.keep(bundle, directory, folder / FIXED,
+                        {**facts, **noted('gpu-bench', frames)})

@@ -6,9 +6,9 @@ from pathlib import Path
 from .bench_pictures import HELP
 from ..runners.contestant import Recipe
 from ....backends import DEVICES
-from ....commands.arguments import picture_size
 from ....convert.structure.recipe import impossible
 from ....errors import SettingError
+from ....system.arguments import picture_size
 
 LEAST_RUNS = 2  # or there is no deviation
 

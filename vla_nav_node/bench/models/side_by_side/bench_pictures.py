@@ -41,7 +41,7 @@ def load_pictures(source: str, spec: InputSpec, count: int, seed: int = 0,
     if source == NOISE:
         frames = _noise(spec, count, seed)
     else:
-        from ....convert.frames.frames import load_frames
+        from ....sim.expert.simulated_frames import load_frames
         frames = load_frames(source, spec, count, seed, calibrated)
     return Pictures(frames, _starts(len(frames)))
 

@@ -1,0 +1,179 @@
+"""What each event does to the ramp of the commands: the table of docs/faults.md, row by row."""
+
+from pathlib import Path
+import re
+
+import numpy as np
+import pytest
+from scripted import LIMIT, MS, Robot, Scripted
+from vla_nav_node.driving.command_limits import LONGEST_SLEW_S
+from vla_nav_node.errors import BackendError, ImageError
+from vla_nav_node.policy.fallback import Chain, Link
+from vla_nav_node.policy.runtime_spec import Runtime
+
+DOCUMENT = Path(__file__).parents[2] / 'docs' / 'faults.md'
+FULL, BACK = (LIMIT, 0.3), (-LIMIT, -0.3)
+LOWERED = 0.1  # m/s
+
+
+def rows():
+    """Give the cells of each row of the document's table."""
+    table = DOCUMENT.read_text('utf-8').split('| event | at once | the ramp |')[1].split('\n\n')[0]
+    return [row.split(' | ') for row in re.findall(r'^\| (.*) \|$', table, re.MULTILINE)]
+
+
+def _within_the_step(*what):
+    """Give what the next steps of the backend that drives do."""
+    def make(robot):
+        for doing in what:
+            robot.backends[0].does.append(lambda doing=doing: doing(robot))
+            robot.see()
+    return make
+
+
+def _fail(robot):
+    raise BackendError('out of memory')
+
+
+def _hang(robot):
+    robot.pass_ms(300)
+
+
+def _hang_and_be_rescued(robot):
+    robot.pass_ms(300)
+    assert robot.policy.rescue('hangs', 0.0)
+
+
+def _swap(robot):
+    robot.backends.append(Scripted(robot))
+    robot.policy.put(Chain((Link(Runtime('torch'), robot.backends[-1]),), 0))
+
+
+def _disabled(then):
+    """Disable it for a while, then do something about it."""
+    def make(robot):
+        robot.driver.enable(False)
+        robot.go(2)
+        robot.driver.enable(then)
+    return make
+
+
+def _refused(robot):
+    robot.see(age_ms=500)
+    robot.see(stamp_ns=robot.ros_ns + 500 * MS)
+    robot.see(age_ms=80)
+
+
+def _unreadable(robot):
+    robot.see(encoding='32FC1')
+    robot.driver.drive(ImageError('cut off'))
+
+
+def _jump_back(robot):
+    robot.ros_ns -= 3600 * 1000 * MS
+    robot.see()
+
+
+def _restart(robot):
+    robot.pass_ms(3000)
+    robot.frames = 0
+
+
+def _set(**values):
+    return lambda robot: robot.configure(**values)
+
+
+SLOW = {'image_timeout': 5.0}
+EVENTS = {  # what is done to a robot that drives, and its parameters
+    'start, until the first image': (lambda robot: robot.pass_ms(50), {}),
+    'images slower than the control period, or some lost': (lambda robot: robot.pass_ms(120), {}),
+    'a refused image (old, in the future, out of order, frozen)': (_refused, {}),
+    'an image that cannot be read or decoded': (_unreadable, {}),
+    'output that is not finite, or absurd': (_within_the_step(
+        lambda robot: (np.nan, 0.0), lambda robot: (0.0, 1e30)), {}),
+    'the backend raises': (_within_the_step(_fail), {}),
+    'the backend raises, and a fall-back goes on': (_within_the_step(_fail), {'backends': 2}),
+    'the backend comes back after a hang': (_within_the_step(_hang), {}),
+    'the backend hangs, and a fall-back goes on': (
+        _within_the_step(_hang_and_be_rescued), {'backends': 2}),
+    'hot swap': (_swap, {}),
+    'image_timeout': (lambda robot: robot.pass_ms(300), {}),
+    'the camera restarts, after more than state_reset_gap': (_restart, {}),
+    'a gap longer than state_reset_gap but not than image_timeout': (
+        lambda robot: robot.pass_ms(1200), SLOW),
+    'stamps jump back by more than state_reset_gap': (_jump_back, {}),
+    '`~/reset`': (lambda robot: robot.driver.reset(), {}),
+    '`~/enable` false': (lambda robot: robot.driver.enable(False), {}),
+    '`~/enable` false, when disabled': (_disabled(False), {}),
+    '`~/enable` true': (_disabled(True), {}),
+    '`~/enable` true, when enabled': (lambda robot: robot.driver.enable(True), {}),
+    'max_acceleration lowered': (_set(max_acceleration=0.5), {}),
+    'max_acceleration raised': (_set(max_acceleration=5.0), {}),
+    'max_linear_x or max_linear_y lowered': (_set(max_linear_x=LOWERED, max_linear_y=0.0), {}),
+    'max_linear_x or max_linear_y raised': (_set(max_linear_x=LIMIT), {'max_linear_x': 0.5}),
+    'control_period_ms changed': (_set(control_period_ms=100.0), {}),
+    "image_timeout lowered below the image's age": (
+        lambda robot: (robot.pass_ms(100), robot.configure(image_timeout=0.05)), SLOW),
+}
+
+
+def changes(robot):
+    """Give each velocity that differs from the one before, with that and the ns between them."""
+    sent = [(at, [command.linear_x, command.linear_y]) for at, command in robot.sent]
+    since = sent[0][0]
+    for (_, before), (at, after) in zip(sent, sent[1:]):
+        if before != after:
+            yield at - since, before, after
+            since = at
+
+
+def test_the_table_and_the_tests_name_the_same_events():
+    assert [row[0] for row in rows()] == list(EVENTS)
+
+
+@pytest.mark.parametrize(('event', 'at_once', 'ramp', 'memory'), rows(),
+                         ids=lambda cell: cell.replace('`', ''))
+def test_an_event_does_to_the_ramp_what_the_table_says(event, at_once, ramp, memory):
+    make, values = EVENTS[event]
+    robot = Robot(**values)
+    robot.wants = FULL
+    robot.go(0 if event.startswith('start') else 25)
+    before, last = len(robot.sent), robot.wheels.last
+    make(robot)
+    check_at_once(at_once, [command for _, command in robot.sent[before:] if command != last])
+    assert at_once != 'zero' or robot.wheels.last.is_stop
+    robot.driver.enable(True)
+    # From here on the policy wants the opposite: the whole way there is the ramp's.
+    robot.wants, standing, steps = BACK, robot.wheels.last, len(robot.memories)
+    since_ns = robot.wheels._changed_ns
+    command, now = robot.see(), robot.driver.settings
+    assert (robot.memories[steps] == 0) == (memory == 'cleared')
+    if ramp == 'begins at zero':
+        most = now.max_acceleration * now.period_s
+        assert (command.linear_x, command.linear_y) == pytest.approx((-most, -most))
+    else:
+        most = now.max_acceleration * min((robot.now_ns - since_ns) / 1e9, LONGEST_SLEW_S)
+        assert (ramp, standing.is_stop) == ('goes on', False)
+        assert command.linear_x == pytest.approx(standing.linear_x - most)
+    robot.go(3)
+    check_acceleration(robot, at_once == 'the limit')
+
+
+def check_at_once(at_once, left):
+    """Hold what left while the event lasted, and was new, against its word in the table."""
+    if at_once == 'zero':
+        assert all(command.is_stop for command in left)
+    elif at_once == 'the limit':
+        (command,) = left
+        assert (command.linear_x, command.linear_y, command.is_stop) == (LOWERED, 0.0, False)
+    else:  # a step of the policy may have been part of it
+        assert (at_once, any(command.is_stop for command in left)) == ('nothing', False)
+
+
+def check_acceleration(robot, lowered):
+    """Hold every command of a drive against max_acceleration."""
+    most = max(robot.driver.settings.max_acceleration, 2.5)
+    for ns, before, after in changes(robot):
+        stopped = after == [0.0, 0.0] or (lowered and after == [LOWERED, 0.0])
+        for was, now in zip(before, after):
+            assert stopped or abs(now - was) <= most * min(ns / 1e9, LONGEST_SLEW_S) + 1e-9

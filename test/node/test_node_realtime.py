@@ -1,0 +1,137 @@
+"""What the parameter `realtime` asks for: granted or refused, it is told, and the node drives."""
+
+import json
+import logging
+import os
+from pathlib import Path
+import subprocess
+import sys
+from threading import Event, Thread
+
+import pytest
+from rig import CameraThread, NodeProcess, Rig
+from tiny import write_tiny
+
+from vla_nav_node.driving.diagnostics.statuses import OK, realtime_status, WARN
+from vla_nav_node.system.realtime import Answer, cores, PRIORITIES, Realtime
+
+ROOT = Path(__file__).parents[2]
+ASK = """
+import json, logging, os, resource, sys
+from threading import Event
+from vla_nav_node.realtime import Realtime
+if sys.argv[1] == 'nobody':
+    resource.setrlimit(resource.RLIMIT_RTPRIO, (0, 0))
+    resource.setrlimit(resource.RLIMIT_MEMLOCK, (1 << 16, 1 << 16))
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setuid(65534)
+realtime = Realtime(True, logging.getLogger())
+realtime.lock_memory()
+found = []
+def work(stopping):
+    found.append([os.sched_getscheduler(0) & 0xff, sorted(os.sched_getaffinity(0))])
+realtime.in_front('driving', work)(Event())
+print(json.dumps([realtime.answers, found, os.SCHED_FIFO]))
+"""
+
+
+def ask(who):
+    """Ask for everything in a process of its own; give answers, state, and FIFO's number."""
+    done = subprocess.run([sys.executable, '-c', ASK, who], text=True, timeout=60, check=True,
+                          env={**os.environ, 'PYTHONPATH': str(ROOT)}, capture_output=True)
+    answers, (state,), fifo = json.loads(done.stdout)
+    return [Answer(*answer) for answer in answers], state, fifo, done.stderr
+
+
+def test_what_is_said_to_be_granted_is_so():
+    (memory, first, core), (policy, allowed), fifo, said = ask('me')
+    print(memory, first, core, sep='\n')
+    assert first.granted == (policy == fifo)
+    assert core.granted == (len(allowed) == 1)
+    assert all(answer.granted or f'{answer.wish} refused' in said
+               for answer in (memory, first, core))
+
+
+def test_whoever_may_do_nothing_is_told_what_to_do():
+    answers, (policy, allowed), fifo, said = ask('nobody')
+    memory, first, core = answers
+    assert not any(answer.granted for answer in answers)
+    assert policy != fifo
+    assert memory.text.startswith('the limit is 64 KiB; to mend it: ')
+    assert '"<user> - memlock unlimited"' in memory.text and '--cap-add=IPC_LOCK' in memory.text
+    assert first.text.startswith('Operation not permitted; to mend it: ')
+    assert '"<user> - rtprio 42"' in first.text and 'CAP_SYS_NICE' in first.text
+    assert core.text.startswith(f'this process may use core {allowed[0]} only')
+    assert said.count('refused') == 3
+
+
+def test_unasked_it_asks_for_nothing():
+    realtime = Realtime(False, None)
+    realtime.lock_memory()
+    work = Event.set
+    assert realtime.in_front('driving', work) is work
+    assert realtime.answers == []
+
+
+def test_other_threads_stay_ordinary():
+    assert Realtime(True, None).in_front('diagnostics', Event.set) is Event.set
+    assert PRIORITIES['watchdog'] > PRIORITIES['driving'] > PRIORITIES['camera']
+
+
+def test_who_hangs_makes_room_for_who_takes_the_place():
+    realtime, going, done, states = Realtime(True, logging.getLogger()), Event(), Event(), []
+
+    def work(stopping):
+        going.set()
+        done.wait(10.0)
+        states.append(os.sched_getscheduler(0) & 0xff)
+    threads = [Thread(target=realtime.in_front('driving', work), args=(None,), name='driving')
+               for _ in range(2)]
+    threads[0].start()
+    assert going.wait(10.0)
+    realtime.step_back('driving')
+    going.clear()
+    threads[1].start()
+    assert going.wait(10.0)
+    done.set()
+    for thread in threads:
+        thread.join()
+    first, _ = realtime.answers  # what was asked twice is told once
+    assert sorted(states) == sorted(
+        [os.SCHED_OTHER, os.SCHED_FIFO if first.granted else os.SCHED_OTHER])
+
+
+@pytest.mark.parametrize(('text', 'wanted'), [
+    ('\n', set()), ('3\n', {3}), ('1-3\n', {1, 2, 3}), ('0,4-5,7\n', {0, 4, 5, 7})])
+def test_the_kernels_lists_of_cores(text, wanted):
+    assert cores(text) == wanted
+
+
+def test_diagnostics_name_what_was_refused():
+    granted, refused = Answer('one', True, 'core 1'), Answer('two', False, 'why; to mend it: so')
+    assert realtime_status([granted]).level == OK
+    status = realtime_status([granted, refused])
+    assert (status.level, status.message) == (WARN, 'refused: two (why; to mend it: so)')
+    assert status.values == {'one': 'core 1', 'two': 'refused: why; to mend it: so'}
+
+
+def test_the_node_drives_whatever_the_machine_says(tmp_path):
+    node = NodeProcess(model=write_tiny(tmp_path / 'tiny').directory, realtime=True)
+    rig = Rig()
+    try:
+        with CameraThread(rig):
+            rig.drives()
+            rig.until(lambda: rig.diagnostics and len(
+                rig.diagnostics[-1][1]['realtime'][2]) == 2 + len(PRIORITIES),
+                      'an answer to every wish')
+        level, message, values = rig.diagnostics[-1][1]['realtime']
+    finally:
+        rig.close()
+        status, said = node.finish()
+    assert status == 0, said
+    print(level, message, values, sep='\n')
+    refused = [wish for wish, text in values.items() if text.startswith('refused: ')]
+    assert (level, message.split(':')[0]) == ((WARN, 'refused') if refused else (OK, 'granted'))
+    assert all(f'realtime: {wish} refused: ' in said for wish in refused)
