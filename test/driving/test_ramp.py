@@ -8,6 +8,7 @@ import pytest
 from scripted import LIMIT, MS, Robot, Scripted
 from vla_nav_node.driving.command_limits import LONGEST_SLEW_S
 from vla_nav_node.errors import BackendError, ImageError
+from vla_nav_node.driving.senders import PROVEN
 from vla_nav_node.policy.fallback import Chain, Link
 from vla_nav_node.policy.runtime_spec import Runtime
 
@@ -77,6 +78,7 @@ def _jump_back(robot):
 def _restart(robot):
     robot.pass_ms(3000)
     robot.frames = 0
+    robot.go(PROVEN - 1)  # until then they may be those of a second camera
 
 
 def _set(**values):

