@@ -1,8 +1,10 @@
 """A camera in a process of its own: COUNT images at RATE, then it says how many it sent."""
 
+from array import array
 import sys
 import time
 
+import numpy as np
 import rclpy
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rig import image_message, picture
@@ -21,12 +23,17 @@ def main():
         ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT))
     images = node.create_publisher(Image, 'image', qos)
     # A new picture for each image would take longer than its turn at 50 Hz.
-    messages = [image_message(picture(seed, height, width), 1) for seed in range(8)]
+    messages = [image_message(scene(seed, height, width), 1) for seed in range(8)]
     while not images.get_subscription_count():
         time.sleep(0.02)
     time.sleep(0.5)  # discovery is over when both sides know; ours does
     send(node, images, messages, count, 1.0 / float(sys.argv[2]))
     time.sleep(LINGER_S)
+
+
+def scene(seed, height, width):
+    """Give noise with a light side, since noise alone is even gray once it is made small."""
+    return picture(seed, height, width) // 2 + np.linspace(0, 127, width).astype(np.uint8)[:, None]
 
 
 def send(node, images, messages, count, period_s):
@@ -35,6 +42,7 @@ def send(node, images, messages, count, period_s):
     for number in range(count):
         time.sleep(max(start + number * period_s - time.monotonic(), 0.0))
         msg = messages[number % len(messages)]
+        msg.data[:8] = array('B', number.to_bytes(8, 'little'))  # or the camera would be frozen
         stamp = node.get_clock().now().nanoseconds
         msg.header.stamp.sec, msg.header.stamp.nanosec = divmod(stamp, 10 ** 9)
         images.publish(msg)

@@ -27,6 +27,7 @@ NAMESPACE = '/vla_nav_profile'
 WARM_UP = 50  # cycles that do not count: first uses, and the processor's clock
 STAMP_AT = 4  # where a serialised message has its stamp: after the four bytes of the header
 PICTURES = 8
+NUMBER_AT = 48  # in its first pixels, so that no picture comes twice: it would be frozen
 
 # In the order of the walk; what is not a field of ~/latency is measured here. Hand over: from the
 # camera's thread to the driving thread.
@@ -93,6 +94,7 @@ def _drive(node: VlaNavNode, messages: List[bytearray], count: int, period_s: fl
     for number in range(count):
         raw = messages[number % len(messages)]
         pack_into('<iI', raw, STAMP_AT, *divmod(time.time_ns(), 10 ** 9))
+        pack_into('<Q', raw, NUMBER_AT, number)
         node._camera.on_image(bytes(raw))
         due += period_s
         time.sleep(max(due - time.monotonic(), 0.0))

@@ -30,6 +30,8 @@ STALE_S = 0.02  # the same for those from before a block, which arrived long ago
 PICTURES = 8
 STANDING = (0.0, 0.0)
 STAMP, STAMP_AT = Struct('<iI'), 4  # in a serialised message, after the four bytes of CDR's header
+# In its first pixels, so that no picture comes twice: the node would call the camera frozen.
+NUMBER, NUMBER_AT = Struct('<Q'), 48
 
 
 @dataclass
@@ -109,6 +111,7 @@ class Probe:
         self._answer_s = None
         sent_s = time.perf_counter()
         STAMP.pack_into(picture, STAMP_AT, *divmod(time.time_ns(), 10 ** 9))
+        NUMBER.pack_into(picture, NUMBER_AT, time.perf_counter_ns())
         self._images.publish(bytes(picture))
         self._listen(sent_s + patience_s, until_answer=True)
         if self._answer_s is not None:
