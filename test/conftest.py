@@ -1,7 +1,11 @@
 """What holds for all tests."""
 
 import os
+from pathlib import Path
 import signal
+import sys
+
+sys.path.insert(0, str(Path(__file__).parent))  # what several tests share: rig, tiny, ...
 
 # MuJoCo reads this when it is imported, which some tests do first; `make test` has chosen already,
 # `colcon test` has not.

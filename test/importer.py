@@ -1,5 +1,8 @@
 """What the tests of import share: the verb with everything it asks for, and its refusals."""
 
+import io
+import zipfile
+
 import original
 import pytest
 import torch
@@ -74,3 +77,15 @@ def saved(path, weights, **more):
     """Save weights as the author did; give the path."""
     torch.save({'model_state_dict': weights, **more}, path)
     return path
+
+
+def sb3_zip(path, weights, data='{"policy_class": {":serialized:": "gASVOgAAAAAAAACMBXBvc2l4"}}'):
+    """Write what Stable-Baselines3 writes: an archive with a file of torch.save in it."""
+    inner = io.BytesIO()
+    torch.save(weights, inner)
+    with zipfile.ZipFile(path, 'w') as archive:
+        archive.writestr('data', data)
+        archive.writestr('pytorch_variables.pth', b'')
+        archive.writestr('policy.pth', inner.getvalue())
+        archive.writestr('policy.optimizer.pth', inner.getvalue())
+        archive.writestr('system_info.txt', 'OS: any')

@@ -17,15 +17,12 @@ onnx = pytest.importorskip('onnx', reason='onnx is not installed')
 onnxruntime = pytest.importorskip('onnxruntime', reason='ONNX Runtime is not installed')
 
 from onnx import helper, numpy_helper, TensorProto  # noqa: E402, I100
-from safetensors.torch import save_file  # noqa: E402
 from vla_nav_node.backends import open_backend  # noqa: E402
 from vla_nav_node.backends.onnx.onnx_placement import run_once, take  # noqa: E402
 from vla_nav_node.backends.onnx.onnx_session import CPU, open_session  # noqa: E402
-from vla_nav_node.backends.torch.network import PolicyNetwork  # noqa: E402
-from vla_nav_node.bundle.bundle import Bundle, load_bundle, write_bundle  # noqa: E402
+from vla_nav_node.bundle.bundle import load_bundle  # noqa: E402
 from vla_nav_node.cli import main  # noqa: E402
 from vla_nav_node.convert.export.graph_nodes import layers_of  # noqa: E402
-from vla_nav_node.convert.export.step_file import write_step_file  # noqa: E402
 from vla_nav_node.convert.int8 import layer_search  # noqa: E402
 from vla_nav_node.convert.int8.gptq import compensated  # noqa: E402
 from vla_nav_node.convert.int8.int8_graph import quantise  # noqa: E402
@@ -33,42 +30,10 @@ from vla_nav_node.convert.int8.matmul_int8 import (  # noqa: E402
     BLOCK, per_block, per_column, Product)
 from vla_nav_node.convert.int8.mixed_precision_graph import Choice, Mixtures  # noqa: E402
 from vla_nav_node.convert.int8.trial import Race, Reference, StepFile  # noqa: E402
-from vla_nav_node.vision.preprocess import InputSpec  # noqa: E402
+from worth_int8 import architecture as _architecture, bundle as _bundle, HIDDEN  # noqa: E402
 
-HIDDEN = 64
 WEIGHTS = arrays(np.float32, st.tuples(st.integers(1, 70), st.integers(1, 9)),
                  elements=st.floats(-1e3, 1e3, width=32))
-
-
-def _architecture(kind):
-    return {
-        'encoder': [
-            {'type': 'Conv2d', 'in_channels': 3, 'out_channels': 16, 'kernel_size': 5,
-             'stride': 2, 'padding': 2}, {'type': 'ReLU'},
-            {'type': 'MaxPool2d', 'kernel_size': 2},
-            {'type': 'Conv2d', 'in_channels': 16, 'out_channels': 32, 'kernel_size': 3,
-             'stride': 2, 'padding': 1}, {'type': 'ReLU'},
-            {'type': 'Flatten'},
-            {'type': 'Linear', 'in_features': 384, 'out_features': 64}, {'type': 'ReLU'}],
-        'recurrent': {'type': kind, 'input_size': 64, 'hidden_size': HIDDEN, 'num_layers': 1},
-        'head': [32]}
-
-
-def _bundle(directory, kind='LSTM', gain=1.0, mean=tiny.MEAN, architecture=None) -> Bundle:
-    """Write a policy whose layers are worth int8; `gain` scales its actions."""
-    described = {**tiny.manifest(kind), 'architecture': architecture or _architecture(kind)}
-    described['input'] = {**described['input'], 'mean': mean}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network = PolicyNetwork(described['architecture'], mean, tiny.STD).eval()
-    with torch.no_grad():
-        network.actions[-1].weight.mul_(gain)
-    files = {name: directory.with_name(name) for name in
-             ('policy.safetensors', 'policy.fp32.onnx')}
-    save_file(network.state_dict(), files['policy.safetensors'])
-    write_step_file(network, files['policy.fp32.onnx'], InputSpec(tiny.HEIGHT, tiny.WIDTH), 'mid',
-                    files['policy.safetensors'])
-    return write_bundle(directory, described, files)
 
 
 def _frames(count=60):
@@ -107,7 +72,7 @@ def test_layers_without_bias_and_with_batch_norm_become_int8_too(tmp_path):
     described['encoder'][3]['bias'] = described['encoder'][6]['bias'] = False
     described['encoder'].insert(4, {'type': 'BatchNorm2d', 'num_features': 32})
     described['recurrent'].update(bias=False, nonlinearity='relu')
-    bundle = _bundle(tmp_path / 'p', 'RNN', architecture=described)
+    bundle = _bundle(tmp_path / 'p', 'RNN', layers=described)
     rows, facts = quantise(bundle, _frames(), tmp_path / 'int8.onnx', by_time=False)
     assert [row.layer.name for row in rows if row.form == 'int8'] == [
         'vision_encoder.0', 'vision_encoder.3', 'vision_encoder.7', 'rnn/MatMul', 'rnn/MatMul_1']
@@ -293,7 +258,7 @@ def test_what_is_float_in_the_graph_is_float_when_it_runs(tmp_path, int8):
     described = _architecture('RNN')
     described['encoder'].insert(5, {'type': 'Conv2d', 'in_channels': 32, 'out_channels': 32,
                                     'kernel_size': 3, 'padding': 1})
-    bundle = _bundle(tmp_path / 'p', 'RNN', architecture=described)
+    bundle = _bundle(tmp_path / 'p', 'RNN', layers=described)
     names = {f'vision_encoder.{index}' for index in int8}
     Mixtures(bundle.file('policy.fp32.onnx'), _frames()).write(
         Choice(frozenset(names)), tmp_path / 'int8.onnx')

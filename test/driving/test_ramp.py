@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scripted import LIMIT, MS, Robot, Scripted
 from vla_nav_node.driving.command_limits import LONGEST_SLEW_S
-from vla_nav_node.errors import BackendError, ImageError
 from vla_nav_node.driving.senders import PROVEN
+from vla_nav_node.errors import BackendError, ImageError
 from vla_nav_node.policy.fallback import Chain, Link
 from vla_nav_node.policy.runtime_spec import Runtime
 

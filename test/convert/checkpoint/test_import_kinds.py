@@ -23,6 +23,7 @@ torch = pytest.importorskip('torch', reason='PyTorch is not installed')
 pytest.importorskip('onnxruntime', reason='ONNX Runtime is not installed')
 pytest.importorskip('onnx', reason='onnx is not installed')
 
+from importer import sb3_zip  # noqa: E402, I100
 import original  # noqa: E402, I100
 from safetensors.torch import save, save_file  # noqa: E402
 from torch import nn  # noqa: E402
@@ -132,18 +133,6 @@ def test_views_and_parameters_of_any_layout(tmp_path, change):
                     for name, value in original.original().state_dict().items()},
                    tmp_path / 'c.pth', _use_new_zipfile_serialization=zipped)
         assert same_as_saved(read_checkpoint(tmp_path / 'c.pth'))
-
-
-def sb3_zip(path, weights, data='{"policy_class": {":serialized:": "gASVOgAAAAAAAACMBXBvc2l4"}}'):
-    """Write what Stable-Baselines3 writes: an archive with a file of torch.save in it."""
-    inner = io.BytesIO()
-    torch.save(weights, inner)
-    with zipfile.ZipFile(path, 'w') as archive:
-        archive.writestr('data', data)
-        archive.writestr('pytorch_variables.pth', b'')
-        archive.writestr('policy.pth', inner.getvalue())
-        archive.writestr('policy.optimizer.pth', inner.getvalue())
-        archive.writestr('system_info.txt', 'OS: any')
 
 
 def test_the_policy_in_a_stable_baselines3_archive(tmp_path):

@@ -10,9 +10,8 @@ pytest.importorskip('onnxruntime', reason='ONNX Runtime is not installed')
 pytest.importorskip('onnx', reason='onnx is not installed')
 
 from driven import assert_drives_as_it_did, pictures  # noqa: E402, I100
-from importer import fresh_weights, importing, saved, structure  # noqa: E402, F401
+from importer import fresh_weights, importing, saved, sb3_zip, structure  # noqa: E402, F401
 import original  # noqa: E402
-from test_import_kinds import sb3_zip  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn  # noqa: E402
 from vla_nav_node.bundle.bundle import load_bundle  # noqa: E402

@@ -145,9 +145,9 @@ def _widen(directory):
     """Give it layers that are worth int8."""
     import shutil
 
-    import test_quantize
+    from worth_int8 import bundle
     shutil.rmtree(directory)
-    tiny.verified(test_quantize._bundle(directory))
+    tiny.verified(bundle(directory))
 
 
 def test_labelled_frames_that_calibrated_are_left_out_and_the_state_begins_anew(plain, tmp_path):
