@@ -97,6 +97,13 @@ def test_a_second_file_for_nobody_is_refused_beside_a_good_one(told):
         told(*FILE, '--params-file', 'g.yaml', f=section('/**'), g=section('other'))
 
 
+def test_a_section_of_our_parameters_for_another_node_is_told(told, capfd):
+    text = section('/**') + section('drivr') + section('camera', '{use_sim_time: true}')
+    assert told(*FILE, f=text) == 0.1
+    warning, = [line for line in capfd.readouterr().err.splitlines() if 'WARN' in line]
+    assert 'f.yaml, /drivr: not for this node, /driver' in warning
+
+
 def test_a_wildcard_is_read_as_this_ros_reads_it_or_refused(told):
     for name in ('/*', '/**/driver'):
         try:

@@ -47,10 +47,14 @@ def _refuse_others(node: Node, overrides: Sequence[Override]) -> None:
     for file in dict.fromkeys(override.file for override in overrides if override.file):
         found = [override for override in overrides if override.file == file]
         if not any(override.fits(name) for override in found):
-            names = ', '.join(override.section for override in found if override.section)
+            there = ', '.join(override.section for override in found if override.section)
             raise SettingError(f'{file} has nothing for the node {name}, only for '
-                               f'{names or "nobody"}', f'a section {name} or /**',
+                               f'{there or "nobody"}', f'a section {name} or /**',
                                'rename a section, or leave the file out')
+        for override in found:  # it may be for another robot, or have a misspelt name
+            names = set(override.names) - set(ROS_PARAMETERS)
+            if not override.fits(name) and any(map(node.has_parameter, names)):
+                node.get_logger().warning(f'{override.source}: not for this node, {name}')
 
 
 def _refuse_undeclared(node: Node, ours: Sequence[Override],
