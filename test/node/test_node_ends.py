@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 import signal
+import sys
 import time
 
 import pytest
@@ -44,6 +45,24 @@ def test_a_signal_ends_it_with_a_last_zero(rig, bundle, number):
     rig.until(lambda: rig.commands[-1][1:] == (0.0, 0.0), 'the last zero')
     rig.say('driving', f'the node ends: {signal.Signals(number).name}', since=sent)
     assert [command[1:] for command in rig.commands[-3:]] == [(0.0, 0.0)] * 3
+
+
+@pytest.mark.parametrize('swallowed', [
+    'return sound(path)', 'raise ImportError("initialization failed")'])
+def test_a_signal_during_the_start_ends_it_though_a_library_swallows_it(swallowed):
+    code = f"""if True:
+        import os, signal
+        from vla_nav_node import node
+        sound = node.load_bundle
+        def load(path):
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+            except KeyboardInterrupt:
+                {swallowed}
+        node.load_bundle = load
+        raise SystemExit(node.main())"""
+    status, said = NodeProcess(command=[sys.executable, '-c', code]).wait()
+    assert (status, said) == (0, '')
 
 
 def test_it_can_be_disabled_and_ended_during_a_swap(rig, bundle):

@@ -275,27 +275,35 @@ def _policy_and_cycle(opener: Opener, settings: Settings) -> Tuple[FallbackPolic
 
 def main(args: Optional[List[str]] = None) -> int:
     """Run the node; exit status 0 after a signal, 1 after a failure, 2 if it cannot start."""
+    arguments = sys.argv[1:] if args is None else args
+    try:
+        only_ros(NAME, ABOUT, arguments)
+        sys.setswitchinterval(SWITCH_S)
+        return _start_and_run(arguments, Start())
+    except VlaNavError as error:
+        print(f'{NAME}: {error}', file=sys.stderr)
+        return 2
+    except Exception as error:  # noqa: BLE001  # one line and a status, whatever it is
+        print(f'{NAME}: {describe(error)}', file=sys.stderr)
+        return 1
+
+
+def _start_and_run(arguments: Sequence[str], starting: Start) -> int:
     context = None
     try:
-        arguments = sys.argv[1:] if args is None else args
-        only_ros(NAME, ABOUT, arguments)
-        starting = Start()
-        sys.setswitchinterval(SWITCH_S)
         context = start(arguments)
         node = VlaNavNode(context)
         starting.check()
         return node.run()
-    except VlaNavError as error:
-        print(f'{NAME}: {error}', file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 0
-    except Exception as error:  # noqa: BLE001  # one line and a status, whatever it is
-        print(f'{NAME}: {describe(error)}', file=sys.stderr)
-        return 1
+    except BaseException:
+        if not starting.interrupted:
+            raise
     finally:
         if context is not None:
             context.try_shutdown()
+    # Libraries turn an interrupt into errors of their own, and Python ends by SIGINT although it
+    # was handled where it came while code was being compiled.
+    os._exit(0)
 
 
 if __name__ == '__main__':

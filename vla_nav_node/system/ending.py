@@ -27,17 +27,17 @@ class Start:
 
     def __init__(self) -> None:
         """Take the signals until `Ending.catch_signals`; main thread only."""
-        self._interrupted = False
+        self.interrupted = False
         for number in ASKED:
             signal.signal(number, self._interrupt)
 
     def check(self) -> None:
         """Raise KeyboardInterrupt if one came, though a library may have swallowed the first."""
-        if self._interrupted:
+        if self.interrupted:
             raise KeyboardInterrupt
 
     def _interrupt(self, number: int, frame: object) -> None:
-        self._interrupted = True
+        self.interrupted = True
         raise KeyboardInterrupt
 
 
