@@ -45,16 +45,21 @@ def _refuse_others(node: Node, overrides: Sequence[Override]) -> None:
             raise SettingError(f'{override.source} is for the node {override.section}, and this '
                                f'is {name}', fix='leave the name of the node out')
     for file in dict.fromkeys(override.file for override in overrides if override.file):
-        found = [override for override in overrides if override.file == file]
-        if not any(override.fits(name) for override in found):
-            there = ', '.join(override.section for override in found if override.section)
-            raise SettingError(f'{file} has nothing for the node {name}, only for '
-                               f'{there or "nobody"}', f'a section {name} or /**',
-                               'rename a section, or leave the file out')
-        for override in found:  # it may be for another robot, or have a misspelt name
-            names = set(override.names) - set(ROS_PARAMETERS)
-            if not override.fits(name) and any(map(node.has_parameter, names)):
-                node.get_logger().warning(f'{override.source}: not for this node, {name}')
+        _refuse_file(node, file, [override for override in overrides if override.file == file])
+
+
+def _refuse_file(node: Node, file: str, found: Sequence[Override]) -> None:
+    """Refuse a file for others alone; a section of ours for others may be another robot's."""
+    name = node.get_fully_qualified_name()
+    for override in found:
+        ours = map(node.has_parameter, set(override.names) - set(ROS_PARAMETERS))
+        if any(ours) and not override.fits(name):
+            node.get_logger().warning(f'{override.source}: not for this node, {name}')
+    if not any(override.fits(name) for override in found):
+        there = ', '.join(override.section for override in found if override.section)
+        raise SettingError(f'{file} has nothing for the node {name}, only for '
+                           f'{there or "nobody"}', f'a section {name} or /**',
+                           'rename a section, or leave the file out')
 
 
 def _refuse_undeclared(node: Node, ours: Sequence[Override],
