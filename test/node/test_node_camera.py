@@ -22,7 +22,7 @@ from vla_nav_node.bundle.amend import amend
 from vla_nav_node.driving.diagnostics.statuses import ERROR, OK, WARN
 from vla_nav_node.driving.settings import parameters, settings_of
 from vla_nav_node.errors import VlaNavError
-from vla_nav_node.node.main import _policy_and_cycle
+from vla_nav_node.node.assembly import policy_and_cycle
 from vla_nav_node.node.start import fastdds_profile
 from vla_nav_node.policy.runtime_opener import Opener
 
@@ -173,7 +173,7 @@ def test_the_node_turns_pictures_as_it_is_told_else_as_the_bundle_says(tmp_path,
     bundle = write_tiny(tmp_path / 'tiny')
     bundle = amend(bundle, lambda manifest: manifest['input'].update(rotation=270))
     table = parameters(bundle.limits, ('onnx',), bundle.input.rotation)
-    _, cycle = _policy_and_cycle(Opener(bundle, open_backend, True), settings_of(table, wanted))
+    _, cycle = policy_and_cycle(Opener(bundle, open_backend, True), settings_of(table, wanted))
     assert cycle.preprocess.spec == replace(
         bundle.input, rotation=wanted.get('image_rotation', 270))
 
@@ -185,10 +185,10 @@ def test_without_the_library_for_jpegs_only_a_compressed_camera_ends_the_start(
     settings = settings_of(parameters(bundle.limits, ('onnx',)),
                            {'image_transport': transport_of_images})
     if transport_of_images == 'raw':
-        _policy_and_cycle(Opener(bundle, open_backend), settings)
+        policy_and_cycle(Opener(bundle, open_backend), settings)
     else:
         with pytest.raises(VlaNavError, match="pip install 'simplejpeg>="):
-            _policy_and_cycle(Opener(bundle, open_backend), settings)
+            policy_and_cycle(Opener(bundle, open_backend), settings)
 
 
 @pytest.mark.parametrize('scene', [{'parameters': {'use_sim_time': True}}], indirect=True)

@@ -1,10 +1,10 @@
 """The ROS 2 node: wires parameters, topics, services and threads to the cycle."""
 
-from dataclasses import fields, replace
+from dataclasses import fields
 import os
 import sys
 from threading import Event
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Twist, TwistStamped
@@ -18,6 +18,7 @@ from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 
 from . import messages
+from .assembly import policy_and_cycle
 from .camera_subscription import Camera
 from .nvtx_ranges import show_stages
 from .ros_graph import GraphWatch
@@ -26,13 +27,11 @@ from .ros_parameters import answer, declare
 from .start.reach import refuse_unheard
 from .start.ros_arguments import only_ros
 from .start.shutdown_context import NodeContext, start
-from ..backends import BACKENDS, open_backend, prepare
+from ..backends import BACKENDS, open_backend
 from ..bundle.bundle import load_bundle
 from ..bundle.changes import BundleWatch
 from ..bundle.verdicts import standing
-from ..driving.command_limits import ABSURD, Judge
 from ..driving.command_output import Wheels
-from ..driving.cycle import Cycle
 from ..driving.diagnostics.graph import TWIST, TWIST_STAMPED
 from ..driving.diagnostics.statuses import policy_status, realtime_status, Status
 from ..driving.latency_recorder import FIELDS
@@ -40,7 +39,6 @@ from ..driving.loop import Driver
 from ..driving.settings import changed, MODEL, parameters, Settings, settings_of
 from ..driving.watchdog import Monitor, watch
 from ..errors import VlaNavError
-from ..policy.fallback import FallbackPolicy
 from ..policy.hang_recovery import Rescue
 from ..policy.hot_swap import Swapper
 from ..policy.runtime_opener import Opener
@@ -49,8 +47,6 @@ from ..system.ending import Ending, Start
 from ..system.realtime import Realtime
 from ..system.threads import describe, Threads
 from ..types import BackendInfo, Command
-from ..vision import jpeg, pictures
-from ..vision.preprocess import Preprocess
 
 NAME = 'vla_nav_node'
 ABOUT = """Drive a robot by camera: images in, velocity commands out, until a signal ends it.
@@ -89,7 +85,7 @@ class VlaNavNode(Node):
         self._make_publishers()
         self._wheels = Wheels(self._send, self._settings)
         opener = Opener(bundle, open_backend, self._settings.allow_unverified)
-        self._policy, cycle = _policy_and_cycle(opener, self._settings)
+        self._policy, cycle = policy_and_cycle(opener, self._settings)
         self._driver = Driver(cycle, self._wheels, self._settings, self._ros_now_ns,
                               self._publish_latency)
         if self._settings.nvtx:
@@ -258,19 +254,6 @@ class VlaNavNode(Node):
         except VlaNavError as error:
             response.success, response.message = False, str(error)
         return response
-
-
-def _policy_and_cycle(opener: Opener, settings: Settings) -> Tuple[FallbackPolicy, Cycle]:
-    prepare()
-    pictures.stay_in_one_thread()
-    if settings.image_transport == 'compressed':
-        jpeg.require()
-    bundle = opener.bundle
-    gate = Judge(ABSURD * max(bundle.limits.values()))
-    policy = FallbackPolicy(opener.open_chain(settings.runtime, settings.spares),
-                            bundle.zero_state(), gate.objection)
-    recipe = replace(bundle.input, rotation=settings.image_rotation)
-    return policy, Cycle(policy, Preprocess(recipe), gate, messages.decoder())
 
 
 def main(args: Optional[List[str]] = None) -> int:

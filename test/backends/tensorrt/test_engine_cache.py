@@ -10,18 +10,15 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 
+from engines import build_slowly, ENGINE, KEY
 from hypothesis import given, settings, strategies as st
 import pytest
 from vla_nav_node.backends.tensorrt.engine_cache import (
-    cache_directory, Engine, EngineCache, EngineKey, MAGIC, NoEngine)
+    cache_directory, EngineCache, MAGIC, NoEngine)
 from vla_nav_node.errors import BackendError
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-KEY = EngineKey(model='ab' * 32, tensorrt='10.3.0', gpu='Orin', capability='8.7',
-                uuid='0b1c', precision='fp16', shapes='(1, 24, 32, 3)', recipe=1)
-ENGINE = Engine(bytes(range(256)) * 40, {'seconds': 1.5, 'weights': 7, 'products': {'fp16': 3}})
 
 
 @pytest.fixture(name='cache')
@@ -161,18 +158,6 @@ def test_when_the_building_fails_nothing_is_left(cache):
         cache.load_or_build(KEY, fail)
     assert [path.suffix for path in cache.directory.iterdir()] == ['.lock']
     cache.load_or_build(KEY, lambda: ENGINE)  # and the lock is free
-
-
-def build_slowly(directory, number, diary):
-    """Build as one of several processes; note down that this one did."""
-    def build():
-        with open(diary, 'a') as file:
-            file.write(f'{number}\n')
-        time.sleep(0.5)
-        return ENGINE._replace(plan=str(number).encode() * 1000)
-    cache = EngineCache(directory)
-    cache.load_or_build(KEY, build)
-    assert bytes(cache.load(KEY).plan) in {str(n).encode() * 1000 for n in range(8)}
 
 
 def test_of_several_processes_one_builds(tmp_path):

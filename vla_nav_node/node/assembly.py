@@ -1,0 +1,28 @@
+"""The stages of a cycle, put together as the parameters want them."""
+
+from dataclasses import replace
+from typing import Tuple
+
+from . import messages
+from ..backends import prepare
+from ..driving.command_limits import ABSURD, Judge
+from ..driving.cycle import Cycle
+from ..driving.settings import Settings
+from ..policy.fallback import FallbackPolicy
+from ..policy.runtime_opener import Opener
+from ..vision import jpeg, pictures
+from ..vision.preprocess import Preprocess
+
+
+def policy_and_cycle(opener: Opener, settings: Settings) -> Tuple[FallbackPolicy, Cycle]:
+    """Open the runtimes and return the policy and the cycle that it drives in, or raise."""
+    prepare()
+    pictures.stay_in_one_thread()
+    if settings.image_transport == 'compressed':
+        jpeg.require()
+    bundle = opener.bundle
+    gate = Judge(ABSURD * max(bundle.limits.values()))
+    policy = FallbackPolicy(opener.open_chain(settings.runtime, settings.spares),
+                            bundle.zero_state(), gate.objection)
+    recipe = replace(bundle.input, rotation=settings.image_rotation)
+    return policy, Cycle(policy, Preprocess(recipe), gate, messages.decoder())
