@@ -73,7 +73,7 @@ def camera_status(now: CameraReport, before: CameraReport, seconds: float,
     level, message = OK, f'{came / max(seconds, 1e-9):.1f} images/s, {now.picture}'
     if came == 0:
         level, message = ERROR, no_image_reason(now)
-    elif seconds / came > SLOW * image_timeout:
+    elif before.received and seconds / came > SLOW * image_timeout:  # it came all the time
         level = WARN
         message += (f'; that is one every {seconds / came:.2g} s, and image_timeout is '
                     f'{image_timeout:g} s, so the robot stops in between: raise image_timeout, or '
