@@ -13,7 +13,7 @@ import time
 
 import numpy as np
 
-from vla_nav_node import backends
+from vla_nav_node.backends.onnx import onnx_backend
 from vla_nav_node.backends.onnx.onnx_backend import OnnxBackend
 from vla_nav_node.errors import BackendError
 from vla_nav_node.node import main
@@ -57,5 +57,5 @@ class FaultyBackend(OnnxBackend):
 
 
 if __name__ == '__main__':
-    backends.onnx_backend.OnnxBackend = FaultyBackend
+    onnx_backend.OnnxBackend = FaultyBackend
     sys.exit(main.main())

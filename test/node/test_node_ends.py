@@ -52,7 +52,7 @@ def test_a_signal_ends_it_with_a_last_zero(rig, bundle, number):
 def test_a_signal_during_the_start_ends_it_though_a_library_swallows_it(swallowed):
     code = f"""if True:
         import os, signal
-        from vla_nav_node import node
+        from vla_nav_node.node import main as node
         sound = node.load_bundle
         def load(path):
             try:

@@ -221,6 +221,6 @@ def test_it_needs_no_ros_no_simulator_and_no_plots(monkeypatch):
         monkeypatch.setitem(sys.modules, name, None)
     folder = Path(gpu_policies.__file__).parent
     for path in folder.glob('*.py'):
-        name = f'vla_nav_node.tools.gpu_bench.{path.stem}'
+        name = f'vla_nav_node.bench.models.gpu.{path.stem}'
         sys.modules.pop(name, None)
         importlib.import_module(name)

@@ -139,10 +139,10 @@ def test_frames_arrive(watcher):
     assert gaps.min() > 0.0
     assert 0.02 < np.median(gaps) < 0.2  # 0.05 were asked for
     assert 0.0 <= watcher.node.get_clock().now().nanoseconds / 1e9 - stamps[-1] < PATIENCE_S
-    pictures = [pictures.decode(read_image(serialize_message(message), 0))
-                for message in (first, last)]
-    assert pictures[0].std() > 5.0  # not one colour
-    assert not np.array_equal(*pictures)  # the sensor's noise: a frozen camera looks different
+    decoded = [pictures.decode(read_image(serialize_message(message), 0))
+               for message in (first, last)]
+    assert decoded[0].std() > 5.0  # not one colour
+    assert not np.array_equal(*decoded)  # the sensor's noise: a frozen camera looks different
 
 
 def test_it_drives_and_stops_by_itself(watcher):
