@@ -12,3 +12,6 @@ sys.path.insert(0, str(Path(__file__).parent))  # what several tests share: rig,
 os.environ.setdefault('MUJOCO_GL', 'egl')
 # A shell's background jobs ignore Ctrl-C, and so would every process that a test starts from one.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# Nor shall they ignore what nohup ignores.
+for number in (signal.SIGHUP, signal.SIGQUIT):
+    signal.signal(number, signal.SIG_DFL)
