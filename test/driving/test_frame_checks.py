@@ -175,6 +175,22 @@ def test_two_cameras_are_told_after_few_frames_and_for_as_long_as_they_send(sequ
     assert all('two cameras send on one topic' in reason for reason in reasons[first + 1:])
 
 
+def test_another_camera_that_takes_over_finds_no_memory_of_the_first_one():
+    guard = FrameGuard(SETTINGS)
+    frames = [Frame(b'%08d' % count, 'rgb8', 1, 1, 3, at_ns, at_ns, sequence=sequence,
+                    frame_id=frame_id)
+              for count, (sequence, frame_id) in enumerate(
+                  [(7, b'front'), (8, b'front'), (1, b'rear'), (2, b'rear'), (3, b'rear')])
+              for at_ns in [10 ** 18 + count * 20_000_000]]
+    verdicts = []
+    for frame in frames:
+        verdicts.append(guard.check(frame, frame.stamp_ns))
+        if not verdicts[-1].reason:
+            guard.drove(frame)
+    assert [bool(verdict.reason) for verdict in verdicts] == [False, False, True, True, False]
+    assert [verdict.reset for verdict in verdicts] == [True, False, True, True, False]
+
+
 def test_two_cameras_that_nobody_counts_are_told_by_their_frames():
     reasons = numbered(*[0] * 8, frame_ids=(b'front', b'rear'))
     assert reasons[0] == '' and all(reasons[1:])

@@ -81,6 +81,11 @@ def _restart(robot):
     robot.go(PROVEN - 1)  # until then they may be those of a second camera
 
 
+def _start_anew_at_once(robot):
+    robot.frames = 0
+    robot.go(2)
+
+
 def _set(**values):
     return lambda robot: robot.configure(**values)
 
@@ -91,6 +96,7 @@ EVENTS = {  # what is done to a robot that drives, and its parameters
     'images slower than the control period, or some lost': (lambda robot: robot.pass_ms(120), {}),
     'a refused image (old, in the future, out of order, frozen)': (_refused, {}),
     'an image that cannot be read or decoded': (_unreadable, {}),
+    'the count or the frame_id of the images leaps': (_start_anew_at_once, {}),
     'output that is not finite, or absurd': (_within_the_step(
         lambda robot: (np.nan, 0.0), lambda robot: (0.0, 1e30)), {}),
     'the backend raises': (_within_the_step(_fail), {}),

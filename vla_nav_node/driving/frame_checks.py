@@ -41,8 +41,8 @@ class FrameGuard:
         # Always: they see every frame.
         frozen, mixed = self._frozen(frame), self._sender.check(frame)
         reason = mixed or self._untimely(frame.stamp_ns, now_ns)
-        if reason:
-            return Verdict(reason)
+        if reason:  # what the policy remembers may be of the other camera
+            return Verdict(reason, reset=bool(mixed))
         verdict = self._order(frame.stamp_ns)
         return Verdict(frozen, verdict.reset) if frozen and not verdict.reason else verdict
 

@@ -21,9 +21,9 @@ class Freshness:
     def __init__(self) -> None:
         """Start without pictures."""
         self._before: Optional[Buffer] = None
-        # Of the pictures seen last: the checksum of their first bytes -> that of the whole, None
-        # until it was needed.
-        self._seen: 'OrderedDict[Tuple[int, int], Optional[Tuple[int, int]]]' = OrderedDict()
+        # Of the pictures seen last: size and checksum of the first bytes, which many may share
+        # (a border, an overexposed sky), and checksums of the whole where those were seen before.
+        self._starts, self._wholes = _Last(), _Last()
         self._fresh_ns = 0
 
     def stale_ns(self, picture: Buffer, now_ns: int) -> int:
@@ -38,15 +38,25 @@ class Freshness:
     def _is_known(self, picture: Buffer) -> bool:
         """Tell whether this is one of the pictures seen last, from its second repetition on."""
         view = memoryview(picture)  # type: ignore[arg-type]  # an ndarray is a buffer
-        key = view.nbytes, crc32(view[:FIRST_PIECE])
-        if key not in self._seen:
-            self._seen[key] = None
-            if len(self._seen) > MOST_BUFFERS:
-                self._seen.popitem(last=False)
-            return False
-        self._seen.move_to_end(key)
-        before, self._seen[key] = self._seen[key], _checksum(view)
-        return before == self._seen[key]
+        return (self._starts.saw((view.nbytes, crc32(view[:FIRST_PIECE])))
+                and self._wholes.saw((view.nbytes, *_checksum(view))))
+
+
+class _Last:
+    """The keys that were seen last, as many as there are buffers at most."""
+
+    def __init__(self) -> None:
+        """Start without any."""
+        self._keys: 'OrderedDict[Tuple[int, ...], None]' = OrderedDict()
+
+    def saw(self, key: Tuple[int, ...]) -> bool:
+        """Tell whether `key` is among them, and put it there."""
+        known = key in self._keys
+        self._keys[key] = None
+        self._keys.move_to_end(key)
+        if len(self._keys) > MOST_BUFFERS:
+            self._keys.popitem(last=False)
+        return known
 
 
 def _checksum(view: memoryview) -> Tuple[int, int]:
