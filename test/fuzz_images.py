@@ -20,8 +20,10 @@ MOST_BYTES = 8192  # of an input
 MOST_MIB = 2048  # of memory; more is a finding
 MOST_S = 10  # for one input; more is a finding
 COUNT_EVERY = 2000  # inputs between two notes of how many there were
-MEASURED = ('image', 'compressed', 'image_format', 'image_header', 'jpeg', 'jpeg_structure', 'cdr',
-            'preprocess', 'cycle', 'guard', 'driver', 'safety')
+MEASURED = ('vision.pictures', 'vision.compressed', 'vision.image_format',
+            'vision.jpeg_png_header', 'vision.jpeg', 'vision.jpeg_structure', 'vision.preprocess',
+            'node.cdr', 'driving.cycle', 'driving.frame_checks', 'driving.loop',
+            'driving.command_limits')
 
 
 def main() -> int:
@@ -141,9 +143,8 @@ def lines_reached(out: Path) -> dict:
             'cov.stop(); found = {}\n'
             'for name in MEASURED:\n'
             '    spec = u.find_spec("vla_nav_node." + name)\n'
-            '    if spec:\n'
-            '        _, lines, _, missing, _ = cov.analysis2(spec.origin)\n'
-            '        found[name] = [len(lines) - len(missing), len(lines), missing]\n'
+            '    _, lines, _, missing, _ = cov.analysis2(spec.origin)\n'
+            '    found[name] = [len(lines) - len(missing), len(lines), missing]\n'
             'print(json.dumps(found))')
     here = Path(__file__).resolve().parent
     done = subprocess.run(

@@ -5,6 +5,7 @@ from collections import Counter
 from graphlib import TopologicalSorter
 import os
 from pathlib import Path
+import re
 import subprocess
 import sys
 
@@ -84,6 +85,36 @@ def test_ros_and_the_frameworks_are_known_to_few_rooms(module):
     assert room_of(module) in USE_FRAMEWORKS or not used & FRAMEWORKS
     if room_of(module) == 'backends' and not module.startswith('backends.torch.'):
         assert not FRAMEWORKS & {name.split('.')[0] for name in imports_of(module, True)}
+
+
+IMPORTED = re.compile(r'from (vla_nav_node[.\w]*) import (\w+)')
+NAMED = re.compile(r'vla_nav_node((?:\.\w+)+)')
+
+
+def named_in(path):
+    """Give the modules, and what is in them, that the texts within a source file name."""
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield from (f'{module}.{name}' for module, name in IMPORTED.findall(node.value))
+            whole = NAMED.fullmatch(node.value)
+            if whole and whole[1].split('.')[1] in ROOMS:
+                yield node.value
+
+
+def is_there(name):
+    """Tell whether there is such a module, or such a name in one."""
+    module, _, last = name.removeprefix(PACKAGE.name).lstrip('.').rpartition('.')
+    if {f'{module}.{last}'.strip('.'), f'{module}.{last}.__init__'.lstrip('.')} & set(SOURCES):
+        return True
+    path = SOURCES.get(module) or SOURCES.get(f'{module}.__init__')
+    return path is not None and re.search(rf'\b{last}\b', path.read_text(encoding='utf-8'))
+
+
+@pytest.mark.parametrize('path', [*SOURCES.values(), *sorted(Path(__file__).parent.rglob('*.py'))],
+                         ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_texts_that_name_modules_name_those_that_there_are(path):
+    """Code for other processes and what `python -m` starts; nothing else finds a stale one."""
+    assert [name for name in named_in(path) if not is_there(name)] == []
 
 
 def test_no_imports_go_round():

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 ASK = """
 import json, logging, os, resource, sys
 from threading import Event
-from vla_nav_node.realtime import Realtime
+from vla_nav_node.system.realtime import Realtime
 if sys.argv[1] == 'nobody':
     resource.setrlimit(resource.RLIMIT_RTPRIO, (0, 0))
     resource.setrlimit(resource.RLIMIT_MEMLOCK, (1 << 16, 1 << 16))

@@ -16,7 +16,7 @@ ENDS = sorted(signal.valid_signals() - FAULTS - HARMLESS - STOPS - IGNORED_BY_PY
               - {signal.SIGKILL, signal.SIGSTOP})
 WAITING = """
 import os, signal, sys
-from vla_nav_node.ending import Ending
+from vla_nav_node.system.ending import Ending
 ending = Ending()
 ending.catch_signals()
 

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip('rich')
 
-WORK = ('from vla_nav_node import progress\n'
+WORK = ('from vla_nav_node.system import progress\n'
         'progress.AFTER_S, progress.EVERY_S = {after}, 0.0\n'
         'for number in progress.track(range(3), "counting"):\n'
         '    print(number, flush=True)\n')

@@ -118,8 +118,7 @@ def decoder() -> Decode:
 
 def _survives_bridge() -> bool:
     """Try cv_bridge in another process: built for NumPy 1, it kills one that has NumPy 2."""
-    code = ('import cv_bridge; from vla_nav_node import ros_messages; '
-            'ros_messages.try_bridge(cv_bridge.CvBridge())')
+    code = f'import cv_bridge; from {__name__} import try_bridge; try_bridge(cv_bridge.CvBridge())'
     environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, sys.path))}
     try:
         return subprocess.run([sys.executable, '-c', code], env=environment, timeout=BRIDGE_TIME_S,
@@ -190,4 +189,4 @@ def _difference(bridge, encoding: str) -> str:
 
 
 def _warn(text: str) -> None:
-    get_logger('vla_nav_node.vision.pictures').warning(text)
+    get_logger('vla_nav_node.image').warning(text)

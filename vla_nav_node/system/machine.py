@@ -90,6 +90,14 @@ def disturbance(machine: Dict[str, Any]) -> str:
     return '; '.join(found)
 
 
+def package_version() -> str:
+    """Return this package's version; a checkout that is not installed has none."""
+    try:
+        return metadata.version(__name__.partition('.')[0])
+    except metadata.PackageNotFoundError:
+        return 'not installed'
+
+
 def _cpu_model() -> str:
     for line in Path('/proc/cpuinfo').read_text().splitlines():
         key, _, value = line.partition(':')

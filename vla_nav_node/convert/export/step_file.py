@@ -1,6 +1,5 @@
 """A step graph's file: exported, told what it is, and held against the network it came from."""
 
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Dict, Tuple
 
@@ -10,6 +9,7 @@ from .step_graph import export_onnx, OPSET
 from ..int8.trial import StepFile
 from ...bundle.bundle import sha256_of
 from ...errors import BackendError, BundleError, first_line
+from ...system.machine import package_version
 from ...vision.preprocess import InputSpec
 
 PRODUCER = 'vla_nav_node'
@@ -46,14 +46,6 @@ def marks_of(path: Path) -> Dict[str, str]:
     """Give what `mark` wrote."""
     import onnx
     return {entry.key: entry.value for entry in onnx.load(str(path)).metadata_props}
-
-
-def package_version() -> str:
-    """Give this package's version; a checkout that is not installed has none."""
-    try:
-        return version(PRODUCER)
-    except PackageNotFoundError:
-        return 'not installed'
 
 
 def check_step_file(network: Any, path: Path, spec: InputSpec, precision: str) -> None:

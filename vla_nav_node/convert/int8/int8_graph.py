@@ -10,8 +10,9 @@ from .layer_search import BITS, Row, Search
 from .mixed_precision_graph import Mixtures
 from .trial import race, Reference, StepFile
 from ..export.rewrite import rewrite_bundle
-from ..export.step_file import mark, package_version
+from ..export.step_file import mark
 from ...bundle.bundle import Bundle, graph_name, sha256_of, WEIGHTS
+from ...system.machine import package_version
 
 FP32, INT8 = graph_name('fp32'), graph_name('int8')
 FRAMES = 600  # to take from a source where nobody says otherwise

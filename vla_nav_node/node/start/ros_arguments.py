@@ -1,7 +1,6 @@
 """What a node's command line says: parameters, files, remappings, and what ROS has no part in."""
 
 import argparse
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 import re
 import sys
@@ -10,6 +9,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 import yaml
 
 from ...errors import SettingError
+from ...system.machine import package_version
 
 PARAMETERS = 'ros__parameters'
 EVERY_NODE = '/**'
@@ -121,15 +121,8 @@ def only_ros(name: str, about: str, arguments: Sequence[str]) -> None:
     if left:
         raise SettingError(f'nobody takes {", ".join(map(repr, left))}', fix=HOW)
     if asked.version:
-        print(name, _version())
+        print(f'{name} version: {package_version()}')
         sys.exit(0)
-
-
-def _version() -> str:
-    try:
-        return version(__package__)
-    except PackageNotFoundError:
-        return 'of unknown version: the package is not installed'
 
 
 def _override(rule: str) -> Override:
