@@ -82,13 +82,13 @@ def process(executable: str, name: str, value: dict, parameters: list) -> Node:
 
 
 def profile() -> dict:
-    """Give the variables that name the Fast DDS profile, unless the user has one of his own."""
+    """Return the variables that name the Fast DDS profile, unless the user has one of his own."""
     wanted = fastdds_profile.environment(os.environ)
     return {name: wanted[name] for name in fastdds_profile.VARIABLES if name in wanted}
 
 
 def given(table: dict, value: dict) -> dict:
-    """Give the parameters whose argument is not empty, each in its type."""
+    """Return the parameters whose argument is not empty, each in its type."""
     return {name: ParameterValue(LaunchConfiguration(name), value_type=kind)
             for name, (kind, _) in table.items() if value[name]}
 

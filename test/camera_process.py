@@ -32,7 +32,7 @@ def main():
 
 
 def scene(seed, height, width):
-    """Give noise with a light side, since noise alone is even gray once it is made small."""
+    """Return noise with a light side, since noise alone is even gray once it is made small."""
     return picture(seed, height, width) // 2 + np.linspace(0, 127, width).astype(np.uint8)[:, None]
 
 

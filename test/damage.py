@@ -9,7 +9,7 @@ from onnx import helper, numpy_helper
 
 
 def weights_of(bundle: Any) -> dict:
-    """Give the trained weights of a bundle by name."""
+    """Return the trained weights of a bundle by name."""
     from safetensors.numpy import load_file
     return load_file(bundle.file('policy.safetensors'))
 

@@ -12,7 +12,7 @@ CLOSE = 1e-5  # m/s
 
 
 def pictures(count=6, size=SIZE):
-    """Give noise around a colour of its own for each; averages of plain noise are alike."""
+    """Return noise around a colour of its own for each; averages of plain noise are alike."""
     rng = np.random.default_rng(1)
     colours = rng.integers(0, 200, (count, 1, 1, 3), np.uint8)
     return torch.from_numpy(colours + rng.integers(0, 56, (count, size, size, 3), np.uint8))

@@ -2,7 +2,7 @@
 
 import numpy as np
 from vla_nav_node.backends.onnx.onnx_backend import OnnxBackend
-from vla_nav_node.driving.command_limits import ABSURD, Gate
+from vla_nav_node.driving.command_limits import ABSURD, CommandLimits
 from vla_nav_node.errors import BackendError
 from vla_nav_node.policy.fallback import Chain, FallbackPolicy, Link
 from vla_nav_node.policy.runtime_spec import Runtime
@@ -28,7 +28,7 @@ class Faulty(OnnxBackend):
 
 
 def start(bundle, backends):
-    """Give a policy whose chain is sound."""
+    """Return a policy whose chain is sound."""
     for backend in backends:
         backend.fault = ''
     return of_chain(bundle, [Link(Runtime(name), backend)
@@ -36,6 +36,6 @@ def start(bundle, backends):
 
 
 def of_chain(bundle, links):
-    """Give a policy that drives by the first of some links."""
-    gate = Gate(0.8, 0.8, 100.0, absurd=ABSURD * 0.8)
+    """Return a policy that drives by the first of some links."""
+    gate = CommandLimits(0.8, 0.8, 100.0, absurd=ABSURD * 0.8)
     return FallbackPolicy(Chain(tuple(links), 0), bundle.zero_state(), gate.objection)

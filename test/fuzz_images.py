@@ -40,7 +40,7 @@ def main() -> int:
     try:
         import atheris  # noqa: F401
     except ImportError:
-        print("fuzz: atheris is missing; to mend it: pip install 'vla_nav_node[fuzz]'",
+        print("fuzz: atheris is missing; fix: pip install 'vla_nav_node[fuzz]'",
               file=sys.stderr)
         return 2
     if args.worker is not None:

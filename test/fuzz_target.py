@@ -15,10 +15,10 @@ import numpy as np
 
 from vla_nav_node.backends import BACKENDS, open_backend
 from vla_nav_node.bundle.bundle import Bundle
-from vla_nav_node.driving.command_limits import Gate
-from vla_nav_node.driving.command_output import Wheels
+from vla_nav_node.driving.command_limits import CommandLimits
+from vla_nav_node.driving.command_output import CommandOutput
 from vla_nav_node.driving.cycle import Cycle
-from vla_nav_node.driving.loop import Driver
+from vla_nav_node.driving.loop import DrivingLoop
 from vla_nav_node.driving.settings import parameters, settings_of
 from vla_nav_node.errors import ImageError
 from vla_nav_node.policy.recurrent_policy import Policy
@@ -58,17 +58,17 @@ class Target:
         self.fed = self.drove = self.decoded = 0
         settings = settings_of(parameters(bundle.limits, tuple(BACKENDS)), {})
         policy = Policy(open_backend('onnx', bundle), bundle.zero_state())
-        gate = Gate(settings.max_linear_x, settings.max_linear_y, settings.max_acceleration)
+        gate = CommandLimits(settings.max_linear_x, settings.max_linear_y, settings.max_acceleration)
         self._decode = getattr(pictures, 'Decoder', lambda: pictures.decode)()
         self._sent = []
         self._picture = False
-        self._driver = Driver(Cycle(policy, Preprocess(bundle.input), gate, self._checked_decode),
-                              Wheels(self._sent.append, settings), settings, time.time_ns,
+        self._loop = DrivingLoop(Cycle(policy, Preprocess(bundle.input), gate, self._checked_decode),
+                              CommandOutput(self._sent.append, settings), settings, time.time_ns,
                               lambda values: None)
 
     def let_blank_pass(self) -> None:
         """Drive on pictures that show nothing, too."""
-        self._driver.cycle.blank_guard = False
+        self._loop.cycle.blank_guard = False
 
     def feed(self, data: bytes) -> None:
         """Drive on what `data` says; AssertionError or any other error is a finding."""
@@ -79,11 +79,11 @@ class Target:
         """Drive on a frame, or on the error that reading it gave."""
         self._sent.clear()
         self._picture = False
-        self._driver.reset()
+        self._loop.reset()
         if isinstance(frame, Frame):
-            self._driver.drive(frame)
+            self._loop.drive(frame)
             self._check()
-        assert len(self._driver.hang()) == 0
+        assert len(self._loop.hang()) == 0
 
     def _checked_decode(self, frame: Frame) -> np.ndarray:
         """Decode, and hold the picture against what its message claims."""
@@ -154,7 +154,7 @@ def _stamp_ns(flags: int, offset_ms: int) -> int:
 
 
 def seeds():
-    """Give inputs that are valid messages, of every encoding (and of bytes that are none)."""
+    """Return inputs that are valid messages, of every encoding (and of bytes that are none)."""
     rng = np.random.default_rng(0)
     yield b''
     for number, encoding in enumerate(ENCODINGS):
@@ -173,7 +173,7 @@ def seeds():
 
 
 def _compressed(rng):
-    """Give jpegs and pngs of several kinds."""
+    """Return jpegs and pngs of several kinds."""
     picture = rng.integers(0, 256, (24, 32, 3), np.uint8)
     for drawn in (picture, picture[..., 0], picture[:3, :5]):
         for options in ([], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1], [cv2.IMWRITE_JPEG_QUALITY, 10]):
@@ -197,12 +197,12 @@ def _aligned(data: bytes) -> bytes:
 
 
 def _header() -> bytes:
-    """Give a std_msgs/Header, as CDR."""
+    """Return a std_msgs/Header, as CDR."""
     return _aligned(struct.pack('<iI', 1, 2) + _string(b'camera'))
 
 
 def _as_message(encoding, height, width, step, pixels):
-    """Give the same as a serialised Image, where there is a reader for it."""
+    """Return the same as a serialised Image, where there is a reader for it."""
     body = _header() + struct.pack('<II', height, width) + _string(encoding.encode())
     body = _aligned(body + b'\0') + struct.pack('<II', step, len(pixels)) + pixels
     return [bytes([RAW, FRESH]) + b'\0\1\0\0' + body] if READERS else []

@@ -29,8 +29,8 @@ def import_plainly(name: str) -> None:
 
 def import_with_care(name: str) -> None:
     """Import a framework as a node that is driving does."""
-    from vla_nav_node.backends.background_import import import_gently
-    import_gently(name)
+    from vla_nav_node.backends.background_import import import_in_background
+    import_in_background(name)
 
 
 if __name__ == '__main__':

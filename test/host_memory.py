@@ -19,11 +19,11 @@ class HostMemory:
         self.closed = False
 
     def host(self, size):
-        """Give memory of the host's side."""
+        """Return memory of the host's side."""
         return np.zeros(size, np.uint8)
 
     def device(self, size):
-        """Give memory of the device's side, filled with what nobody may rely on."""
+        """Return memory of the device's side, filled with what nobody may rely on."""
         block = np.full(size + ALIGNED, 0xA5, np.uint8)
         address = -(-block.ctypes.data // ALIGNED) * ALIGNED
         self.blocks[address] = block
@@ -69,7 +69,7 @@ class HostMemory:
 
 
 def bind_onnx(path):
-    """Give what ties a step graph to addresses, and runs it there by ONNX Runtime."""
+    """Return what ties a step graph to addresses, and runs it there by ONNX Runtime."""
     import onnxruntime
     session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
 

@@ -14,7 +14,7 @@ SIZE = 48
 
 
 def said(layers):
-    """Give layers with all that a structure has to say of them, torch's defaults where unsaid."""
+    """Return layers with all that a structure has to say of them, torch's defaults where unsaid."""
     defaults = [{name: default for name, default in ASKED.get(layer['type'], {}).items()
                  if default not in (None, 'kernel_size')} for layer in layers]
     return [{**told, **layer} for told, layer in zip(defaults, layers)]
@@ -55,7 +55,7 @@ def importing(checkpoint, out, *more, **changed):
 
 @pytest.fixture(name='weights')
 def fresh_weights():
-    """Give a sound state dict of the original's form, to be spoilt."""
+    """Return a sound state dict of the original's form, to be spoilt."""
     return dict(original.original().state_dict())
 
 

@@ -5,7 +5,7 @@ from vla_nav_node.errors import BackendError
 
 
 def why_not(name):
-    """Give why this machine cannot run a backend, '' if it can."""
+    """Return why this machine cannot run a backend, '' if it can."""
     try:
         check_machine(name)
     except BackendError as error:

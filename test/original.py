@@ -64,7 +64,7 @@ def original(seed: int = 0, **sizes: Any) -> Original:
 
 
 def document(network: nn.Module) -> Dict[str, Any]:
-    """Give the dict that the author saved."""
+    """Return the dict that the author saved."""
     return {'model_state_dict': network.state_dict(), 'val_mae': VAL_MAE, 'epoch': EPOCH}
 
 
@@ -76,7 +76,7 @@ def write_original(path: Path, **sizes: Any) -> Original:
 
 
 def expected_actions(network: Original, pictures: torch.Tensor) -> torch.Tensor:
-    """Give the author's actions [T, 2] for uint8 pictures [T, H, W, 3], RGB."""
+    """Return the author's actions [T, 2] for uint8 pictures [T, H, W, 3], RGB."""
     pixels = pictures.permute(0, 3, 1, 2).float() / 255.0
     pixels = (pixels - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
     with torch.inference_mode():

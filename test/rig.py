@@ -28,19 +28,19 @@ NODE = [sys.executable, '-m', 'vla_nav_node.node.main']
 
 
 def domain():
-    """Give this process's ROS domain, away from those of other tests at the same time."""
+    """Return this process's ROS domain, away from those of other tests at the same time."""
     return 30 + os.getpid() % 30
 
 
 def environment(**more):
-    """Give the environment of a ROS process in our domain."""
+    """Return the environment of a ROS process in our domain."""
     return {**os.environ, 'PYTHONPATH': str(Path(__file__).parents[1]),
             'ROS_DOMAIN_ID': str(domain()), 'ROS_PYTHON_CHECK_FIELDS': '1',
             'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST', **more}
 
 
 def ros_arguments(parameters):
-    """Give the command line that sets `parameters`."""
+    """Return the command line that sets `parameters`."""
     return ['--ros-args', *(part for name, value in parameters.items()
                             for part in ('-p', f'{name}:={value}'))]
 
@@ -68,7 +68,7 @@ class NodeProcess:
         return self.process.returncode, said
 
     def maps(self):
-        """Give the files that it has in memory."""
+        """Return the files that it has in memory."""
         with open(f'/proc/{self.process.pid}/maps') as file:
             return file.read()
 
@@ -161,14 +161,14 @@ class Rig:
             Parameter(name, value=value).to_parameter_msg() for name, value in values.items()]))
 
     def get(self, name):
-        """Give a parameter's value."""
+        """Return a parameter's value."""
         value, = self.call(GetParameters, names=[name]).values
         return {ParameterType.PARAMETER_DOUBLE: value.double_value,
                 ParameterType.PARAMETER_STRING: value.string_value,
                 ParameterType.PARAMETER_BOOL: value.bool_value}[value.type]
 
     def now_ns(self):
-        """Give the time of stamps."""
+        """Return the time of stamps."""
         return self.node.get_clock().now().nanoseconds
 
     def send(self, picture, **changes):
@@ -179,7 +179,7 @@ class Rig:
             picture, self.now_ns() if stamp_ns is None else stamp_ns, **changes))
 
     def new_commands(self, since):
-        """Give the commands after a moment."""
+        """Return the commands after a moment."""
         return [command for command in list(self.commands) if command[0] > since]
 
     def drives(self, since=None):
@@ -204,7 +204,7 @@ class Rig:
 
 
 def image_message(picture, stamp_ns, **changes):
-    """Give an rgb8 Image."""
+    """Return an rgb8 Image."""
     height, width = picture.shape[:2]
     msg = Image(height=height, width=width, encoding='rgb8', step=3 * width)
     msg.data = array('B', picture.tobytes())
@@ -215,7 +215,7 @@ def image_message(picture, stamp_ns, **changes):
 
 
 def picture(seed, height=HEIGHT, width=WIDTH):
-    """Give a picture that no other seed gives."""
+    """Return a picture that no other seed gives."""
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 

@@ -3,10 +3,10 @@
 from contextlib import suppress
 
 import numpy as np
-from vla_nav_node.driving.command_limits import ABSURD, Judge
-from vla_nav_node.driving.command_output import Wheels
+from vla_nav_node.driving.command_limits import ABSURD, ActionCheck
+from vla_nav_node.driving.command_output import CommandOutput
 from vla_nav_node.driving.cycle import Cycle
-from vla_nav_node.driving.loop import Driver
+from vla_nav_node.driving.loop import DrivingLoop
 from vla_nav_node.driving.settings import changed, parameters, settings_of
 from vla_nav_node.policy.fallback import Abandoned, Chain, FallbackPolicy, Link
 from vla_nav_node.policy.runtime_spec import Runtime
@@ -51,15 +51,15 @@ class Robot:
         self.frames = 0
         self.table = parameters({'linear_x': LIMIT, 'linear_y': LIMIT}, ('onnx', 'torch'))
         settings = settings_of(self.table, values)
-        judge = Judge(ABSURD * LIMIT)
+        judge = ActionCheck(ABSURD * LIMIT)
         self.backends = [Scripted(self) for _ in range(backends)]
         links = [Link(Runtime(name), backend)
                  for name, backend in zip(('onnx', 'torch'), self.backends)]
         self.policy = FallbackPolicy(Chain(tuple(links), 0), (np.zeros(1, np.float32),),
                                      judge.objection)
-        self.wheels = Wheels(self._send, settings, lambda: self.now_ns)
-        self.driver = Driver(Cycle(self.policy, Preprocess(InputSpec(SIDE, SIDE)), judge),
-                             self.wheels, settings, lambda: self.ros_ns, self.latencies.append)
+        self.output = CommandOutput(self._send, settings, lambda: self.now_ns)
+        self.loop = DrivingLoop(Cycle(self.policy, Preprocess(InputSpec(SIDE, SIDE)), judge),
+                             self.output, settings, lambda: self.ros_ns, self.latencies.append)
         self._tick_ns = self.now_ns
 
     def _send(self, command):
@@ -67,22 +67,22 @@ class Robot:
 
     @property
     def speed(self):
-        """Give the last command's speed forward."""
+        """Return the last command's speed forward."""
         return self.sent[-1][1].linear_x
 
     def configure(self, **values):
         """Set parameters, as the parameter service does."""
-        self.driver.apply(changed(self.driver.settings, self.table, values))
+        self.loop.apply(changed(self.loop.settings, self.table, values))
         self.pass_ms(0)
 
     def pass_ms(self, ms):
         """Let time pass, and the watchdog do its work when it is due or woken."""
         end_ns = self.now_ns + int(ms * MS)
         while True:
-            if self.wheels.woken.is_set() or self.now_ns >= self._tick_ns:
-                self.wheels.woken.clear()
+            if self.output.woken.is_set() or self.now_ns >= self._tick_ns:
+                self.output.woken.clear()
                 # Never at once again: a thread takes its time to sleep.
-                self._tick_ns = self.now_ns + max(round(self.wheels.tick() * 1e9), 1)
+                self._tick_ns = self.now_ns + max(round(self.output.tick() * 1e9), 1)
             step_ns = min(end_ns, self._tick_ns) - self.now_ns
             if step_ns <= 0:
                 return
@@ -90,7 +90,7 @@ class Robot:
             self.ros_ns += round(step_ns * self.rate)
 
     def frame(self, age_ms=5.0, **changes):
-        """Give the next picture, taken `age_ms` ago on the ROS clock and received now."""
+        """Return the next picture, taken `age_ms` ago on the ROS clock and received now."""
         self.frames += 1
         data = np.random.default_rng(self.frames).integers(0, 256, 3 * SIDE * SIDE, np.uint8)
         return Frame(**{'data': data.tobytes(), 'encoding': 'rgb8', 'height': SIDE, 'width': SIDE,
@@ -101,7 +101,7 @@ class Robot:
         """Let the time to the next picture pass, and drive on it; give what the wheels got."""
         self.pass_ms(after_ms)
         with suppress(Abandoned):
-            self.driver.drive(frame or self.frame(**changes))
+            self.loop.drive(frame or self.frame(**changes))
         self.pass_ms(0)
         return self.sent[-1][1]
 

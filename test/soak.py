@@ -108,12 +108,12 @@ class Soak:
         return self.rig.latencies[-1].data[0]
 
     def picture(self) -> np.ndarray:
-        """Give noise of the size now used; as rows of bytes of the encoding now used."""
+        """Return noise of the size now used; as rows of bytes of the encoding now used."""
         height, width = self.shape
         return self.rng.integers(0, 256, (height, width, ENCODINGS[self.encoding]), np.uint8)
 
     def fields(self) -> dict:
-        """Give the fields that go with it."""
+        """Return the fields that go with it."""
         return {'encoding': self.encoding, 'step': self.shape[1] * ENCODINGS[self.encoding]}
 
     def swap(self) -> None:
@@ -165,11 +165,11 @@ class Soak:
             del kept[:-50]
 
     def last_words(self) -> str:
-        """Give the newest diagnostics."""
+        """Return the newest diagnostics."""
         return str(self.rig.diagnostics[-1:])
 
     def figures(self) -> dict:
-        """Give what was measured, with the verdict of each."""
+        """Return what was measured, with the verdict of each."""
         held = {name: growth([one[name] for one in self.samples]) for name in self.samples[0]}
         drift = growth(self.p99)
         for figure, most in [*((one, MOST_GROWTH) for one in held.values()),

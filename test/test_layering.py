@@ -28,7 +28,7 @@ MOST_FILES, MOST_LINES = 12, 300
 
 
 def room_of(module):
-    """Give the room that a module stands in; files at the top are rooms of their own."""
+    """Return the room that a module stands in; files at the top are rooms of their own."""
     return module.split('.')[0]
 
 
@@ -39,7 +39,7 @@ def is_ros(name):
 
 
 def imports_of(module, top_level=False):
-    """Give the full names that a module imports; those of its own package start with a dot."""
+    """Return the full names that a module imports; those of its own package start with a dot."""
     tree = ast.parse(SOURCES[module].read_text(encoding='utf-8'))
     for node in tree.body if top_level else ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -59,7 +59,7 @@ def _from(module, node):
 
 
 def ours(module, top_level=False):
-    """Give the modules of the package that a module imports."""
+    """Return the modules of the package that a module imports."""
     for name in imports_of(module, top_level):
         assert not name.startswith(PACKAGE.name), f'{module} imports {name} by its full name'
         if name.startswith('.'):
@@ -92,7 +92,7 @@ NAMED = re.compile(r'vla_nav_node((?:\.\w+)+)')
 
 
 def named_in(path):
-    """Give the modules, and what is in them, that the texts within a source file name."""
+    """Return the modules, and what is in them, that the texts within a source file name."""
     for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield from (f'{module}.{name}' for module, name in IMPORTED.findall(node.value))

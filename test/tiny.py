@@ -75,7 +75,7 @@ def verified(bundle: Bundle) -> Bundle:
 
 
 def scenes(count: int = 60, seed: int = 0) -> np.ndarray:
-    """Give what a camera sees that turns before a picture, uint8 [count, H, W, 3]."""
+    """Return what a camera sees that turns before a picture, uint8 [count, H, W, 3]."""
     generator = np.random.default_rng(seed)
     coarse = generator.integers(0, 256, (6, (count + WIDTH) // 4 + 1, 3), dtype=np.uint8)
     wall = cv2.resize(coarse, (coarse.shape[1] * 4, HEIGHT), interpolation=cv2.INTER_LINEAR)
@@ -83,7 +83,7 @@ def scenes(count: int = 60, seed: int = 0) -> np.ndarray:
 
 
 def images(count: int, seed: int = 0) -> np.ndarray:
-    """Give random pictures, uint8 [count, 1, H, W, 3]."""
+    """Return random pictures, uint8 [count, 1, H, W, 3]."""
     generator = np.random.default_rng(seed)
     return generator.integers(0, 256, (count, 1, HEIGHT, WIDTH, 3), dtype=np.uint8)
 

@@ -69,7 +69,7 @@ def _explain_missing(error: ModuleNotFoundError) -> None:
     """Name the package that an optional verb needs; a missing module of ours is our bug."""
     if error.name and error.name.startswith(__package__):
         raise error
-    print(f'vla_nav: the Python package {error.name} is missing; to mend it: '
+    print(f'vla_nav: the Python package {error.name} is missing; fix: '
           "pip install 'vla_nav_node[sim,onnx,torch,demo,convert]', or that package",
           file=sys.stderr)
 

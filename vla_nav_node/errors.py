@@ -11,7 +11,7 @@ class VlaNavError(Exception):
         if expected:
             parts.append(f'expected {expected}')
         if fix:
-            parts.append(f'to mend it: {fix}')
+            parts.append(f'fix: {fix}')
         super().__init__('; '.join(parts))
 
 
@@ -40,5 +40,5 @@ class SimulationError(VlaNavError):
 
 
 def first_line(error: Exception) -> str:
-    """Give the first line of a message that may go on for a screen."""
+    """Return the first line of a message that may go on for a screen."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -71,7 +71,7 @@ class BackendInfo:
     note: str = ''  # why it leaves a GPU alone that is here, and what to run
 
     def __str__(self) -> str:
-        """Give one line for logs and diagnostics."""
+        """Return one line for logs and diagnostics."""
         return (f'{self.name} ({self.library} {self.version}, {self.provider}) '
                 f'on {self.device}, {self.precision}')
 

@@ -69,7 +69,7 @@ def open_backend(name, *arguments, **named):
 
 
 def plainest(name):
-    """Give the device that every machine has which runs this backend."""
+    """Return the device that every machine has which runs this backend."""
     return 'cuda' if name == 'tensorrt' else 'cpu'
 
 
@@ -287,10 +287,10 @@ def test_the_quiet_moment_is_asked_for_and_settings_are_given_back():
     code = ('import gc, sys\n'
             'before = sys.getswitchinterval(), gc.get_threshold(), len(gc.callbacks)\n'
             'finders = list(sys.meta_path)\n'
-            'from vla_nav_node.backends.background_import import import_gently\n'
+            'from vla_nav_node.backends.background_import import import_in_background\n'
             'calls = []\n'
-            'module = import_gently("onnxruntime", lambda: calls.append(1))\n'
-            'assert module is import_gently("onnxruntime") is sys.modules["onnxruntime"]\n'
+            'module = import_in_background("onnxruntime", lambda: calls.append(1))\n'
+            'assert module is import_in_background("onnxruntime") is sys.modules["onnxruntime"]\n'
             'assert calls == [1]\n'
             'assert finders == sys.meta_path\n'
             'assert before == (sys.getswitchinterval(), gc.get_threshold(), len(gc.callbacks))\n')

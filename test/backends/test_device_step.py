@@ -26,7 +26,7 @@ def _reference(bundle):
 
 
 def open_step(bundle):
-    """Give a step that really computes, and its memory."""
+    """Return a step that really computes, and its memory."""
     memory = HostMemory()
     return DeviceStep(memory, bundle.input.shape, bundle.state_shapes,
                       bind_onnx(bundle.file('policy.fp32.onnx'))), memory

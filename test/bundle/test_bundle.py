@@ -33,7 +33,7 @@ def _copied(directory, tmp_path):
 
 
 def changed(path, value):
-    """Give a sound manifest with one value replaced, or removed where `value` is ... ."""
+    """Return a sound manifest with one value replaced, or removed where `value` is ... ."""
     manifest = {**copy.deepcopy(tiny.manifest()), 'files': copy.deepcopy(FILES)}
     *parents, last = path.split('/')
     place = manifest

@@ -28,7 +28,7 @@ def write(target, source):
 
 
 def content_of(directory):
-    """Give everything below a directory, links as what they lead to."""
+    """Return everything below a directory, links as what they lead to."""
     return {str(path.relative_to(directory)): path.is_file() and path.read_bytes()
             for path in sorted(directory.rglob('*'))}
 

@@ -4,7 +4,7 @@ import pytest
 from tiny import manifest
 
 from vla_nav_node.bundle.bundle import write_bundle
-from vla_nav_node.bundle.changes import BundleWatch
+from vla_nav_node.bundle.changes import BundleChanges
 from vla_nav_node.errors import BundleError
 
 
@@ -20,7 +20,7 @@ def write(directory, weights=b'weights'):
 @pytest.fixture
 def watch(tmp_path):
     """Watch a bundle that has not changed."""
-    watch = BundleWatch(write(tmp_path / 'policy'))
+    watch = BundleChanges(write(tmp_path / 'policy'))
     assert watch.changed() == ''
     watch.check()
     return watch
@@ -58,7 +58,7 @@ def test_a_change_between_loading_and_watching_is_told(tmp_path, name):
     bundle = write(tmp_path / 'policy')
     with open(tmp_path / 'policy' / name, 'ab') as file:
         file.write(b'#')
-    watch = BundleWatch(bundle)
+    watch = BundleChanges(bundle)
     assert watch.changed() == f'{name} changed on disk since the node loaded it'
     if name == 'policy.yaml':  # a comment, or a verdict: nothing that drives
         watch.confirm()

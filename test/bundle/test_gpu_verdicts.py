@@ -33,7 +33,7 @@ def _cache(tmp_path, monkeypatch):
 
 
 def only_file():
-    """Give the one verdict that is kept."""
+    """Return the one verdict that is kept."""
     path, = verdicts_directory().iterdir()
     return path
 
@@ -66,7 +66,7 @@ def test_a_verdict_that_did_not_pass_takes_the_place_of_one_that_did(bundle):
 
 
 def with_other(bundle, **parts):
-    """Give the bundle with parts of its manifest replaced."""
+    """Return the bundle with parts of its manifest replaced."""
     return Bundle(bundle.directory, {**bundle.manifest, **parts})
 
 

@@ -14,7 +14,7 @@ import yaml
 
 
 def mappings_of(value, place=()):
-    """Give the place of every mapping in a document."""
+    """Return the place of every mapping in a document."""
     pairs = value.items() if isinstance(value, dict) else \
         enumerate(value) if isinstance(value, list) else ()
     if isinstance(value, dict):
@@ -32,7 +32,7 @@ PLACES = [place for place in mappings_of(SHIPPED)
 
 
 def put(place, key, value):
-    """Give the manifest that ships with one thing more in it."""
+    """Return the manifest that ships with one thing more in it."""
     manifest = copy.deepcopy(SHIPPED)
     inner = manifest
     for step in place:

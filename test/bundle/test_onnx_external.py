@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper, TensorProto  # noqa: E402, I100
 
 
 def outside(location):
-    """Give a tensor whose values are in another file."""
+    """Return a tensor whose values are in another file."""
     tensor = numpy_helper.from_array(np.ones(3, np.float32), 'w')
     tensor.ClearField('raw_data')
     tensor.data_location = TensorProto.EXTERNAL
@@ -23,23 +23,23 @@ def outside(location):
 
 
 def graph(nodes=(), tensors=()):
-    """Give a graph."""
+    """Return a graph."""
     return helper.make_graph(list(nodes), 'g', [], [], list(tensors))
 
 
 def constant(location):
-    """Give a node that holds such a tensor."""
+    """Return a node that holds such a tensor."""
     return helper.make_node('Constant', [], ['y'], value=outside(location))
 
 
 def sparse(location):
-    """Give a sparse tensor with such values."""
+    """Return a sparse tensor with such values."""
     return helper.make_sparse_tensor(outside(location), numpy_helper.from_array(
         np.zeros(3, np.int64)), [9])
 
 
 def models():
-    """Give a model for each place in which a tensor may stand, by name."""
+    """Return a model for each place in which a tensor may stand, by name."""
     within = helper.make_node('If', ['c'], ['y'], then_branch=graph([constant('then')]),
                               else_branch=graph(tensors=[outside('else')]))
     many = helper.make_node('X', [], ['y'])

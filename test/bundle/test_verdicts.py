@@ -21,7 +21,7 @@ def bundle(tmp_path_factory):
 
 
 def changed(bundle, *keys, value):
-    """Give the bundle with one value of its manifest changed."""
+    """Return the bundle with one value of its manifest changed."""
     manifest = copy.deepcopy(bundle.manifest)
     place = manifest
     for key in keys[:-1]:

@@ -27,8 +27,8 @@ from vla_nav_node.convert.int8 import layer_search  # noqa: E402
 from vla_nav_node.convert.int8.gptq import compensated  # noqa: E402
 from vla_nav_node.convert.int8.int8_graph import quantise  # noqa: E402
 from vla_nav_node.convert.int8.matmul_int8 import (  # noqa: E402
-    BLOCK, per_block, per_column, Product)
-from vla_nav_node.convert.int8.mixed_precision_graph import Choice, Mixtures  # noqa: E402
+    BLOCK, per_block, per_column, MatmulInt8)
+from vla_nav_node.convert.int8.mixed_precision_graph import Choice, MixedPrecisionGraph  # noqa: E402
 from vla_nav_node.convert.int8.trial import Race, Reference, StepFile  # noqa: E402
 from worth_int8 import architecture as _architecture, bundle as _bundle, HIDDEN  # noqa: E402
 
@@ -37,7 +37,7 @@ WEIGHTS = arrays(np.float32, st.tuples(st.integers(1, 70), st.integers(1, 9)),
 
 
 def _frames(count=60):
-    """Give a bright disc that crosses a gradient: uint8 [count, H, W, 3]."""
+    """Return a bright disc that crosses a gradient: uint8 [count, H, W, 3]."""
     frames = np.empty((count, tiny.HEIGHT, tiny.WIDTH, 3), np.uint8)
     frames[:] = np.linspace(20, 180, tiny.WIDTH)[None, None, :, None]
     for index, frame in enumerate(frames):
@@ -197,7 +197,7 @@ def test_blocks_are_not_tried_on_small_matrices(tmp_path):
 
 
 def _layers_that_run(path):
-    """Give what a backend would tell of the types that a graph's products run in."""
+    """Return what a backend would tell of the types that a graph's products run in."""
     session = open_session(onnxruntime, path, CPU, profile=path.with_name('profile'))
     run_once(session)
     return str(take(session).precision())
@@ -228,7 +228,7 @@ def test_a_saturated_layer_shows_as_drift(tmp_path):
 def test_the_first_convolution_takes_the_bytes_of_the_camera(tmp_path, mean):
     """They are int8 already: what is off then comes from the rounded weights alone."""
     bundle = _bundle(tmp_path / 'p', mean=mean)
-    mixtures = Mixtures(bundle.file('policy.fp32.onnx'), _frames())
+    mixtures = MixedPrecisionGraph(bundle.file('policy.fp32.onnx'), _frames())
     mixtures.write(Choice(frozenset({'vision_encoder.0'})), tmp_path / 'int8.onnx')
     model = onnx.load(str(tmp_path / 'int8.onnx'))
     assert {node.name for node in model.graph.node}.isdisjoint({'/Cast', '/Sub', '/Div'})
@@ -241,7 +241,7 @@ def test_the_first_convolution_takes_the_bytes_of_the_camera(tmp_path, mean):
 def test_what_is_int8_already_is_not_rounded_again(tmp_path):
     """The product after the last convolution takes its bytes, through the flattening."""
     bundle = _bundle(tmp_path / 'p')
-    mixtures = Mixtures(bundle.file('policy.fp32.onnx'), _frames())
+    mixtures = MixedPrecisionGraph(bundle.file('policy.fp32.onnx'), _frames())
     drifts = []
     for after in (set(), {'vision_encoder.6'}):
         mixtures.write(Choice(frozenset({'vision_encoder.3', *after})), tmp_path / 'int8.onnx')
@@ -260,7 +260,7 @@ def test_what_is_float_in_the_graph_is_float_when_it_runs(tmp_path, int8):
                                     'kernel_size': 3, 'padding': 1})
     bundle = _bundle(tmp_path / 'p', 'RNN', layers=described)
     names = {f'vision_encoder.{index}' for index in int8}
-    Mixtures(bundle.file('policy.fp32.onnx'), _frames()).write(
+    MixedPrecisionGraph(bundle.file('policy.fp32.onnx'), _frames()).write(
         Choice(frozenset(names)), tmp_path / 'int8.onnx')
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / 'run.onnx')
@@ -272,7 +272,7 @@ def test_what_is_float_in_the_graph_is_float_when_it_runs(tmp_path, int8):
 def test_means_that_are_apart_stay_outside_the_convolution(tmp_path):
     """Its padding has one value for all channels: the picture's border would not be the same."""
     bundle = _bundle(tmp_path / 'p')
-    mixtures = Mixtures(bundle.file('policy.fp32.onnx'), _frames())
+    mixtures = MixedPrecisionGraph(bundle.file('policy.fp32.onnx'), _frames())
     mixtures.write(Choice(frozenset({'vision_encoder.0'})), tmp_path / 'int8.onnx')
     assert '/Div' in {node.name for node in onnx.load(str(tmp_path / 'int8.onnx')).graph.node}
     reference = Reference(StepFile(bundle.file('policy.fp32.onnx')), _frames())
@@ -296,7 +296,7 @@ def test_a_quantised_product_is_the_product(bits, off, form):
         [node], 'g', [helper.make_tensor_value_info('x', TensorProto.FLOAT, [1, 70])],
         [helper.make_tensor_value_info('y', TensorProto.FLOAT, [1, 9])],
         [numpy_helper.from_array(value, name) for name, value in constants.items()])
-    product = Product(graph, node)
+    product = MatmulInt8(graph, node)
     nodes, more = product.in_blocks(bits) if bits else product.in_columns()
     graph = helper.make_graph(nodes, 'g', graph.input, graph.output, [*graph.initializer, *more])
     model = helper.make_model(graph, ir_version=8, opset_imports=[
@@ -339,7 +339,7 @@ def test_4_bits_that_know_their_inputs_cost_little():
 
 
 def _unpacked(packed, scale, bits):
-    """Give the weights [K, N] that MatMulNBits reads."""
+    """Return the weights [K, N] that MatMulNBits reads."""
     stored = packed if bits == 8 else np.stack([packed & 15, packed >> 4], axis=-1)
     outer = len(packed)
     blocks = stored.reshape(outer, -1, BLOCK).astype(np.float32) - (1 << bits - 1)

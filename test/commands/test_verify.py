@@ -24,7 +24,7 @@ FRAMES = 250
 
 @pytest.fixture(scope='module')
 def shipped():
-    """Give the trained policy, what its camera sees, and what torch makes of that."""
+    """Return the trained policy, what its camera sees, and what torch makes of that."""
     pytest.importorskip('mujoco', reason='MuJoCo, whose pictures are needed, is not installed')
     from vla_nav_node.sim.expert.simulated_frames import load_frames
     bundle = load_bundle()
@@ -227,7 +227,7 @@ def test_states_are_compared_part_by_part_and_never_by_nothing():
 
 
 def growing(first, last):
-    """Give figures whose rollout is worse by such factors than one step, in the thirds."""
+    """Return figures whose rollout is worse by such factors than one step, in the thirds."""
     from vla_nav_node.convert.verify.open_loop import figures
     once = np.full((999, 2), 0.001)
     rolled = once * np.repeat([first, (first + last) / 2, last], 333)[:, None]

@@ -1,50 +1,50 @@
-"""The gate: finite, within limits and slew."""
+"""Command limits: finite, within limits and slew."""
 
 import math
 
 from hypothesis import given, strategies as st
 import pytest
 
-from vla_nav_node.driving.command_limits import ABSURD, Gate, LONGEST_SLEW_S
+from vla_nav_node.driving.command_limits import ABSURD, CommandLimits, LONGEST_SLEW_S
 
 ANY = st.floats(allow_nan=True, allow_infinity=True)
 
 
 def test_limits_and_slew():
-    gate = Gate(0.8, 0.4, max_acceleration=2.5, period_s=0.02)
-    first = gate.apply([5.0, -5.0], 10.0)
+    limits = CommandLimits(0.8, 0.4, max_acceleration=2.5, period_s=0.02)
+    first = limits.apply([5.0, -5.0], 10.0)
     assert (first.linear_x, first.linear_y) == pytest.approx((0.05, -0.05))
-    second = gate.apply([5.0, -5.0], 10.04)
+    second = limits.apply([5.0, -5.0], 10.04)
     assert (second.linear_x, second.linear_y) == pytest.approx((0.15, -0.15))
     for tick in range(100):
-        last = gate.apply([5.0, -5.0], 10.06 + 0.02 * tick)
+        last = limits.apply([5.0, -5.0], 10.06 + 0.02 * tick)
     assert (last.linear_x, last.linear_y) == (0.8, -0.4)
 
 
 def test_a_long_gap_is_no_leave_to_jump():
-    gate = Gate(0.8, 0.8, max_acceleration=2.5)
-    gate.apply([0.0, 0.0], 0.0)
-    assert gate.apply([0.8, 0.0], 60.0).linear_x == pytest.approx(2.5 * LONGEST_SLEW_S)
+    limits = CommandLimits(0.8, 0.8, max_acceleration=2.5)
+    limits.apply([0.0, 0.0], 0.0)
+    assert limits.apply([0.8, 0.0], 60.0).linear_x == pytest.approx(2.5 * LONGEST_SLEW_S)
 
 
 @pytest.mark.parametrize('bad', [math.nan, math.inf, -math.inf])
 def test_what_is_not_finite_stops_at_once_and_ramps_up_again(bad):
-    gate = Gate(0.8, 0.8, max_acceleration=2.5)
+    limits = CommandLimits(0.8, 0.8, max_acceleration=2.5)
     for tick in range(50):
-        gate.apply([0.8, 0.8], 0.02 * tick)
-    stop = gate.apply([0.1, bad], 1.0)
+        limits.apply([0.8, 0.8], 0.02 * tick)
+    stop = limits.apply([0.1, bad], 1.0)
     assert (stop.linear_x, stop.linear_y) == (0.0, 0.0)
     assert stop.reason == 'the policy gave a number that is not finite'
-    assert gate.apply([0.8, 0.8], 1.02).linear_x == pytest.approx(0.05)
+    assert limits.apply([0.8, 0.8], 1.02).linear_x == pytest.approx(0.05)
 
 
 @given(st.lists(st.tuples(ANY, ANY, st.floats(-1.0, 10.0)), max_size=30))
 def test_whatever_comes_the_command_is_within_limits_and_slew(steps):
-    gate = Gate(0.8, 0.4, max_acceleration=2.5)
+    limits = CommandLimits(0.8, 0.4, max_acceleration=2.5)
     now, last = 0.0, (0.0, 0.0)
     for x, y, seconds in steps:
         now += seconds
-        command = gate.apply([x, y], now)
+        command = limits.apply([x, y], now)
         assert abs(command.linear_x) <= 0.8
         assert abs(command.linear_y) <= 0.4
         if not command.is_stop:
@@ -55,8 +55,8 @@ def test_whatever_comes_the_command_is_within_limits_and_slew(steps):
 
 @pytest.mark.parametrize('wanted', [[1e30, 0.0], [0.0, -8.1], [3.4e38, math.inf]])
 def test_what_is_absurd_stops_and_is_not_clamped_to_full_speed(wanted):
-    gate = Gate(0.01, 0.8, max_acceleration=2.5, absurd=ABSURD * 0.8)
-    assert gate.apply([7.9, -7.9], 0.0).reason == ''
-    stop = gate.apply(wanted, 0.02)
+    limits = CommandLimits(0.01, 0.8, max_acceleration=2.5, absurd=ABSURD * 0.8)
+    assert limits.apply([7.9, -7.9], 0.0).reason == ''
+    stop = limits.apply(wanted, 0.02)
     assert (stop.linear_x, stop.linear_y) == (0.0, 0.0)
     assert stop.reason.startswith('the policy gave ')

@@ -8,7 +8,7 @@ from hypothesis import given, settings as hypothesis_settings, strategies as st
 import pytest
 
 from vla_nav_node.driving.command_limits import LONGEST_SLEW_S
-from vla_nav_node.driving.command_output import Wheels
+from vla_nav_node.driving.command_output import CommandOutput
 from vla_nav_node.driving.settings import parameters, settings_of
 from vla_nav_node.driving.watchdog import watch
 from vla_nav_node.errors import VlaNavError
@@ -28,19 +28,19 @@ class Base:
         """Start at some time."""
         self.now_ns = 5_000 * MS
         self.sent = []
-        self.wheels = Wheels(self.sent.append, SETTINGS, lambda: self.now_ns)
+        self.output = CommandOutput(self.sent.append, SETTINGS, lambda: self.now_ns)
 
     def drive(self, speed, age_ms=5, ticket=None):
         """Drive on an image of some age."""
-        ticket = self.wheels.ticket if ticket is None else ticket
-        return self.wheels.drive(Command(speed, 0.0), self.now_ns - age_ms * MS, ticket)
+        ticket = self.output.ticket if ticket is None else ticket
+        return self.output.drive(Command(speed, 0.0), self.now_ns - age_ms * MS, ticket)
 
     def run(self, ms):
         """Let the watchdog run; give what was sent, with the time since now in ms."""
         start, result = self.now_ns, []
         while self.now_ns - start < ms * MS:
             before = len(self.sent)
-            wait_s = self.wheels.tick()
+            wait_s = self.output.tick()
             assert 0.0 < wait_s <= 0.022
             result += [(round((self.now_ns - start) / MS), command.linear_x)
                        for command in self.sent[before:]]
@@ -56,7 +56,7 @@ def base():
 
 def test_before_the_first_command_zero_is_repeated(base):
     assert base.run(50) == [(0, 0.0), (20, 0.0), (40, 0.0)]
-    assert base.wheels.last.reason == 'no image yet'
+    assert base.output.last.reason == 'no image yet'
 
 
 def test_the_last_command_is_repeated_until_its_image_is_too_old(base):
@@ -65,7 +65,7 @@ def test_the_last_command_is_repeated_until_its_image_is_too_old(base):
     moving = [at for at, speed in came if speed]
     assert moving == [22, 42, 62, 82, 102, 122, 142]
     assert came[7:] == [(150, 0.0), (170, 0.0), (190, 0.0), (210, 0.0), (230, 0.0)][:len(came) - 7]
-    assert base.wheels.last.reason == 'no usable image for 0.2 s (image_timeout)'
+    assert base.output.last.reason == 'no usable image for 0.2 s (image_timeout)'
 
 
 def test_a_new_command_puts_the_repetition_off(base):
@@ -76,8 +76,8 @@ def test_a_new_command_puts_the_repetition_off(base):
 
 def test_a_stop_withdraws_the_command_that_is_being_computed(base):
     base.drive(0.3)
-    ticket = base.wheels.ticket
-    base.wheels.stop('the image cannot be decoded')
+    ticket = base.output.ticket
+    base.output.stop('the image cannot be decoded')
     assert base.drive(0.3, ticket=ticket).is_stop
     assert [command.linear_x for command in base.sent] == [0.3, 0.0, 0.0]
     base.now_ns += 20 * MS
@@ -92,7 +92,7 @@ def test_a_command_that_comes_too_late_is_a_stop(base):
 
 def test_disabled_gives_zero_for_a_second_and_then_leaves_the_topic(base):
     base.drive(0.3)
-    base.wheels.enable(False)
+    base.output.enable(False)
     assert base.sent[-1] == Command(0.0, 0.0, 'disabled')
     assert base.drive(0.3).reason == 'disabled'
     came = base.run(3000)
@@ -101,7 +101,7 @@ def test_disabled_gives_zero_for_a_second_and_then_leaves_the_topic(base):
     count = len(base.sent)
     base.drive(0.3)
     assert len(base.sent) == count
-    base.wheels.enable(True)
+    base.output.enable(True)
     assert base.sent[-1].linear_x == 0.0
     base.now_ns += 20 * MS
     base.drive(0.2)
@@ -110,56 +110,56 @@ def test_disabled_gives_zero_for_a_second_and_then_leaves_the_topic(base):
 
 def test_nothing_leaves_after_the_last_zeros(base):
     base.drive(0.3)
-    base.wheels.close('SIGINT')
+    base.output.close('SIGINT')
     assert [command.linear_x for command in base.sent] == [0.3, 0.0, 0.0, 0.0]
     base.drive(0.3)
-    base.wheels.enable(True)
-    base.wheels.close('again')
+    base.output.enable(True)
+    base.output.close('again')
     base.run(1000)
     assert len(base.sent) == 4
-    assert base.wheels.last == Command(0.0, 0.0, 'SIGINT')  # and that is what is told
+    assert base.output.last == Command(0.0, 0.0, 'SIGINT')  # and that is what is told
 
 
 def test_stops_are_counted_and_each_turn_is_told_once(base):
     told = []
-    base.wheels.on_stop = base.wheels.on_go = lambda: told.append(base.wheels.last.reason)
+    base.output.on_stop = base.output.on_go = lambda: told.append(base.output.last.reason)
     base.drive(0.3)
     base.drive(0.3)
-    base.wheels.stop('one')
-    base.wheels.stop('two')
-    assert (base.wheels.stops, base.wheels.last_stop, told) == (2, 'two', ['', 'one'])
+    base.output.stop('one')
+    base.output.stop('two')
+    assert (base.output.stops, base.output.last_stop, told) == (2, 'two', ['', 'one'])
 
 
 def test_settings_are_live(base):
-    base.wheels.settings = replace(SETTINGS, image_timeout=1.0, control_period_ms=10.0)
+    base.output.settings = replace(SETTINGS, image_timeout=1.0, control_period_ms=10.0)
     base.drive(0.3, age_ms=0)
     assert len([speed for _, speed in base.run(900) if speed]) in (89, 90)
 
 
 def test_a_lowered_limit_holds_at_once_for_what_is_repeated_and_for_what_is_computed(base):
     base.drive(0.8)
-    ticket = base.wheels.ticket
-    base.wheels.settings = replace(SETTINGS, max_linear_x=0.25)
+    ticket = base.output.ticket
+    base.output.settings = replace(SETTINGS, max_linear_x=0.25)
     assert base.sent[-1] == Command(0.25, 0.0)
     base.now_ns += 20 * MS
     assert base.drive(0.8, ticket=ticket).linear_x == 0.25
-    base.wheels.settings = replace(SETTINGS, max_linear_x=0.0)
+    base.output.settings = replace(SETTINGS, max_linear_x=0.0)
     assert base.sent[-1] == Command(0.0, 0.0)
     base.now_ns += 20 * MS
     assert base.drive(0.8).linear_x == 0.0
     count = len(base.sent)
-    base.wheels.settings = SETTINGS
+    base.output.settings = SETTINGS
     assert len(base.sent) == count  # a raised one moves nothing
 
 
 def test_disabling_again_repeats_the_zeros(base):
-    base.wheels.enable(False)
+    base.output.enable(False)
     base.run(3000)
     count = len(base.sent)
-    base.wheels.enable(False)
+    base.output.enable(False)
     base.run(500)
     assert len(base.sent) > count + 20
-    assert base.wheels.stops == 0
+    assert base.output.stops == 0
 
 
 EVENTS = st.one_of(
@@ -176,39 +176,39 @@ class Story:
     def __init__(self):
         """Begin, and keep what left with the settings of that moment."""
         self.now_ns, self.sent, self.founded_ns = 5_000 * MS, [], 0
-        self.wheels = Wheels(self._send, SETTINGS, lambda: self.now_ns)
+        self.output = CommandOutput(self._send, SETTINGS, lambda: self.now_ns)
         self.due_ns = self.now_ns
 
     def _send(self, command):
-        self.sent.append((self.now_ns, command, self.wheels.settings))
+        self.sent.append((self.now_ns, command, self.output.settings))
 
     def happen(self, kind, *values):
         """Let one thing happen."""
-        wheels = self.wheels
+        output = self.output
         if kind == 'drive':
             x, y, age_ms = values
             founded_ns = self.now_ns - age_ms * MS
-            if not wheels.drive(Command(x, y), founded_ns, wheels.ticket).is_stop:
+            if not output.drive(Command(x, y), founded_ns, output.ticket).is_stop:
                 self.founded_ns = founded_ns
         elif kind == 'set':
-            wheels.settings = replace(SETTINGS, **dict(zip(
+            output.settings = replace(SETTINGS, **dict(zip(
                 ('control_period_ms', 'image_timeout', 'max_linear_x', 'max_acceleration'),
                 values)))
         elif kind == 'stop':
-            wheels.stop('stopped')
+            output.stop('stopped')
         else:
-            wheels.enable(kind == 'enable')
+            output.enable(kind == 'enable')
 
     def pass_ms(self, ms):
         """Let time pass, and hold the newest command against the age of its image."""
         end_ns = self.now_ns + ms * MS
         while True:
-            if self.wheels.woken.is_set() or self.now_ns >= self.due_ns:
-                self.wheels.woken.clear()
-                self.due_ns = self.now_ns + max(round(1e9 * self.wheels.tick()), 1)
+            if self.output.woken.is_set() or self.now_ns >= self.due_ns:
+                self.output.woken.clear()
+                self.due_ns = self.now_ns + max(round(1e9 * self.output.tick()), 1)
             self.now_ns = min(end_ns, self.due_ns)
-            timeout_ns = self.wheels.settings.image_timeout * 1e9
-            assert self.wheels.last.is_stop or self.now_ns - self.founded_ns <= timeout_ns + 2
+            timeout_ns = self.output.settings.image_timeout * 1e9
+            assert self.output.last.is_stop or self.now_ns - self.founded_ns <= timeout_ns + 2
             if self.now_ns >= end_ns:
                 return
 
@@ -227,7 +227,7 @@ def test_whatever_happens_only_a_stop_and_a_lowered_limit_break_the_ramp(events)
         story.pass_ms(ms)
         story.happen(*event)
     story.pass_ms(1200)
-    assert story.wheels.last.is_stop
+    assert story.output.last.is_stop
     begun_ns, before, _ = story.sent[0]
     changed_ns = begun_ns - 20 * MS  # it stood before, too
     for at, command, settings in story.sent:
@@ -246,7 +246,7 @@ class Watched:
     def __init__(self):
         """Let it fall asleep."""
         self.sent = []
-        self.wheels = Wheels(self.sent.append, replace(SETTINGS, control_period_ms=1e6))
+        self.output = CommandOutput(self.sent.append, replace(SETTINGS, control_period_ms=1e6))
         self.stopping = Event()
         self.thread = Thread(target=watch, args=(self, self.stopping, lambda: None))
         self.thread.start()
@@ -261,8 +261,8 @@ class Watched:
 
     def drive(self):
         """Drive on a picture of now."""
-        self.wheels.drive(Command(0.5, 0.0), time.perf_counter_ns(), self.wheels.ticket)
-        assert self.wheels.last.linear_x == 0.5
+        self.output.drive(Command(0.5, 0.0), time.perf_counter_ns(), self.output.ticket)
+        assert self.output.last.linear_x == 0.5
 
 
 @pytest.fixture
@@ -271,24 +271,24 @@ def watched():
     watched = Watched()
     yield watched
     watched.stopping.set()
-    watched.wheels.woken.set()
+    watched.output.woken.set()
     watched.thread.join()
 
 
 def test_the_first_command_wakes_the_watchdog(watched):
     watched.drive()
-    watched.until(lambda: watched.wheels.last.is_stop)
-    assert 'image_timeout' in watched.wheels.last.reason
+    watched.until(lambda: watched.output.last.is_stop)
+    assert 'image_timeout' in watched.output.last.reason
 
 
 @pytest.mark.parametrize('changes', [{'control_period_ms': 20.0}, {'image_timeout': 0.05}])
 def test_every_change_wakes_the_watchdog(watched, changes):
-    watched.wheels.settings = replace(watched.wheels.settings, image_timeout=10.0)
+    watched.output.settings = replace(watched.output.settings, image_timeout=10.0)
     watched.drive()
     count = len(watched.sent)
-    watched.wheels.settings = replace(watched.wheels.settings, **changes)
+    watched.output.settings = replace(watched.output.settings, **changes)
     watched.until(lambda: len(watched.sent) > count)
-    assert watched.wheels.last.is_stop == ('image_timeout' in changes)
+    assert watched.output.last.is_stop == ('image_timeout' in changes)
 
 
 class Stuck:
@@ -297,14 +297,14 @@ class Stuck:
     def __init__(self):
         """Get stuck in a command."""
         self.sent, self.inside, self.over = [], Event(), Event()
-        self.wheels = Wheels(self._send, SETTINGS)
+        self.output = CommandOutput(self._send, SETTINGS)
         self.thread = Thread(target=self.drive)
         self.thread.start()
         assert self.inside.wait(PATIENCE_S)
 
     def drive(self):
         """Drive on a picture of now."""
-        self.wheels.drive(Command(0.5, 0.0), time.perf_counter_ns(), self.wheels.ticket)
+        self.output.drive(Command(0.5, 0.0), time.perf_counter_ns(), self.output.ticket)
 
     def _send(self, command):
         self.sent.append(command)
@@ -320,7 +320,7 @@ class Stuck:
 def test_while_publishing_hangs_it_can_be_disabled_and_nothing_drives_after_it():
     stuck = Stuck()
     with pytest.raises(VlaNavError, match='publishing on cmd_vel has not come back for 0.5 s'):
-        stuck.wheels.enable(False)
+        stuck.output.enable(False)
     stuck.end()
     stuck.drive()
     assert [command.linear_x for command in stuck.sent] == [0.5, 0.0]
@@ -329,8 +329,8 @@ def test_while_publishing_hangs_it_can_be_disabled_and_nothing_drives_after_it()
 
 def test_while_publishing_hangs_it_can_be_closed(caplog):
     stuck = Stuck()
-    assert stuck.wheels.sending_ns
-    stuck.wheels.close('SIGINT')
+    assert stuck.output.sending_ns
+    stuck.output.close('SIGINT')
     assert 'no last zero could be sent: publishing on cmd_vel' in caplog.text
     stuck.end()
     stuck.drive()
@@ -338,9 +338,9 @@ def test_while_publishing_hangs_it_can_be_closed(caplog):
 
 
 def test_nothing_leaves_while_the_process_is_stopped(base):
-    ticket = base.wheels.ticket
+    ticket = base.output.ticket
     base.drive(0.3)
-    with base.wheels.standing('the process is stopped by SIGTSTP'):
+    with base.output.standing('the process is stopped by SIGTSTP'):
         driving = Thread(target=base.drive, args=(0.3,), kwargs={'ticket': ticket})
         driving.start()
         driving.join(0.1)

@@ -5,8 +5,8 @@ import pytest
 from tiny import write_tiny
 
 from vla_nav_node.backends import open_backend
-from vla_nav_node.driving.command_limits import Gate
-from vla_nav_node.driving.cycle import Cycle, RECENT, StageWatch
+from vla_nav_node.driving.command_limits import CommandLimits
+from vla_nav_node.driving.cycle import Cycle, RECENT, StageTimer
 from vla_nav_node.errors import BackendError
 from vla_nav_node.policy.hot_swap import worst_difference
 from vla_nav_node.policy.recurrent_policy import Policy
@@ -24,11 +24,11 @@ def bundle(tmp_path_factory):
 def cycle(bundle):
     """Put the stages together."""
     policy = Policy(open_backend('onnx', bundle), bundle.zero_state())
-    return Cycle(policy, Preprocess(bundle.input), Gate(0.8, 0.8, 100.0))
+    return Cycle(policy, Preprocess(bundle.input), CommandLimits(0.8, 0.8, 100.0))
 
 
 def frame(seed, **changes):
-    """Give a random rgb8 frame."""
+    """Return a random rgb8 frame."""
     data = np.random.default_rng(seed).integers(0, 256, 48 * 64 * 3, np.uint8).tobytes()
     return Frame(**{'data': memoryview(data), 'encoding': 'rgb8', 'height': 48, 'width': 64,
                     'step': 192, 'stamp_ns': 1, 'received_ns': 1, **changes})
@@ -92,7 +92,7 @@ def test_reset_forgets(cycle, bundle):
 
 
 def test_the_watch_names_the_stage_in_work():
-    watch = StageWatch()
+    watch = StageTimer()
     watch.start()
     watch.enter('decode')
     watch.enter('infer')

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from vla_nav_node.driving.frame_checks import FrameGuard, Verdict
+from vla_nav_node.driving.frame_checks import FrameChecks, FrameResult
 from vla_nav_node.driving.settings import parameters, settings_of
 from vla_nav_node.types import Frame
 
@@ -17,7 +17,7 @@ class Stream:
 
     def __init__(self, **changes):
         """Start a guard."""
-        self.guard = FrameGuard(replace(SETTINGS, **changes))
+        self.frame_checks = FrameChecks(replace(SETTINGS, **changes))
         self.count = 0
 
     def send(self, stamp_s, now_s=None, data=None):
@@ -27,24 +27,24 @@ class Stream:
         now_s = stamp_s if now_s is None else now_s
         frame = Frame(data, 'rgb8', 1, 1, 3, round((NOW_S + stamp_s) * 1e9),
                       round((1000.0 + now_s) * 1e9))
-        verdict = self.guard.check(frame, round((NOW_S + now_s) * 1e9))
+        verdict = self.frame_checks.check(frame, round((NOW_S + now_s) * 1e9))
         if not verdict.reason:
-            self.guard.drove(frame)
+            self.frame_checks.drove(frame)
         return verdict
 
 
 def test_the_first_frame_resets_and_the_next_ones_do_not():
     stream = Stream()
-    assert stream.send(0.00) == Verdict('', True)
-    assert stream.send(0.02) == Verdict('', False)
-    assert stream.send(0.02, now_s=0.03) == Verdict('', False)  # the same stamp twice is no sin
+    assert stream.send(0.00) == FrameResult('', True)
+    assert stream.send(0.02) == FrameResult('', False)
+    assert stream.send(0.02, now_s=0.03) == FrameResult('', False)  # the same stamp twice is no sin
 
 
 def test_a_gap_resets():
     stream = Stream(state_reset_gap=0.5)
     stream.send(0.0)
-    assert stream.send(0.49) == Verdict('', False)
-    assert stream.send(1.0) == Verdict('', True)
+    assert stream.send(0.49) == FrameResult('', False)
+    assert stream.send(1.0) == FrameResult('', True)
 
 
 def test_frames_that_were_not_driven_on_count_as_a_gap():
@@ -52,7 +52,7 @@ def test_frames_that_were_not_driven_on_count_as_a_gap():
     stream.send(0.0)
     for tick in range(1, 60):
         assert stream.send(0.01 * tick, now_s=0.01 * tick + 1.0).reason
-    assert stream.send(0.6) == Verdict('', True)
+    assert stream.send(0.6) == FrameResult('', True)
 
 
 @pytest.mark.parametrize(('stamp_s', 'now_s', 'reason'), [
@@ -65,7 +65,7 @@ def test_untimely_frames_are_refused_and_leave_no_trace(stamp_s, now_s, reason):
     stream = Stream()
     stream.send(0.0)
     assert reason in stream.send(stamp_s, now_s).reason
-    assert stream.send(0.02 + now_s) == Verdict('', False)
+    assert stream.send(0.02 + now_s) == FrameResult('', False)
 
 
 def test_a_little_in_the_future_is_allowed():
@@ -75,10 +75,10 @@ def test_a_little_in_the_future_is_allowed():
 def test_backwards_stops_for_that_frame():
     stream = Stream()
     stream.send(0.10)
-    assert stream.send(0.08, now_s=0.12) == Verdict(
+    assert stream.send(0.08, now_s=0.12) == FrameResult(
         'image stamps run backwards (0.02 s): frames out of order, or two cameras on one topic')
     assert stream.send(0.09, now_s=0.13).reason  # still behind the newest
-    assert stream.send(0.14) == Verdict('', False)
+    assert stream.send(0.14) == FrameResult('', False)
 
 
 def test_a_far_jump_back_is_a_new_time():
@@ -87,8 +87,8 @@ def test_a_far_jump_back_is_a_new_time():
     verdict = stream.send(2.0)
     assert verdict.reset
     assert verdict.reason == 'image stamps jumped back by 98 s; starting anew from there'
-    assert stream.send(2.02) == Verdict('', True)
-    assert stream.send(2.04) == Verdict('', False)
+    assert stream.send(2.02) == FrameResult('', True)
+    assert stream.send(2.04) == FrameResult('', False)
 
 
 def test_a_frozen_picture_stops_until_it_changes():
@@ -111,8 +111,8 @@ def test_a_restart_forgets_how_long_the_picture_was_the_same():
     stream = Stream(frozen_timeout=0.5)
     stream.send(0.0, data=b'same')
     assert stream.send(0.6, data=b'same').reason
-    stream.guard.restart()
-    assert stream.send(0.7, data=b'same') == Verdict('', True)
+    stream.frame_checks.restart()
+    assert stream.send(0.7, data=b'same') == FrameResult('', True)
 
 
 @pytest.mark.parametrize('count', [2, 3, 8, 32])
@@ -137,14 +137,14 @@ def test_a_camera_whose_buffers_are_filled_again_drives_on():
 
 
 def numbered(*sequences, every_s=0.02, frame_ids=()):
-    """Give the reasons for which frames with these sequence numbers are refused."""
-    guard, reasons = FrameGuard(SETTINGS), []
+    """Return the reasons for which frames with these sequence numbers are refused."""
+    frame_checks, reasons = FrameChecks(SETTINGS), []
     for count, sequence in enumerate(sequences):
         at_ns = round((1000.0 + every_s * count) * 1e9)
         frame_id = frame_ids[count % len(frame_ids)] if frame_ids else b''
         frame = Frame(b'%08d' % count, 'rgb8', 1, 1, 3, at_ns, at_ns, sequence=sequence,
                       frame_id=frame_id)
-        reasons.append(guard.check(frame, at_ns).reason)
+        reasons.append(frame_checks.check(frame, at_ns).reason)
     return reasons
 
 
@@ -176,7 +176,7 @@ def test_two_cameras_are_told_after_few_frames_and_for_as_long_as_they_send(sequ
 
 
 def test_another_camera_that_takes_over_finds_no_memory_of_the_first_one():
-    guard = FrameGuard(SETTINGS)
+    frame_checks = FrameChecks(SETTINGS)
     frames = [Frame(b'%08d' % count, 'rgb8', 1, 1, 3, at_ns, at_ns, sequence=sequence,
                     frame_id=frame_id)
               for count, (sequence, frame_id) in enumerate(
@@ -184,9 +184,9 @@ def test_another_camera_that_takes_over_finds_no_memory_of_the_first_one():
               for at_ns in [10 ** 18 + count * 20_000_000]]
     verdicts = []
     for frame in frames:
-        verdicts.append(guard.check(frame, frame.stamp_ns))
+        verdicts.append(frame_checks.check(frame, frame.stamp_ns))
         if not verdicts[-1].reason:
-            guard.drove(frame)
+            frame_checks.drove(frame)
     assert [bool(verdict.reason) for verdict in verdicts] == [False, False, True, True, False]
     assert [verdict.reset for verdict in verdicts] == [True, False, True, True, False]
 
@@ -203,11 +203,11 @@ def test_no_image_of_a_slower_second_camera_is_driven_on(every_s, first_number):
     camera = [(number / 30, 1000 + number, True) for number in range(30 * 60)]
     second = [(1.01 + number * every_s, first_number + number, False)
               for number in range(int(58 / every_s))]
-    guard, driven = FrameGuard(SETTINGS), []
+    frame_checks, driven = FrameChecks(SETTINGS), []
     for at_s, sequence, good in sorted(camera + second):
         at_ns = round((1000 + at_s) * 1e9)
         frame = Frame(b'%f' % at_s, 'rgb8', 1, 1, 3, at_ns, at_ns, sequence=sequence)
-        if not guard.check(frame, at_ns).reason:
+        if not frame_checks.check(frame, at_ns).reason:
             driven.append(good)
     assert all(driven)
     assert len(driven) < len(camera) * max(0.05, 1 - 2 / every_s)

@@ -7,7 +7,7 @@ from vla_nav_node.driving.latency_recorder import FIELDS, LatencyRecorder, Perce
 
 
 def row(cycle, used=0.5):
-    """Give the values of a cycle."""
+    """Return the values of a cycle."""
     return (cycle, *range(1, len(FIELDS) - 1), used)
 
 

@@ -52,12 +52,12 @@ def test_a_clock_that_is_set_while_a_picture_waits_makes_it_no_younger(jump_ms):
 
 def test_enabled_again_it_drives_on_nothing_from_before():
     robot = Robot().go()
-    robot.driver.enable(False)
+    robot.loop.enable(False)
     robot.go(3)
     inside = []
 
     def enable():
-        inside.append(robot.driver.enable(True))
+        inside.append(robot.loop.enable(True))
     robot.backends[0].does.append(enable)
     assert robot.see().is_stop  # it was computed on what was seen while disabled
     assert inside == ['enabled']
@@ -67,10 +67,10 @@ def test_enabled_again_it_drives_on_nothing_from_before():
 
 def test_enabling_what_is_enabled_answers_so_and_changes_nothing():
     robot = Robot().go()
-    before = (robot.wheels.last, robot.wheels.stops, robot.memories[-1])
+    before = (robot.output.last, robot.output.stops, robot.memories[-1])
     for _ in range(100):
-        assert robot.driver.enable(True) == 'enabled already: nothing changes'
-    assert (robot.wheels.last, robot.wheels.stops, robot.memories[-1]) == before
+        assert robot.loop.enable(True) == 'enabled already: nothing changes'
+    assert (robot.output.last, robot.output.stops, robot.memories[-1]) == before
     robot.see()
     assert robot.memories[-1] == before[2] + 1
 
@@ -78,24 +78,24 @@ def test_enabling_what_is_enabled_answers_so_and_changes_nothing():
 def test_a_storm_of_enabling_and_disabling_leaves_nothing_behind():
     robot = Robot().go()
     for turn in range(1000):
-        assert robot.driver.enable(turn % 2 == 1) == ('disabled: standing still', 'enabled')[
+        assert robot.loop.enable(turn % 2 == 1) == ('disabled: standing still', 'enabled')[
             turn % 2]
-    assert not robot.driver._requests  # nothing grows while a backend hangs
+    assert not robot.loop._requests  # nothing grows while a backend hangs
     assert robot.speed == 0.0
     assert not robot.see().is_stop
 
 
 def test_it_can_be_disabled_before_anything_was_received():
     robot = Robot()
-    assert robot.driver.enable(False) == 'disabled: standing still'
+    assert robot.loop.enable(False) == 'disabled: standing still'
     robot.go(3)
     assert {command.reason for _, command in robot.sent} == {'disabled'}
-    assert robot.driver.enable(True) == 'enabled'
+    assert robot.loop.enable(True) == 'enabled'
     assert robot.see().linear_x == pytest.approx(0.05)
 
 
 def test_publishing_that_does_not_come_back_is_named():
     robot = Robot().go()
-    assert robot.driver.hang() == ''
-    robot.wheels.sending_ns = 1  # since long ago
-    assert robot.driver.hang().startswith('publishing on cmd_vel has not come back for ')
+    assert robot.loop.hang() == ''
+    robot.output.sending_ns = 1  # since long ago
+    assert robot.loop.hang().startswith('publishing on cmd_vel has not come back for ')

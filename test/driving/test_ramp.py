@@ -18,13 +18,13 @@ LOWERED = 0.1  # m/s
 
 
 def rows():
-    """Give the cells of each row of the document's table."""
+    """Return the cells of each row of the document's table."""
     table = DOCUMENT.read_text('utf-8').split('| event | at once | the ramp |')[1].split('\n\n')[0]
     return [row.split(' | ') for row in re.findall(r'^\| (.*) \|$', table, re.MULTILINE)]
 
 
 def _within_the_step(*what):
-    """Give what the next steps of the backend that drives do."""
+    """Return what the next steps of the backend that drives do."""
     def make(robot):
         for doing in what:
             robot.backends[0].does.append(lambda doing=doing: doing(robot))
@@ -53,9 +53,9 @@ def _swap(robot):
 def _disabled(then):
     """Disable it for a while, then do something about it."""
     def make(robot):
-        robot.driver.enable(False)
+        robot.loop.enable(False)
         robot.go(2)
-        robot.driver.enable(then)
+        robot.loop.enable(then)
     return make
 
 
@@ -67,7 +67,7 @@ def _refused(robot):
 
 def _unreadable(robot):
     robot.see(encoding='32FC1')
-    robot.driver.drive(ImageError('cut off'))
+    robot.loop.drive(ImageError('cut off'))
 
 
 def _jump_back(robot):
@@ -110,11 +110,11 @@ EVENTS = {  # what is done to a robot that drives, and its parameters
     'a gap longer than state_reset_gap but not than image_timeout': (
         lambda robot: robot.pass_ms(1200), SLOW),
     'stamps jump back by more than state_reset_gap': (_jump_back, {}),
-    '`~/reset`': (lambda robot: robot.driver.reset(), {}),
-    '`~/enable` false': (lambda robot: robot.driver.enable(False), {}),
+    '`~/reset`': (lambda robot: robot.loop.reset(), {}),
+    '`~/enable` false': (lambda robot: robot.loop.enable(False), {}),
     '`~/enable` false, when disabled': (_disabled(False), {}),
     '`~/enable` true': (_disabled(True), {}),
-    '`~/enable` true, when enabled': (lambda robot: robot.driver.enable(True), {}),
+    '`~/enable` true, when enabled': (lambda robot: robot.loop.enable(True), {}),
     'max_acceleration lowered': (_set(max_acceleration=0.5), {}),
     'max_acceleration raised': (_set(max_acceleration=5.0), {}),
     'max_linear_x or max_linear_y lowered': (_set(max_linear_x=LOWERED, max_linear_y=0.0), {}),
@@ -126,7 +126,7 @@ EVENTS = {  # what is done to a robot that drives, and its parameters
 
 
 def changes(robot):
-    """Give each velocity that differs from the one before, with that and the ns between them."""
+    """Return each velocity that differs from the one before, with that and the ns between them."""
     sent = [(at, [command.linear_x, command.linear_y]) for at, command in robot.sent]
     since = sent[0][0]
     for (_, before), (at, after) in zip(sent, sent[1:]):
@@ -146,15 +146,15 @@ def test_an_event_does_to_the_ramp_what_the_table_says(event, at_once, ramp, mem
     robot = Robot(**values)
     robot.wants = FULL
     robot.go(0 if event.startswith('start') else 25)
-    before, last = len(robot.sent), robot.wheels.last
+    before, last = len(robot.sent), robot.output.last
     make(robot)
     check_at_once(at_once, [command for _, command in robot.sent[before:] if command != last])
-    assert at_once != 'zero' or robot.wheels.last.is_stop
-    robot.driver.enable(True)
+    assert at_once != 'zero' or robot.output.last.is_stop
+    robot.loop.enable(True)
     # From here on the policy wants the opposite: the whole way there is the ramp's.
-    robot.wants, standing, steps = BACK, robot.wheels.last, len(robot.memories)
-    since_ns = robot.wheels._changed_ns
-    command, now = robot.see(), robot.driver.settings
+    robot.wants, standing, steps = BACK, robot.output.last, len(robot.memories)
+    since_ns = robot.output._changed_ns
+    command, now = robot.see(), robot.loop.settings
     assert (robot.memories[steps] == 0) == (memory == 'cleared')
     if ramp == 'begins at zero':
         most = now.max_acceleration * now.period_s
@@ -180,7 +180,7 @@ def check_at_once(at_once, left):
 
 def check_acceleration(robot, lowered):
     """Hold every command of a drive against max_acceleration."""
-    most = max(robot.driver.settings.max_acceleration, 2.5)
+    most = max(robot.loop.settings.max_acceleration, 2.5)
     for ns, before, after in changes(robot):
         stopped = after == [0.0, 0.0] or (lowered and after == [LOWERED, 0.0])
         for was, now in zip(before, after):

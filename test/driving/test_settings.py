@@ -15,7 +15,7 @@ TABLE = parameters({'linear_x': 0.8, 'linear_y': 0.6}, ('torch', 'onnx'))
 
 
 def row(name):
-    """Give a parameter of the table."""
+    """Return a parameter of the table."""
     return next(row for row in TABLE if row.name == name)
 
 
@@ -92,7 +92,7 @@ def test_every_default_is_allowed_and_described(entry):
     ('image_timeout', math.nan, 'image_timeout is nan; expected a double from 0.01 to 10 s'),
     ('image_timeout', math.inf, 'image_timeout is inf; expected a double from 0.01 to 10 s'),
     ('image_timeout', 1, 'image_timeout is the integer 1; expected a double from 0.01 to 10 s; '
-                         'to mend it: write 1.0'),
+                         'fix: write 1.0'),
     ('image_timeout', True, 'image_timeout is the boolean True; expected a double from 0.01 to '
                             '10 s'),
     ('image_timeout', None, 'image_timeout is the NoneType None; expected a double from 0.01 to '
@@ -112,11 +112,11 @@ def test_every_default_is_allowed_and_described(entry):
     ('torch_mode', 'jit', "torch_mode is 'jit'; expected one of auto, eager, cuda_graph, script, "
                           'compile'),
     ('fallback_backends', 'torch', "fallback_backends is the string 'torch'; expected a list of "
-     "strings, such as ['onnx:fp32@cpu', 'torch']; to mend it: write ['torch']"),
+     "strings, such as ['onnx:fp32@cpu', 'torch']; fix: write ['torch']"),
     ('fallback_backends', [1], 'fallback_backends is [1]; expected a list of strings, such as '
      "['onnx:fp32@cpu', 'torch']"),
     ('fallback_backends', ['onnx/fp32'], "fallback_backends has 'onnx/fp32'; expected backend"
-     "[:precision[@device]]; to mend it: write it like 'onnx:fp16@cpu' or 'torch'"),
+     "[:precision[@device]]; fix: write it like 'onnx:fp16@cpu' or 'torch'"),
     ('fallback_backends', ['openvino'], "fallback_backends has 'openvino': backend 'openvino'; "
      'expected one of: torch, onnx, tensorrt'),
     ('fallback_backends', ['torch:fp32', 'torch@auto'], 'fallback_backends names the same twice: '

@@ -10,7 +10,7 @@ from .scene import FROZEN_S, guest, PERIOD_S, Scene
 
 
 def _trick(name):
-    """Give what brings a trick of the camera about."""
+    """Return what brings a trick of the camera about."""
     return lambda scene: scene.camera.play(name)
 
 

@@ -70,11 +70,11 @@ class Fault:
     needs: Tuple[str, ...] = ()  # Python packages without which it cannot be brought about
 
     def promise(self) -> str:
-        """Give the promised time as the table has it."""
+        """Return the promised time as the table has it."""
         return '' if self.promise_s is None else f'{1e3 * self.promise_s:.0f}'
 
     def told(self) -> str:
-        """Give the line of diagnostics as the table has it."""
+        """Return the line of diagnostics as the table has it."""
         if self.line is None:
             return 'nobody is left to tell; the last lines go stale'
         return '; '.join(f'{line.status} {LEVELS[line.level]}: {line.text}'

@@ -52,6 +52,6 @@ def launch_and_kill(scene):
 
 
 def _child(pid: int) -> int:
-    """Give the process that the launch has started."""
+    """Return the process that the launch has started."""
     found = subprocess.run(['pgrep', '-P', str(pid)], capture_output=True, text=True, check=True)
     return int(found.stdout.split()[0])

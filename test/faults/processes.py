@@ -17,7 +17,7 @@ SHUT_NODE = [sys.executable, '-m', 'faults.shut_node']
 
 
 def ros_environment(scratch):
-    """Give the environment of a ROS process that logs below `scratch` and finds these files."""
+    """Return the environment of a ROS process that logs below `scratch` and finds these files."""
     env = fastdds_profile.environment(environment(ROS_LOG_DIR=str(scratch)))
     env['PYTHONPATH'] = f'{TESTS}:{env["PYTHONPATH"]}'
     return env

@@ -52,11 +52,11 @@ class Scene:
         self.cameras.append(self.camera)
 
     def moving(self, since):
-        """Give when commands that are not zero came in after `since`."""
+        """Return when commands that are not zero came in after `since`."""
         return [at for at, x, y in self.rig.new_commands(since) if x or y]
 
     def zeros(self, since):
-        """Give when zeros came in after `since`."""
+        """Return when zeros came in after `since`."""
         return [at for at, x, y in self.rig.new_commands(since) if not (x or y)]
 
     def drives(self, since, count=5):
@@ -147,11 +147,11 @@ class Base:
 
     def __init__(self, scene, timeout_s):
         """Start it; it stops by itself when no command has come for `timeout_s`."""
-        from vla_nav_node.sim.ros_node.paced_world import RealTimeRobot
+        from vla_nav_node.sim.ros_node.paced_world import PacedRobot
         from vla_nav_node.sim.world.world import World
         self._scene, self._ending = scene, False
         self.speeds = []  # (when, m/s)
-        self._world, self._robot = World, RealTimeRobot
+        self._world, self._robot = World, PacedRobot
         self._timeout_s = timeout_s
         self._thread = Thread(target=self._run, daemon=True)
         self._thread.start()

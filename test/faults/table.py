@@ -16,13 +16,13 @@ NOT_MEASURED = 'not measured'
 
 
 def described(fault: Fault) -> List[str]:
-    """Give the cells that do not depend on the machine."""
+    """Return the cells that do not depend on the machine."""
     return [fault.name, fault.injected, fault.reaction.words, fault.promise(),
             fault.told().replace('|', '\\|')]
 
 
 def committed() -> Dict[str, List[str]]:
-    """Give the cells of each row of the document, by the fault's name, in their order."""
+    """Return the cells of each row of the document, by the fault's name, in their order."""
     rows = re.findall(r'^\| (.*) \|$', _table(DOCUMENT.read_text('utf-8')), re.MULTILINE)
     return {cells[0]: cells for cells in (row.split(' | ') for row in rows[1:])}
 

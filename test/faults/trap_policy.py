@@ -63,7 +63,7 @@ def _step_s(path: Path) -> float:
 
 
 def _actions() -> np.ndarray:
-    """Give the action of each row, m/s."""
+    """Return the action of each row, m/s."""
     table = np.tile(np.array([0.0, SIDEWAYS], np.float32), (ROWS, 1))
     for marker in (GOOD, MEMORY, SLOW, LATE, HANG):
         table[marker // STEP] = (FORWARD, 0.0)
@@ -121,7 +121,7 @@ def _save(path: Path, turns: dict) -> None:
 
 
 def _turn():
-    """Give one turn of the loop, which takes time and changes nothing."""
+    """Return one turn of the loop, which takes time and changes nothing."""
     return helper.make_graph(
         [helper.make_node('Identity', ['go_in'], ['go_out']),
          helper.make_node('MatMul', ['action_in', 'same'], ['action_out'])],

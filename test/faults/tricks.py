@@ -37,13 +37,13 @@ class Trick:
 
 
 def picture(number: int, marker: int, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
-    """Give noise with a marker, uint8 [H, W, 3], different for each number."""
+    """Return noise with a marker, uint8 [H, W, 3], different for each number."""
     noise = np.random.default_rng(number).integers(0, 256, (height, width, 3), dtype=np.uint8)
     return trap.mark(noise, marker)
 
 
 def shot(number: int, stamp_ns: int, marker: int, good: bool = False, **changes) -> List[Shot]:
-    """Give one image; `changes` are fields of the message."""
+    """Return one image; `changes` are fields of the message."""
     message = image_message(picture(number, marker), max(stamp_ns, 0), **changes)
     return [Shot(message, good)]
 

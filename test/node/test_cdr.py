@@ -21,7 +21,7 @@ TEXT = st.text(st.characters(blacklist_characters='\0', blacklist_categories=['C
 
 
 def wanted(msg, received_ns=0):
-    """Give the frame of a message, taken from its fields."""
+    """Return the frame of a message, taken from its fields."""
     stamp_ns = Time.from_msg(msg.header.stamp).nanoseconds
     frame_id = msg.header.frame_id.encode(errors='surrogateescape')
     if isinstance(msg, CompressedImage):

@@ -19,7 +19,7 @@ index = pytest.importorskip('ament_index_python', reason='ament_index_python is 
 
 
 def find_install() -> str:
-    """Give the prefix of a colcon build, or nothing: ros2 launch needs lib/vla_nav_node."""
+    """Return the prefix of a colcon build, or nothing: ros2 launch needs lib/vla_nav_node."""
     try:
         prefix = index.get_package_prefix('vla_nav_node')
     except LookupError:
@@ -46,7 +46,7 @@ class Launched:
                 stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
 
     def __enter__(self) -> 'Launched':
-        """Give itself."""
+        """Return itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -60,7 +60,7 @@ class Launched:
             raise
 
     def wait_for(self, pattern: str, seconds: float = START_S) -> str:
-        """Give the output once it contains `pattern`."""
+        """Return the output once it contains `pattern`."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             text = self.log.read_text(errors='replace')
@@ -75,14 +75,14 @@ class Launched:
 
 
 def ros2(*arguments: str, seconds: float = 30.0) -> str:
-    """Give what the command prints, errors too."""
+    """Return what the command prints, errors too."""
     done = subprocess.run(['ros2', *arguments], capture_output=True, text=True, timeout=seconds,
                           check=False)
     return done.stdout + done.stderr
 
 
 def ros2_shows(pattern: str, *arguments: str, seconds: float = START_S) -> str:
-    """Give what the command prints once it has `pattern`: a new node is not known at once."""
+    """Return what the command prints once it has `pattern`: a new node is not known at once."""
     until = time.monotonic() + seconds
     while True:
         try:

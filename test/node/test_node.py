@@ -81,7 +81,7 @@ def distinct(commands):
 
 
 def expected_actions(bundle, count):
-    """Give what the policy does, step by step, without a node."""
+    """Return what the policy does, step by step, without a node."""
     policy = Policy(open_backend('onnx', bundle), bundle.zero_state())
     preprocess = Preprocess(bundle.input)
     return np.stack([policy.act(preprocess(picture(number))) for number in range(count)])
@@ -194,7 +194,7 @@ def test_disabled_means_zero_and_enabled_drives_again(rig):
     ({'control_period_ms': 0.0}, 'control_period_ms out of range'),
     ({'control_period_ms': float('nan')}, 'control_period_ms'),
     ({'control_period_ms': 10}, 'control_period_ms is the integer 10; expected a double from 0.1 '
-                                'to 100 ms; to mend it: write 10.0'),
+                                'to 100 ms; fix: write 10.0'),
     ({'max_linear_x': 5.0}, 'max_linear_x out of range'),
     ({'max_linear_x': 'fast'}, "max_linear_x is the string 'fast'; expected a double"),
     ({'image_qos': 'reliable'}, 'read-only'),

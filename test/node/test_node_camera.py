@@ -24,7 +24,7 @@ from vla_nav_node.driving.settings import parameters, settings_of
 from vla_nav_node.errors import VlaNavError
 from vla_nav_node.node.assembly import policy_and_cycle
 from vla_nav_node.node.start import fastdds_profile
-from vla_nav_node.policy.runtime_opener import Opener
+from vla_nav_node.policy.runtime_opener import RuntimeOpener
 
 CAMERA = [sys.executable, str(Path(__file__).parents[1] / 'camera_process.py')]
 FRAMES = 1000
@@ -57,7 +57,7 @@ class Scene:
 
 
 def bare_environment():
-    """Give an environment without any Fast DDS profile."""
+    """Return an environment without any Fast DDS profile."""
     env = environment()
     for name in fastdds_profile.VARIABLES:
         env.pop(name, None)
@@ -75,7 +75,7 @@ def scene(bundle, request):
 
 
 def counts(scene):
-    """Give received, replaced and lost, as diagnostics have them."""
+    """Return received, replaced and lost, as diagnostics have them."""
     values = scene.rig.say('camera', '')[2]
     return [int(values[key]) for key in
             ('received', 'replaced by a newer one', 'lost in transport')]
@@ -154,14 +154,14 @@ def test_compressed_images_and_stamped_commands(scene):
 
 
 def cut(rgb, stamp_ns):
-    """Give half a jpeg with the end of a whole one."""
+    """Return half a jpeg with the end of a whole one."""
     msg = compressed(rgb, stamp_ns)
     msg.data = msg.data[:len(msg.data) // 2] + msg.data[-2:]
     return msg
 
 
 def compressed(rgb, stamp_ns):
-    """Give a jpeg."""
+    """Return a jpeg."""
     msg = CompressedImage(format='jpeg')
     msg.data = cv2.imencode('.jpg', rgb)[1].tobytes()
     msg.header.stamp.sec, msg.header.stamp.nanosec = divmod(stamp_ns, 10 ** 9)
@@ -173,7 +173,7 @@ def test_the_node_turns_pictures_as_it_is_told_else_as_the_bundle_says(tmp_path,
     bundle = write_tiny(tmp_path / 'tiny')
     bundle = amend(bundle, lambda manifest: manifest['input'].update(rotation=270))
     table = parameters(bundle.limits, ('onnx',), bundle.input.rotation)
-    _, cycle = policy_and_cycle(Opener(bundle, open_backend, True), settings_of(table, wanted))
+    _, cycle = policy_and_cycle(RuntimeOpener(bundle, open_backend, True), settings_of(table, wanted))
     assert cycle.preprocess.spec == replace(
         bundle.input, rotation=wanted.get('image_rotation', 270))
 
@@ -185,10 +185,10 @@ def test_without_the_library_for_jpegs_only_a_compressed_camera_ends_the_start(
     settings = settings_of(parameters(bundle.limits, ('onnx',)),
                            {'image_transport': transport_of_images})
     if transport_of_images == 'raw':
-        policy_and_cycle(Opener(bundle, open_backend), settings)
+        policy_and_cycle(RuntimeOpener(bundle, open_backend), settings)
     else:
         with pytest.raises(VlaNavError, match="pip install 'simplejpeg>="):
-            policy_and_cycle(Opener(bundle, open_backend), settings)
+            policy_and_cycle(RuntimeOpener(bundle, open_backend), settings)
 
 
 @pytest.mark.parametrize('scene', [{'parameters': {'use_sim_time': True}}], indirect=True)

@@ -81,7 +81,7 @@ def test_it_can_be_disabled_and_ended_during_a_swap(rig, bundle):
 @pytest.mark.parametrize(('parameters', 'reason'), [
     ({'backend': 'openvino'}, "backend is 'openvino'; expected one of torch, onnx, tensorrt"),
     ({'control_period_ms': -1.0}, 'control_period_ms'),
-    ({'control_period_ms': 10}, 'to mend it: write 10.0'),
+    ({'control_period_ms': 10}, 'fix: write 10.0'),
     ({'max_linear_x': 2.0}, 'max_linear_x'),
     ({'image_transport': 'theora'}, "image_transport is 'theora'; expected one of raw, "),
     ({'precision': 'int8'}, 'has no policy.int8.onnx'),
@@ -100,7 +100,7 @@ def test_a_bad_parameter_is_one_line_and_status_2(bundle, parameters, reason):
 
 @pytest.mark.parametrize(('arguments', 'reason'), [
     (['--ros-args', '-p', 'max_linar_x:=0.1'], 'write max_linear_x for max_linar_x'),
-    (['backend:=torch'], "nobody takes 'backend:=torch'; to mend it: give parameters as --ros"),
+    (['backend:=torch'], "nobody takes 'backend:=torch'; fix: give parameters as --ros"),
     (['--ros-args', '-r', 'img:=/camera'], 'write image for img'),
 ], ids=lambda value: value[-1] if isinstance(value, list) else '')
 def test_what_reaches_nobody_is_one_line_and_status_2(arguments, reason):

@@ -62,7 +62,7 @@ def _start(tmp_path, bundle):
 
 
 def gaps(commands):
-    """Give the time between each command and the next, s."""
+    """Return the time between each command and the next, s."""
     return np.diff([at for at, _, _ in commands])
 
 

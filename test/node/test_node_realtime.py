@@ -59,9 +59,9 @@ def test_whoever_may_do_nothing_is_told_what_to_do():
     memory, first, core = answers
     assert not any(answer.granted for answer in answers)
     assert policy != fifo
-    assert memory.text.startswith('the limit is 64 KiB; to mend it: ')
+    assert memory.text.startswith('the limit is 64 KiB; fix: ')
     assert '"<user> - memlock unlimited"' in memory.text and '--cap-add=IPC_LOCK' in memory.text
-    assert first.text.startswith('Operation not permitted; to mend it: ')
+    assert first.text.startswith('Operation not permitted; fix: ')
     assert '"<user> - rtprio 42"' in first.text and 'CAP_SYS_NICE' in first.text
     assert core.text.startswith(f'this process may use core {allowed[0]} only')
     assert said.count('refused') == 3
@@ -71,12 +71,12 @@ def test_unasked_it_asks_for_nothing():
     realtime = Realtime(False, None)
     realtime.lock_memory()
     work = Event.set
-    assert realtime.in_front('driving', work) is work
+    assert realtime.with_priority('driving', work) is work
     assert realtime.answers == []
 
 
 def test_other_threads_stay_ordinary():
-    assert Realtime(True, None).in_front('diagnostics', Event.set) is Event.set
+    assert Realtime(True, None).with_priority('diagnostics', Event.set) is Event.set
     assert PRIORITIES['watchdog'] > PRIORITIES['driving'] > PRIORITIES['camera']
 
 
@@ -87,11 +87,11 @@ def test_who_hangs_makes_room_for_who_takes_the_place():
         going.set()
         done.wait(10.0)
         states.append(os.sched_getscheduler(0) & 0xff)
-    threads = [Thread(target=realtime.in_front('driving', work), args=(None,), name='driving')
+    threads = [Thread(target=realtime.with_priority('driving', work), args=(None,), name='driving')
                for _ in range(2)]
     threads[0].start()
     assert going.wait(10.0)
-    realtime.step_back('driving')
+    realtime.lower_priority('driving')
     going.clear()
     threads[1].start()
     assert going.wait(10.0)
@@ -110,11 +110,11 @@ def test_the_kernels_lists_of_cores(text, wanted):
 
 
 def test_diagnostics_name_what_was_refused():
-    granted, refused = Answer('one', True, 'core 1'), Answer('two', False, 'why; to mend it: so')
+    granted, refused = Answer('one', True, 'core 1'), Answer('two', False, 'why; fix: so')
     assert realtime_status([granted]).level == OK
     status = realtime_status([granted, refused])
-    assert (status.level, status.message) == (WARN, 'refused: two (why; to mend it: so)')
-    assert status.values == {'one': 'core 1', 'two': 'refused: why; to mend it: so'}
+    assert (status.level, status.message) == (WARN, 'refused: two (why; fix: so)')
+    assert status.values == {'one': 'core 1', 'two': 'refused: why; fix: so'}
 
 
 def test_the_node_drives_whatever_the_machine_says(tmp_path):

@@ -37,7 +37,7 @@ def rig(tmp_path_factory):
 
 
 def record(rig, work):
-    """Give the commands that came while `work` was done: times, and velocities."""
+    """Return the commands that came while `work` was done: times, and velocities."""
     time.sleep(0.5)  # what happened before has to have its effect outside of the record
     since = time.monotonic()
     work()

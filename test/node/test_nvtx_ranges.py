@@ -12,7 +12,7 @@ from rig import environment
 from tiny import write_tiny
 
 from vla_nav_node.driving.cycle import Timing
-from vla_nav_node.node.nvtx_ranges import DOMAIN, PUBLISH, RangeWatch
+from vla_nav_node.node.nvtx_ranges import DOMAIN, PUBLISH, RangeTimer
 
 INJECTION = Path(__file__).parents[1] / 'nvtx_injection.c'
 # nvtx may have been found by the search path alone.
@@ -60,7 +60,7 @@ def test_a_profiler_sees_every_stage_of_every_cycle(injection, tmp_path):
 
 def test_ranges_that_nobody_looks_at_cost_next_to_nothing():
     nvtx = pytest.importorskip('nvtx')
-    watch = RangeWatch(nvtx.get_domain(DOMAIN))
+    watch = RangeTimer(nvtx.get_domain(DOMAIN))
     watch.start()
     for stage in Timing._fields:
         watch.enter(stage)

@@ -23,7 +23,7 @@ from vla_nav_node.driving.mailbox import Mailbox
 from vla_nav_node.driving.settings import parameters, settings_of
 from vla_nav_node.node import ros_graph
 from vla_nav_node.node.camera_subscription import Camera
-from vla_nav_node.node.ros_graph import ClockWatch, GraphWatch, News
+from vla_nav_node.node.ros_graph import ClockMonitor, GraphMonitor, News
 
 TABLE = parameters({'linear_x': 1.0, 'linear_y': 1.0}, ('onnx',))
 SECOND = Duration(seconds=1)
@@ -77,7 +77,7 @@ def watch(node, stamped=False):
     """Look at the graph around the commands of a node."""
     publisher = node.create_publisher(TwistStamped if stamped else Twist, 'cmd_vel',
                                       QoSProfile(depth=1))
-    return GraphWatch(node, publisher, TWIST_STAMPED if stamped else TWIST, node)
+    return GraphMonitor(node, publisher, TWIST_STAMPED if stamped else TWIST, node)
 
 
 def said(graph, *parts):
@@ -171,7 +171,7 @@ class Timed:
 
     def __init__(self, node):
         """Look at its clock."""
-        self.node, self.watch = node, ClockWatch(node)
+        self.node, self.watch = node, ClockMonitor(node)
         self.executor = SingleThreadedExecutor(context=node.context)
         self.executor.add_node(node)
 
@@ -216,7 +216,7 @@ def test_the_profile_is_for_fast_dds_alone(ours, monkeypatch, middleware, is_it)
 
 
 def test_the_time_of_the_machine_needs_no_clock(ours):
-    assert ClockWatch(ours).look(0.0) == ''
+    assert ClockMonitor(ours).look(0.0) == ''
 
 
 def test_news_are_logged_once_when_they_stay_and_again_when_they_come_back(caplog):

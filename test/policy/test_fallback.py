@@ -35,7 +35,7 @@ def _policy(bundle, backends):
 
 
 def expected(bundle, pictures):
-    """Give what a policy that never fails does."""
+    """Return what a policy that never fails does."""
     policy = Policy(open_backend('onnx', bundle, device='cpu'), bundle.zero_state())
     return [policy.act(picture) for picture in pictures]
 

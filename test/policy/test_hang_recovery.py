@@ -7,13 +7,13 @@ from faulty import Faulty, of_chain
 import numpy as np
 import pytest
 import tiny
-from vla_nav_node.driving.command_limits import Gate
-from vla_nav_node.driving.command_output import Wheels
+from vla_nav_node.driving.command_limits import CommandLimits
+from vla_nav_node.driving.command_output import CommandOutput
 from vla_nav_node.driving.cycle import Cycle
-from vla_nav_node.driving.loop import Driver
+from vla_nav_node.driving.loop import DrivingLoop
 from vla_nav_node.driving.settings import parameters, settings_of
 from vla_nav_node.policy.fallback import Link
-from vla_nav_node.policy.hang_recovery import Rescue
+from vla_nav_node.policy.hang_recovery import HangRecovery
 from vla_nav_node.policy.runtime_spec import Runtime
 from vla_nav_node.types import Frame
 from vla_nav_node.vision.preprocess import Preprocess
@@ -33,10 +33,10 @@ class Scene:
         settings = settings_of(parameters(bundle.limits, ('onnx',)),
                                {'image_timeout': IMAGE_TIMEOUT_S})
         self.sent, self.starts, self.wakes, self.threads = [], [], [], []
-        cycle = Cycle(self.policy, Preprocess(bundle.input), Gate(0.8, 0.8, 100.0))
-        self.driver = Driver(cycle, Wheels(self.sent.append, settings), settings, time.time_ns,
+        cycle = Cycle(self.policy, Preprocess(bundle.input), CommandLimits(0.8, 0.8, 100.0))
+        self.loop = DrivingLoop(cycle, CommandOutput(self.sent.append, settings), settings, time.time_ns,
                              lambda values: None)
-        self.rescue = Rescue(self.driver, self.policy, self.start, lambda: self.wakes.append(1))
+        self.rescue = HangRecovery(self.loop, self.policy, self.start, lambda: self.wakes.append(1))
         self.stopping = Event()
 
     def start(self):
@@ -46,14 +46,14 @@ class Scene:
 
     def see(self, seed):
         """Let the camera take a picture, and wait until it has been driven on."""
-        before = self.driver.last
+        before = self.loop.last
         data = np.random.default_rng(seed).integers(0, 256, 48 * 64 * 3, np.uint8).tobytes()
-        self.driver.mailbox.put(Frame(data, 'rgb8', 48, 64, 192, time.time_ns(),
+        self.loop.mailbox.put(Frame(data, 'rgb8', 48, 64, 192, time.time_ns(),
                                       time.perf_counter_ns()))
         deadline = time.monotonic() + 1.0
-        while self.driver.last is before and time.monotonic() < deadline:
+        while self.loop.last is before and time.monotonic() < deadline:
             time.sleep(0.001)
-        return self.driver.last is not before
+        return self.loop.last is not before
 
     def end(self):
         """End all threads."""
@@ -82,13 +82,13 @@ def test_another_thread_takes_the_place_of_one_that_hangs(scene):
     scene.rescue.check()
     assert (len(scene.threads), scene.policy.fell, scene.wakes) == (2, True, [1])
     assert 'infer has not come back for' in scene.rescue.warning()
-    assert not scene.driver.cycle.recent  # of what failed
+    assert not scene.loop.cycle.recent  # of what failed
     assert scene.see(2) and scene.see(3)
-    last = scene.driver.last
+    last = scene.loop.last
     scene.backends[0].over.set()
     scene.threads[0].join(10.0)
     assert not scene.threads[0].is_alive()
-    assert scene.driver.last is last
+    assert scene.loop.last is last
     assert scene.see(4)
     for _ in range(3):
         scene.rescue.check()

@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 import tiny
 from vla_nav_node.backends import BACKENDS
-from vla_nav_node.bundle.changes import BundleWatch
+from vla_nav_node.bundle.changes import BundleChanges
 from vla_nav_node.driving import loop as driver_module
-from vla_nav_node.driving.command_limits import Gate
-from vla_nav_node.driving.command_output import Wheels
+from vla_nav_node.driving.command_limits import CommandLimits
+from vla_nav_node.driving.command_output import CommandOutput
 from vla_nav_node.driving.cycle import Cycle, Step
-from vla_nav_node.driving.loop import Driver
+from vla_nav_node.driving.loop import DrivingLoop
 from vla_nav_node.driving.settings import parameters, settings_of
 from vla_nav_node.errors import BackendError, VlaNavError
 from vla_nav_node.policy import hot_swap as swap_module
 from vla_nav_node.policy.fallback import Link
-from vla_nav_node.policy.hot_swap import Swapper
-from vla_nav_node.policy.runtime_opener import Opener
+from vla_nav_node.policy.hot_swap import HotSwap
+from vla_nav_node.policy.runtime_opener import RuntimeOpener
 from vla_nav_node.policy.runtime_spec import Runtime
 from vla_nav_node.types import Frame
 from vla_nav_node.vision.preprocess import Preprocess
@@ -50,11 +50,11 @@ class Scene:
         self.old = Counted(bundle, device='cpu')
         self.policy = of_chain(bundle, [Link(Runtime('onnx'), self.old)])
         settings = settings_of(parameters(bundle.limits, tuple(BACKENDS)), {'image_timeout': 0.2})
-        cycle = Cycle(self.policy, Preprocess(bundle.input), Gate(0.8, 0.8, 100.0, absurd=8.0))
-        self.driver = Driver(cycle, Wheels(lambda command: None, settings), settings,
+        cycle = Cycle(self.policy, Preprocess(bundle.input), CommandLimits(0.8, 0.8, 100.0, absurd=8.0))
+        self.loop = DrivingLoop(cycle, CommandOutput(lambda command: None, settings), settings,
                              time.time_ns, lambda values: None)
-        self.swapper = Swapper(BundleWatch(bundle), self.driver, self.policy,
-                               Opener(bundle, self.make, allow_unverified=True))
+        self.hot_swap = HotSwap(BundleChanges(bundle), self.loop, self.policy,
+                               RuntimeOpener(bundle, self.make, allow_unverified=True))
 
     def make(self, name, bundle, precision, device, quiet, options):
         """Open a real backend, prepared by the test."""
@@ -67,16 +67,16 @@ class Scene:
     def drive(self):
         """Drive, by pictures at 100 Hz, until the end."""
         self.threads = [Thread(target=work) for work in (
-            lambda: self.driver.run(self.stopping), self.film)]
+            lambda: self.loop.run(self.stopping), self.film)]
         for thread in self.threads:
             thread.start()
-        self.until(lambda: self.driver.last)
+        self.until(lambda: self.loop.last)
 
     def film(self):
         """Send pictures."""
         random = np.random.default_rng(0)
         while not self.stopping.wait(0.01):
-            self.driver.mailbox.put(Frame(
+            self.loop.mailbox.put(Frame(
                 random.integers(0, 256, 48 * 64 * 3, np.uint8).tobytes(), 'rgb8', 48, 64, 192,
                 time.time_ns(), time.perf_counter_ns()))
 
@@ -119,7 +119,7 @@ def _scene(bundle, monkeypatch):
 
 
 def faults_from(fault, at):
-    """Give what prepares a backend that fails from one of its steps on; three are warm-ups."""
+    """Return what prepares a backend that fails from one of its steps on; three are warm-ups."""
     def prepare(backend):
         sound, steps = backend.infer, []
 
@@ -134,14 +134,14 @@ def faults_from(fault, at):
 def refused(scene, *arguments):
     """Ask for a swap, and give why it was refused."""
     with pytest.raises(VlaNavError) as error:
-        scene.swapper.swap(*arguments)
-    assert not scene.swapper.busy
+        scene.hot_swap.swap(*arguments)
+    assert not scene.hot_swap.busy
     return str(error.value)
 
 
 def test_what_takes_over_is_open_and_what_drove_is_closed_once(scene):
     scene.drive()
-    assert 'onnxruntime' in scene.swapper.swap(NEW)
+    assert 'onnxruntime' in scene.hot_swap.swap(NEW)
     assert scene.policy.backend is scene.opened[0]
     assert (scene.old.closed, scene.opened[0].closed, scene.open_for_nobody) == (1, 0, [])
 
@@ -169,11 +169,11 @@ def test_whatever_fails_the_old_one_drives_on_and_the_new_ones_are_closed(
                                 scene.bundle.zero_state())[0][0])
     scene.prepare = faults_from(fault, at)
     scene.drive()
-    monkeypatch.setattr(scene.driver.cycle, 'recent', [step])  # one step to be checked by
-    monkeypatch.setattr(scene.driver.cycle, 'remember', lambda: None)
+    monkeypatch.setattr(scene.loop.cycle, 'recent', [step])  # one step to be checked by
+    monkeypatch.setattr(scene.loop.cycle, 'remember', lambda: None)
     assert reason in refused(scene, *asked)
-    last = scene.driver.last
-    scene.until(lambda: scene.driver.last is not last and not scene.driver.last.command.is_stop)
+    last = scene.loop.last
+    scene.until(lambda: scene.loop.last is not last and not scene.loop.last.command.is_stop)
     assert [backend.closed for backend in scene.opened] == [1]
     assert (scene.policy.backend, scene.old.closed, scene.open_for_nobody) == (scene.old, 0, [])
 
@@ -191,15 +191,15 @@ def test_fall_backs_that_are_ready_are_closed_when_what_is_to_lead_is_not_to_be_
 
 def test_a_first_cycle_that_hangs_is_refused_and_undone_when_it_comes_back(scene):
     scene.drive()
-    scene.until(lambda: len(scene.driver.cycle.recent) == 8)
+    scene.until(lambda: len(scene.loop.cycle.recent) == 8)
     scene.prepare = faults_from('hang', 3 + 8)
     assert 'infer has not come back for' in refused(scene, NEW)
     assert (scene.old.closed, scene.opened[0].closed) == (0, 0)  # a thread is in it
     scene.over.set()
     scene.until(lambda: scene.opened[0].closed)
     assert (scene.policy.backend, scene.old.closed, scene.open_for_nobody) == (scene.old, 0, [])
-    last = scene.driver.last
-    scene.until(lambda: scene.driver.last is not last)
+    last = scene.loop.last
+    scene.until(lambda: scene.loop.last is not last)
 
 
 @pytest.mark.parametrize('refuse', [False, True])
@@ -209,12 +209,12 @@ def test_an_error_at_closing_changes_neither_the_answer_nor_what_drives(
     if refuse:
         def objection(*_):
             raise BackendError('not this one')
-        monkeypatch.setattr(scene.swapper, '_check', objection)
+        monkeypatch.setattr(scene.hot_swap, '_check', objection)
         scene.prepare = lambda backend: setattr(backend, 'fault', 'close')
         assert refused(scene, NEW) == 'not this one'
     else:
         scene.old.fault = 'close'
-        scene.swapper.swap(NEW)
+        scene.hot_swap.swap(NEW)
     assert scene.policy.backend is (scene.old if refuse else scene.opened[0])
     assert scene.open_for_nobody == []
     assert 'could not be closed: RuntimeError: the driver has gone' in caplog.text

@@ -16,7 +16,7 @@ NAMES = ('compare.json', 'compare.md', 'compare.npz')
 
 
 def args(json=None, out=None, **others):
-    """Give what argparse would."""
+    """Return what argparse would."""
     return argparse.Namespace(json=json, out=out, **others)
 
 

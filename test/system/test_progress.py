@@ -24,7 +24,7 @@ def run(after_s, **streams):
 
 
 def on_terminal(after_s):
-    """Give the child a terminal for stderr; return its stdout and what the terminal got."""
+    """Return the child a terminal for stderr; return its stdout and what the terminal got."""
     ours, theirs = pty.openpty()
     try:
         said = run(after_s, stdout=subprocess.PIPE, stderr=theirs)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from vla_nav_node.sim.ros_node.paced_world import CATCH_UP_S, FrameClock, RealTimeRobot
+from vla_nav_node.sim.ros_node.paced_world import CATCH_UP_S, FrameClock, PacedRobot
 from vla_nav_node.sim.world.scene import TIMESTEP
 from vla_nav_node.sim.world.world import World
 
@@ -17,7 +17,7 @@ def world():
 
 def robot_in(world, time_limit=30.0):
     """Start an episode at time 100."""
-    return RealTimeRobot(world, 5, '', time_limit, 0.5, 100.0)
+    return PacedRobot(world, 5, '', time_limit, 0.5, 100.0)
 
 
 def test_time_is_the_clocks(world):

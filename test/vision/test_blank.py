@@ -11,7 +11,7 @@ SIZES = ((96, 128), (224, 224), (48, 64), (24, 32), (480, 640))
 
 
 def covered(colour, most, shape=(96, 128), seed=0):
-    """Give one colour with noise of 0 to `most` grey levels."""
+    """Return one colour with noise of 0 to `most` grey levels."""
     noise = np.random.default_rng(seed).integers(0, most + 1, (*shape, 3))
     return np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8)
 

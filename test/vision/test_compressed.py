@@ -82,7 +82,7 @@ def jpeg(array):
 
 
 def refusal(frame):
-    """Give why a frame is refused, '' if it is not."""
+    """Return why a frame is refused, '' if it is not."""
     try:
         pictures.decode(frame)
     except ImageError as error:

@@ -33,7 +33,7 @@ FRAMES = st.builds(
 
 
 def now(frame, fresh):
-    """Give the frame as received now, if `fresh` with a stamp that lets it get to the decoder."""
+    """Return the frame as received now, if `fresh` with a stamp that lets it get to the decoder."""
     stamp_ns = time.time_ns() if fresh else frame.stamp_ns
     return Frame(memoryview(frame.data), frame.encoding, frame.height, frame.width, frame.step,
                  stamp_ns, time.perf_counter_ns(), frame.is_bigendian,
@@ -49,7 +49,7 @@ def test_any_fields_stop_or_drive_within_limits(target, frame, fresh):
 
 
 def valid(encoding, height, width, padding, pixels):
-    """Give a frame of an encoding that fits what it claims, if the encoding allows its size."""
+    """Return a frame of an encoding that fits what it claims, if the encoding allows its size."""
     layout = pictures.LAYOUTS[encoding]
     step = width * layout.pixel_bytes + padding
     size = int(height * layout.rows) * step

@@ -165,7 +165,7 @@ def test_more_stray_bytes_than_a_webcam_sends_are_damage(extra):
 
 
 def halves():
-    """Give what a cable, a full buffer or a lost packet makes of a jpeg."""
+    """Return what a cable, a full buffer or a lost packet makes of a jpeg."""
     data, other = encode(), encode(picture=scene(seed=1))
     middle = len(data) // 2
     intervals = re.split(rb'(?=\xff[\xd0-\xd7\xd9])', restarts())
@@ -215,7 +215,7 @@ PLACES = st.floats(0, 1, exclude_max=True)
 
 
 def place_of(data, share, size=0):
-    """Give a place in the coded data, from its front to where `size` bytes still fit."""
+    """Return a place in the coded data, from its front to where `size` bytes still fit."""
     first = data.index(b'\xff\xda') + 14
     return first + int(share * (len(data) - 2 - first - size))
 
@@ -241,7 +241,7 @@ def damaged(data, how, share, size, seed):
 
 
 def wrong_pixels(data, kind):
-    """Give the share of pixels that are not as they were; 0 for a picture that is refused."""
+    """Return the share of pixels that are not as they were; 0 for a picture that is refused."""
     try:
         found = decode(data)
     except ImageError:

@@ -21,7 +21,7 @@ BAYER = {'bayer_rggb8': 'rggb', 'bayer_bggr8': 'bggr', 'bayer_gbrg8': 'gbrg',
 
 @pytest.fixture(scope='module', params=['opencv', 'in one memory', 'cv_bridge'])
 def decode(request):
-    """Give each decoder in turn; all have to pass all that follows."""
+    """Return each decoder in turn; all have to pass all that follows."""
     if request.param == 'opencv':
         return pictures.decode
     if request.param == 'in one memory':
@@ -73,7 +73,7 @@ def with_alpha(rgb):
 
 
 def grey(rgb):
-    """Give the picture that a decoder makes of the red channel alone."""
+    """Return the picture that a decoder makes of the red channel alone."""
     return rgb[..., :1].repeat(3, 2)
 
 
@@ -322,7 +322,7 @@ def test_huge_compressed_picture(decode):
 
 
 def stating(width, height):
-    """Give a jpeg that states another size than it has."""
+    """Return a jpeg that states another size than it has."""
     data = bytearray(jpeg())
     at = data.index(b'\xff\xc0')
     data[at + 5:at + 9] = height.to_bytes(2, 'big') + width.to_bytes(2, 'big')
@@ -341,7 +341,7 @@ def test_a_png_chunk_that_states_more_than_there_is_is_refused_before_it_is_read
 
 
 def png_header(width, height):
-    """Give the start of a png of that size."""
+    """Return the start of a png of that size."""
     return b'\x89PNG\r\n\x1a\n\0\0\0\rIHDR' + width.to_bytes(4, 'big') + height.to_bytes(4, 'big')
 
 

@@ -26,7 +26,7 @@ def open_backend(name: str, bundle: Bundle, precision: str = 'fp32', device: str
     """
     Open a bundle on the backend called `name`, or raise BackendError; nothing in between.
 
-    `quiet` is for opening beside a backend that drives: see gentle_import.import_gently. Of
+    `quiet` is for opening beside a backend that drives: see gentle_import.import_in_background. Of
     `options` it takes those that it reads.
     """
     check_request(name, precision, device)

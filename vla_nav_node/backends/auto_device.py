@@ -5,16 +5,16 @@ from typing import Any
 
 from .cuda.cuda_driver import gpus_here
 from ..bundle.bundle import Bundle
-from ..bundle.gpu_verdicts import Choice, choose
+from ..bundle.gpu_verdicts import DeviceChoice, choose
 from ..types import BackendInfo
 
 LOG = logging.getLogger(__name__)
 
 
-def settle(device: str, bundle: Bundle, backend: str, precision: str, library: Any) -> Choice:
-    """Give the device for the one that was asked for; `library` is the module that runs it."""
+def settle(device: str, bundle: Bundle, backend: str, precision: str, library: Any) -> DeviceChoice:
+    """Return the device for the one that was asked for; `library` is the module that runs it."""
     if device != 'auto':
-        return Choice(device)
+        return DeviceChoice(device)
     choice = choose(bundle, BackendInfo(backend, library.__name__, library.__version__, '', '',
                                         precision), gpus_here())
     if choice.note:

@@ -65,7 +65,7 @@ LONG_STARTS = {'torch': ('torch._C', 'torch.fx.node'),
 _one_at_a_time = threading.Lock()
 
 
-def import_gently(name: str, quiet: Optional[Callable[[], None]] = None) -> ModuleType:
+def import_in_background(name: str, quiet: Optional[Callable[[], None]] = None) -> ModuleType:
     """
     Import `name` with the interpreter's lock given up as often as can be.
 

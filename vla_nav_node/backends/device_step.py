@@ -25,10 +25,10 @@ class DeviceMemory(Protocol):
     mode: str  # how recorded work runs, in words
 
     def host(self, size: int) -> np.ndarray:
-        """Give host memory, uint8 [size], that the device reads and writes without a copy."""
+        """Return host memory, uint8 [size], that the device reads and writes without a copy."""
 
     def device(self, size: int) -> int:
-        """Give the address of memory on the device, aligned to ALIGNED."""
+        """Return the address of memory on the device, aligned to ALIGNED."""
 
     def upload(self, target: int, source: np.ndarray) -> None:
         """Queue a copy of host memory to the device."""
@@ -67,15 +67,15 @@ class DeviceState(Sequence[np.ndarray]):
         self._count = len(step.state_shapes)
 
     def __len__(self) -> int:
-        """Give the number of arrays."""
+        """Return the number of arrays."""
         return self._count
 
     def __getitem__(self, index: Any) -> Any:
-        """Give one array, or several."""
+        """Return one array, or several."""
         return self.step.fetch(self)[index]
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Give one array after the other."""
+        """Return one array after the other."""
         return iter(self.step.fetch(self))
 
 
@@ -156,7 +156,7 @@ class DeviceStep:
             return self._action.copy(), after
 
     def fetch(self, state: DeviceState) -> Tuple[np.ndarray, ...]:
-        """Give the arrays of a state of ours, from the device if they are still there."""
+        """Return the arrays of a state of ours, from the device if they are still there."""
         with self._lock:
             if state.arrays is None:
                 if self._closed:
@@ -197,7 +197,7 @@ class DeviceStep:
         self._memory.upload(self._before, self._block)
 
     def _free_slot(self) -> int:
-        """Give a slot that no living state is in, the oldest's if there is none."""
+        """Return a slot that no living state is in, the oldest's if there is none."""
         for number in range(KEPT):
             slot = (self._next + number) % KEPT
             held = self._held[slot]
@@ -230,7 +230,7 @@ def _release(memory: DeviceMemory) -> None:
 
 
 def _places(shapes: Sequence[Shape]) -> Tuple[List[int], int]:
-    """Give where each float32 array begins in one block, and the block's size."""
+    """Return where each float32 array begins in one block, and the block's size."""
     places, end = [], 0
     for shape in shapes:
         places.append(end)

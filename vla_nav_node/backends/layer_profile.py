@@ -26,7 +26,7 @@ LOG = logging.getLogger(__name__)
 
 
 def profile_prefix(directory: str, name: str) -> Optional[Path]:
-    """Give what the name of a profile's file begins with, None without a directory to write to."""
+    """Return what the name of a profile's file begins with, None without a directory to write to."""
     if not directory:
         return None
     folder = Path(directory).expanduser()
@@ -60,7 +60,7 @@ def write_onnx_profile(ort: ModuleType, path: Path, providers: Sequence[Provider
 
 
 def layer_times(trt: Any) -> Any:
-    """Give a profiler for TensorRT, whose `layers` are the times in ms of each by its name."""
+    """Return a profiler for TensorRT, whose `layers` are the times in ms of each by its name."""
     class Times(trt.IProfiler):
 
         def __init__(self) -> None:
@@ -97,7 +97,7 @@ def write_tensorrt_profile(trt: Any, context: Any, run: Callable[[], None], pref
 
 
 def summed_up(layers: Dict[str, List[float]]) -> Dict[str, Any]:
-    """Give for each layer the mean, median and longest time in ms, and its share of all."""
+    """Return for each layer the mean, median and longest time in ms, and its share of all."""
     whole = sum(map(sum, layers.values())) or 1.0
     return {'unit': 'ms', 'layers': [
         {'name': name, 'steps': len(ms), 'mean': float(np.mean(ms)), 'p50': float(np.median(ms)),

@@ -40,7 +40,7 @@ class BackendOptions:
             raise SettingError(f'gpu_mem_limit_mb is {self.gpu_mem_limit_mb}', '0 or more')
 
     def read_by(self, backend: str) -> 'BackendOptions':
-        """Give what of it a backend reads, and the defaults of the rest."""
+        """Return what of it a backend reads, and the defaults of the rest."""
         return replace(DEFAULTS, **{name: getattr(self, name) for name in READ_BY[backend]})
 
 

@@ -30,7 +30,7 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """Give its number."""
+        """Return its number."""
         return self._process.pid
 
     def check(self) -> None:
@@ -41,7 +41,7 @@ class Process:
                               + self.last_words())
 
     def last_words(self) -> str:
-        """Give the end of its output."""
+        """Return the end of its output."""
         lines = self.log.read_text(errors='replace').splitlines()
         return '\n'.join([f'the end of {self.log}:', *lines[-LAST_LINES:]])
 
@@ -95,7 +95,7 @@ class Processes:
             process.check()
 
     def last_words(self) -> str:
-        """Give the end of the output of each."""
+        """Return the end of the output of each."""
         return '\n'.join(process.last_words() for process in self._running)
 
     def __enter__(self) -> 'Processes':

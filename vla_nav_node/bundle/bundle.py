@@ -41,56 +41,56 @@ class Bundle:
 
     @property
     def name(self) -> str:
-        """Give the policy's name."""
+        """Return the policy's name."""
         return str(self.manifest['name'])
 
     @property
     def architecture(self) -> Dict[str, Any]:
-        """Give the layers, as network.PolicyNetwork takes them."""
+        """Return the layers, as network.PolicyNetwork takes them."""
         return dict(self.manifest['architecture'])
 
     @property
     def input(self) -> InputSpec:  # noqa: A003, RUF100
-        """Give the picture that the policy wants."""
+        """Return the picture that the policy wants."""
         spec = self.manifest['input']
         return InputSpec(spec['height'], spec['width'], spec['fit'], spec['resize'],
                          spec.get('rotation', 0))
 
     @property
     def mean(self) -> Tuple[float, ...]:
-        """Give the mean of each channel, R G B, 0..255."""
+        """Return the mean of each channel, R G B, 0..255."""
         return tuple(float(value) for value in self.manifest['input']['mean'])
 
     @property
     def std(self) -> Tuple[float, ...]:
-        """Give the standard deviation of each channel, R G B, 0..255."""
+        """Return the standard deviation of each channel, R G B, 0..255."""
         return tuple(float(value) for value in self.manifest['input']['std'])
 
     @property
     def limits(self) -> Dict[str, float]:
-        """Give the largest speed of each axis in m/s."""
+        """Return the largest speed of each axis in m/s."""
         return {axis: float(most) for axis, most in self.manifest['action']['limits'].items()}
 
     @property
     def state_shapes(self) -> Dict[str, Tuple[int, int, int]]:
-        """Give the recurrent state's parts in order, each [layers, 1, hidden]."""
+        """Return the recurrent state's parts in order, each [layers, 1, hidden]."""
         cell = self.manifest['architecture']['recurrent']
         shape = (cell['num_layers'], 1, cell['hidden_size'])
         return dict.fromkeys(RECURRENT_STATES[cell['type']], shape)
 
     @property
     def precisions(self) -> Tuple[str, ...]:
-        """Give the precisions for which there is a graph (policy.<precision>.onnx)."""
+        """Return the precisions for which there is a graph (policy.<precision>.onnx)."""
         names = [name.split('.') for name in self.manifest['files']]
         return tuple(parts[1] for parts in names
                      if len(parts) == 3 and parts[0] == 'policy' and parts[2] == 'onnx')
 
     def zero_state(self) -> State:
-        """Give the state before the first frame."""
+        """Return the state before the first frame."""
         return tuple(np.zeros(shape, np.float32) for shape in self.state_shapes.values())
 
     def file(self, name: str) -> Path:
-        """Give the path of a file of the bundle, whose content was checked at loading."""
+        """Return the path of a file of the bundle, whose content was checked at loading."""
         if name not in self.manifest['files']:
             has = ', '.join(sorted(self.manifest['files'])) or 'no file'
             raise BundleError(f'bundle {self.directory} has no {name}', f'one of: {has}',
@@ -98,7 +98,7 @@ class Bundle:
         return self.directory / name
 
     def tolerance(self, precision: str) -> float:
-        """Give how far two backends may differ in one step, in m/s."""
+        """Return how far two backends may differ in one step, in m/s."""
         verified = self.manifest.get('verification', {}).get('tolerance', {})
         return float(verified.get(precision, DEFAULT_TOLERANCE.get(precision, 0.0)))
 

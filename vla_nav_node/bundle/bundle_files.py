@@ -15,7 +15,7 @@ MOST_TOLD = 5  # names in one message
 
 
 def sha256_of(path: Path) -> str:
-    """Give the SHA-256 of a file, in hexadecimal."""
+    """Return the SHA-256 of a file, in hexadecimal."""
     digest = hashlib.sha256()
     with open(path, 'rb') as file:
         for block in iter(lambda: file.read(1 << 20), b''):
@@ -24,7 +24,7 @@ def sha256_of(path: Path) -> str:
 
 
 def stamps_of(root: Path, names: Iterable[str]) -> Dict[str, Stamp]:
-    """Give what tells a file from one that was altered or replaced, without reading it."""
+    """Return what tells a file from one that was altered or replaced, without reading it."""
     return {name: _stamp(root / name) for name in names}
 
 

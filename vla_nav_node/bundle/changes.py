@@ -7,7 +7,7 @@ from .bundle_files import stamps_of
 from ..errors import BundleError
 
 
-class BundleWatch:
+class BundleChanges:
     """
     Notice that files of a bundle were altered or replaced after they were loaded.
 
@@ -27,7 +27,7 @@ class BundleWatch:
         return names and f'{names} changed on disk since the node loaded it'
 
     def check(self) -> Bundle:
-        """Give the bundle with its newest verdicts; BundleError unless the rest is what it was."""
+        """Return the bundle with its newest verdicts; BundleError unless the rest is what it was."""
         directory = self.bundle.directory
         now = load_bundle(directory)
         if _but_verdicts(now) != _but_verdicts(self.bundle):

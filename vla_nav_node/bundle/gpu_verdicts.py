@@ -24,14 +24,14 @@ MOST_BYTES = 1 << 16  # of a file
 LOG = logging.getLogger(__name__)
 
 
-class Verdict(NamedTuple):
+class GpuVerdict(NamedTuple):
     """What was found."""
 
     passed: bool
     problems: List[str]
 
 
-class Choice(NamedTuple):
+class DeviceChoice(NamedTuple):
     """The device that `auto` takes; where it leaves a GPU alone, why and what to run."""
 
     device: str
@@ -40,17 +40,17 @@ class Choice(NamedTuple):
 
     @property
     def note(self) -> str:
-        """Give both in one line."""
+        """Return both in one line."""
         return self.found and f'{self.found}; to drive on it: {self.run}'
 
 
 def verdicts_directory() -> Path:
-    """Give the directory of the verdicts."""
+    """Return the directory of the verdicts."""
     return cache_root() / 'verdicts'
 
 
 def key_of(bundle: Bundle, info: BackendInfo, gpu: str) -> Dict[str, str]:
-    """Give all that a verdict depends on; `gpu` is the name of the kind of GPU."""
+    """Return all that a verdict depends on; `gpu` is the name of the kind of GPU."""
     judged = [files_of(bundle, info.name, info.precision), decisive_hash(bundle),
               GATES[info.precision]]
     return {'model': hashlib.sha256(json.dumps(judged, sort_keys=True).encode()).hexdigest(),
@@ -59,7 +59,7 @@ def key_of(bundle: Bundle, info: BackendInfo, gpu: str) -> Dict[str, str]:
 
 
 def gpu_of(info: BackendInfo) -> str:
-    """Give the kind of GPU that a backend runs on, '' for the CPU."""
+    """Return the kind of GPU that a backend runs on, '' for the CPU."""
     return info.device[len('cuda ('):-1] if info.device.startswith('cuda (') else ''
 
 
@@ -76,8 +76,8 @@ def keep(bundle: Bundle, info: BackendInfo, problems: Sequence[str]) -> bool:
     return bool(gpu)
 
 
-def find(key: Mapping[str, str]) -> Optional[Verdict]:
-    """Give the verdict on all of that, None where there is none that can be trusted."""
+def find(key: Mapping[str, str]) -> Optional[GpuVerdict]:
+    """Return the verdict on all of that, None where there is none that can be trusted."""
     path = verdicts_directory() / _name(key)
     try:
         with open(path, 'rb', opener=_open_nothing_else) as file:
@@ -92,27 +92,27 @@ def find(key: Mapping[str, str]) -> Optional[Verdict]:
         return None
 
 
-def choose(bundle: Bundle, info: BackendInfo, gpus: Sequence[str]) -> Choice:
+def choose(bundle: Bundle, info: BackendInfo, gpus: Sequence[str]) -> DeviceChoice:
     """
     Give what `device: auto` takes for a backend as `info` tells it, device and provider aside.
 
     `gpus` are the kinds of the GPUs that are here; a backend runs on the first.
     """
     if not gpus:
-        return Choice('cpu')
+        return DeviceChoice('cpu')
     verdict = find(key_of(bundle, info, gpus[0]))
     if verdict and verdict.passed:
-        return Choice('cuda')
+        return DeviceChoice('cuda')
     why = f'did not pass there: {problem_told(verdict.problems)}' if verdict else \
         'has not been verified there'
-    return Choice(
+    return DeviceChoice(
         'cpu', f'{gpus[0]} is here, but {info.name} {info.version} in {info.precision} {why}',
         f'vla_nav verify {bundle.directory} --backends {info.name} --precisions {info.precision} '
         '--device cuda')
 
 
-def unverified(choice: Choice) -> BackendError:
-    """Give the error for what only a GPU can run, and `auto` must not."""
+def unverified(choice: DeviceChoice) -> BackendError:
+    """Return the error for what only a GPU can run, and `auto` must not."""
     return BackendError(choice.found, 'a verdict of this machine',
                         f"run '{choice.run}', or set device to cuda")
 
@@ -127,7 +127,7 @@ def _open_nothing_else(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
-def _parsed(text: bytes, key: Mapping[str, str]) -> Optional[Verdict]:
+def _parsed(text: bytes, key: Mapping[str, str]) -> Optional[GpuVerdict]:
     try:
         found: Any = json.loads(text)
     except (ValueError, RecursionError):
@@ -136,4 +136,4 @@ def _parsed(text: bytes, key: Mapping[str, str]) -> Optional[Verdict]:
             found.get('problems'), list):
         LOG.warning('a verdict on %s is damaged, and counts for nothing', key['gpu'])
         return None
-    return Verdict(found.get('passed') is True and not found['problems'], found['problems'])
+    return GpuVerdict(found.get('passed') is True and not found['problems'], found['problems'])

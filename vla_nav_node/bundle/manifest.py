@@ -29,7 +29,7 @@ Check = Callable[[Any], str]
 
 
 def problems_of(document: Any) -> List[str]:
-    """Give everything that is wrong with a manifest as YAML read it; empty when sound."""
+    """Return everything that is wrong with a manifest as YAML read it; empty when sound."""
     if not isinstance(document, dict):
         return [f'it is {_show(document)}, not a mapping']
     if type(document.get('format')) is not int or document['format'] != FORMAT:

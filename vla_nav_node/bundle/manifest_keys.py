@@ -17,7 +17,7 @@ LONGEST_KEY = 100  # characters
 
 
 def _of(names: str, **others: Any) -> Dict[str, Any]:
-    """Give a table of plain values by their names, and of others."""
+    """Return a table of plain values by their names, and of others."""
     return {**dict.fromkeys(names.split()), **others}
 
 

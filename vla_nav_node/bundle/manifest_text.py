@@ -9,7 +9,7 @@ from ..errors import BundleError
 
 
 def read_manifest(root: Path) -> bytes:
-    """Give the manifest of the bundle in a directory as it is, or raise BundleError."""
+    """Return the manifest of the bundle in a directory as it is, or raise BundleError."""
     if not root.is_dir():
         raise BundleError(f'no bundle at {root}', 'a directory with a policy.yaml',
                           'give the path of a bundle, or leave it empty for the one that ships')
@@ -36,7 +36,7 @@ def parse_manifest(text: Union[str, bytes], where: str = MANIFEST) -> Dict[str, 
 
 
 def dump_manifest(manifest: Mapping[str, Any]) -> str:
-    """Give a manifest as text, or raise BundleError."""
+    """Return a manifest as text, or raise BundleError."""
     try:
         return plain_yaml.dump(manifest)
     except plain_yaml.NotPlain as error:

@@ -32,7 +32,7 @@ class NotOnnx(ValueError):
 
 
 def external_files(path: Path) -> List[str]:
-    """Give the names that an ONNX file gives, each once; raise NotOnnx or OSError."""
+    """Return the names that an ONNX file gives, each once; raise NotOnnx or OSError."""
     with open(path, 'rb') as file:
         if not path.stat().st_size:
             return []
@@ -60,7 +60,7 @@ def _location(data: Any, at: int, end: int) -> Iterator[str]:
 
 
 def _fields(data: Any, at: int, end: int) -> Iterator[Tuple[int, int, int]]:
-    """Give number, start and end of each field with a length; the others are passed over."""
+    """Return number, start and end of each field with a length; the others are passed over."""
     groups = 0
     while at < end:
         tag, at = _varint(data, at, end)
@@ -76,7 +76,7 @@ def _fields(data: Any, at: int, end: int) -> Iterator[Tuple[int, int, int]]:
 
 
 def _end_of(data: Any, at: int, end: int, kind: int) -> Tuple[int, int]:
-    """Give where a value begins and where it ends."""
+    """Return where a value begins and where it ends."""
     if kind == LENGTH:
         length, at = _varint(data, at, end)
         return at, at + length

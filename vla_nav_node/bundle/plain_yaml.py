@@ -66,7 +66,7 @@ def load(text: Union[str, bytes]) -> Any:
 
 
 def dump(mapping: Mapping[str, Any]) -> str:
-    """Give plain data as YAML, or raise NotPlain."""
+    """Return plain data as YAML, or raise NotPlain."""
     try:
         return yaml.dump(mapping, Dumper=PlainDumper, sort_keys=False, default_flow_style=None,
                          width=99)

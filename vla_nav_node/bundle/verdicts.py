@@ -30,7 +30,7 @@ MOST_TOLD = 3  # problems of a verdict in one line
 
 
 def problem(bundle: Bundle, backend: str, precision: str) -> str:
-    """Give why this backend may not drive the bundle in this precision; '' when it may."""
+    """Return why this backend may not drive the bundle in this precision; '' when it may."""
     if not is_trained(bundle):
         return UNTRAINED
     if (backend, precision) == REFERENCE:
@@ -69,7 +69,7 @@ def refuse(bundle: Bundle, backend: str, precision: str, allow_unverified: bool 
 
 
 def standing(bundle: Bundle, info: BackendInfo) -> Tuple[str, str]:
-    """Give what diagnostics say of what drives, and why that is a warning ('' if it is none)."""
+    """Return what diagnostics say of what drives, and why that is a warning ('' if it is none)."""
     found = problem(bundle, info.name, info.precision)
     if found:
         return f'no: {found}', f'it {found}; it drives because allow_unverified is set'
@@ -94,7 +94,7 @@ def is_trained(bundle: Bundle) -> bool:
 
 
 def verdict_of(bundle: Bundle, backend: str, precision: str) -> Mapping[str, Any]:
-    """Give the verdict as it stands in the manifest; empty where there is none."""
+    """Return the verdict as it stands in the manifest; empty where there is none."""
     found: Any = bundle.manifest
     for key in ('verification', 'verdicts', backend, precision):
         found = found.get(key) if isinstance(found, dict) else None
@@ -112,18 +112,18 @@ def reads(bundle: Bundle, backend: str, precision: str) -> Tuple[str, ...]:
 
 
 def files_of(bundle: Bundle, backend: str, precision: str) -> Dict[str, str]:
-    """Give the SHA-256 of each file that a verdict is about, the reference's among them."""
+    """Return the SHA-256 of each file that a verdict is about, the reference's among them."""
     names = dict.fromkeys((*reads(bundle, backend, precision), WEIGHTS))
     return {name: bundle.manifest['files'].get(name, {}).get('sha256', '') for name in names}
 
 
 def decisive_hash(bundle: Bundle) -> str:
-    """Give the SHA-256 of what else decides the numbers: the parts of the manifest that do."""
+    """Return the SHA-256 of what else decides the numbers: the parts of the manifest that do."""
     parts = {key: bundle.manifest[key] for key in DECISIVE}
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def problem_told(problems: Any) -> str:
-    """Give the problems of a verdict in one line."""
+    """Return the problems of a verdict in one line."""
     listed = problems if isinstance(problems, list) else []
     return '; '.join(map(str, listed[:MOST_TOLD])) or 'its verdict does not say why'

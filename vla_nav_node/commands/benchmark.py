@@ -91,14 +91,14 @@ def _measure(args: argparse.Namespace) -> Dict[str, Any]:
 
 
 def short_names(models: List[str]) -> Dict[str, str]:
-    """Give each model the last part of its path as its name, where no other has the same."""
+    """Return each model the last part of its path as its name, where no other has the same."""
     last = {name: Path(name).name or name for name in models}
     return {name: short if list(last.values()).count(short) == 1 else name
             for name, short in last.items()}
 
 
 def _rows(args: argparse.Namespace, bundles: Dict[str, Any], pace: Any) -> Any:
-    """Give the rows of all policies, what there is not, and the bandwidth of the memory."""
+    """Return the rows of all policies, what there is not, and the bandwidth of the memory."""
     from ..bench.models.benchmark.benchmark_plan import plan_rows
     from ..bench.models.benchmark.benchmark_session import measure
     from ..convert.frames.calibrated import Calibrated

@@ -65,7 +65,7 @@ def _positive(text: str) -> int:
 
 
 def _environment() -> Dict[str, str]:
-    """Give what this process and its children need: the profile, a domain, a renderer."""
+    """Return what this process and its children need: the profile, a domain, a renderer."""
     environment = fastdds_profile.environment()
     environment.setdefault('ROS_DOMAIN_ID', DOMAIN)
     environment.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')

@@ -74,7 +74,7 @@ def print_report(bundle: Bundle, report: Dict[str, Any]) -> None:
 
 
 def _row(result: Result) -> Dict[str, Any]:
-    """Give an episode for the JSON, without its path, which is long."""
+    """Return an episode for the JSON, without its path, which is long."""
     return asdict(replace(result, path=()))
 
 

@@ -107,7 +107,7 @@ def _measure(args: argparse.Namespace) -> Dict[str, Any]:
 
 
 def _made(args: argparse.Namespace, model: str, absent: Dict[str, str]) -> Any:
-    """Give a policy with its frames, None where it cannot be had."""
+    """Return a policy with its frames, None where it cannot be had."""
     from ..bench.models.gpu.gpu_policies import make_policy
     fixed_scales = ((args.device, 'int8' in args.precisions, 'tensorrt' in args.backends)
                     == ('cuda', True, True))
@@ -120,7 +120,7 @@ def _made(args: argparse.Namespace, model: str, absent: Dict[str, str]) -> Any:
 
 def _rows(args: argparse.Namespace, name: str, policy: Any, budget: Any, bar: Any,
           absent: Dict[str, str]) -> List[Dict[str, Any]]:
-    """Give the rows of a policy; what there is not goes to `absent` with the reason."""
+    """Return the rows of a policy; what there is not goes to `absent` with the reason."""
     from ..bench.models.gpu.gpu_plan import plan_rows, Wanted
     from ..bench.models.gpu.gpu_session import measure
     from ..bench.models.benchmark.benchmark_session import Pace

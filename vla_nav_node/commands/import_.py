@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Optional, Tuple, TYPE_CHECKING
 
 from ..bundle.bundle import Bundle
-from ..convert.structure.recipe import PICTURE, Recipe
+from ..convert.structure.recipe import PICTURE, InputRecipe
 from ..errors import SettingError
 from ..system.arguments import picture_size
 from ..system.outputs import write_json
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     _ask_for_missing(checkpoint, args)
     width, height = args.size
-    recipe = Recipe(args.name or args.checkpoint.stem,
+    recipe = InputRecipe(args.name or args.checkpoint.stem,
                     InputSpec(height, width, args.fit, args.resize, args.rotation), args.channels,
                     args.pixel_max, args.mean, args.std, args.limits)
     bundle, report = import_checkpoint(checkpoint, args.structure, recipe, args.out)
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def import_checkpoint(checkpoint: 'Checkpoint', structure: str, recipe: Recipe,
+def import_checkpoint(checkpoint: 'Checkpoint', structure: str, recipe: InputRecipe,
                       directory: Path) -> Tuple[Bundle, Dict[str, Any]]:
     """
     Write the bundle of a checkpoint at `directory`; give it and what is worth telling of it.

@@ -131,7 +131,7 @@ def _check_needed() -> None:
 
 
 def _environment() -> Dict[str, str]:
-    """Give what this process and its children need: the profile, a domain."""
+    """Return what this process and its children need: the profile, a domain."""
     environment = fastdds_profile.environment()
     environment.setdefault('ROS_DOMAIN_ID', DOMAIN)
     environment.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')

@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         node = VlaNavNode(context)
         print(f'{args.frames} pictures of {width}x{height} rgb8 at {args.rate:g} Hz, '
-              f'{node._driver.cycle.policy.backend.info}')
+              f'{node._loop.cycle.policy.backend.info}')
         spans = _drive(node, messages, args.frames + WARM_UP, 1.0 / args.rate)
         node.destroy_node()
     finally:
@@ -85,10 +85,10 @@ def run(args: argparse.Namespace) -> int:
 def _drive(node: VlaNavNode, messages: List[bytearray], count: int, period_s: float) -> Spans:
     """Let the node's own driving thread work, and play the camera's thread in this one."""
     spans: Spans = defaultdict(list)
-    _instrument(node._driver, spans)
+    _instrument(node._loop, spans)
     gc_schedule.settle()
     stopping = Event()
-    driving = Thread(target=node._driver.run, args=(stopping,), daemon=True)
+    driving = Thread(target=node._loop.run, args=(stopping,), daemon=True)
     driving.start()
     due = time.monotonic()
     for number in range(count):
@@ -103,7 +103,7 @@ def _drive(node: VlaNavNode, messages: List[bytearray], count: int, period_s: fl
     return {name: values[WARM_UP:] for name, values in spans.items()}
 
 
-def _instrument(of: loop.Driver, spans: Spans) -> None:
+def _instrument(of: loop.DrivingLoop, spans: Spans) -> None:
     """Put a clock around what ~/latency does not tell."""
     def drive(frame: Frame) -> None:
         before_ns = frame.received_ns + frame.deserialise_ns
@@ -112,7 +112,7 @@ def _instrument(of: loop.Driver, spans: Spans) -> None:
 
     def keep(values: Any) -> None:
         row = {name: value * 1e3 for name, value in zip(FIELDS, values)}
-        row['hand over'], row['guard'] = before[-1], guard[-1]
+        row['hand over'], row['guard'] = before[-1], frame_checks[-1]
         row[REST] = row['cycle'] - sum(row[name] for name in WALK)
         row[OWN] = row['cycle'] - row['infer']
         for name, value in row.items():
@@ -120,12 +120,12 @@ def _instrument(of: loop.Driver, spans: Spans) -> None:
         publish(values)
 
     before: List[float] = []
-    guard: List[float] = []
+    frame_checks: List[float] = []
     publish = _timed(of._on_cycle, spans[AFTER[1]])
     go = of.drive
     for owner, name, work in (
             (of, 'drive', drive), (of, '_on_cycle', keep),
-            (of.guard, 'check', _timed(of.guard.check, guard)),
+            (of.frame_checks, 'check', _timed(of.frame_checks.check, frame_checks)),
             (of.latency, 'record', _timed(of.latency.record, spans[AFTER[0]])),
             (gc_schedule, 'tidy', _timed(gc_schedule.tidy, spans[AFTER[2]]))):
         setattr(owner, name, work)

@@ -31,7 +31,7 @@ class Episode:
         self.path.append((float(told['x']), float(told['y'])))
 
     def __str__(self) -> str:
-        """Give one line."""
+        """Return one line."""
         return (f'{self.outcome or "driving"} {self.seconds:4.1f} s, {self.distance:.2f} m to go '
                 f'(seed {self.seed} {self.scenario})')
 
@@ -50,7 +50,7 @@ class Record:
     counts: Dict[str, str] = field(default_factory=dict)  # newest values of all diagnostics
 
     def stages(self) -> Dict[str, Percentiles]:
-        """Give the percentiles of each stage over all cycles, ms; empty without one."""
+        """Return the percentiles of each stage over all cycles, ms; empty without one."""
         if not self.cycles:
             return {}
         columns = np.percentile(np.array(self.cycles), (*QUANTILES, 100), axis=0).T
@@ -62,7 +62,7 @@ class Record:
         return sum(row[0] > budget_ms for row in self.cycles)
 
     def rate(self) -> float:
-        """Give the cycles per second over the last ones that arrived."""
+        """Return the cycles per second over the last ones that arrived."""
         span = self.arrivals[-1] - self.arrivals[0] if self.arrivals else 0.0
         return (len(self.arrivals) - 1) / span if span > 0.0 else 0.0
 
@@ -72,7 +72,7 @@ class Record:
         return sum(episode.outcome == REACHED for episode in self.episodes)
 
     def summary(self) -> Dict[str, Any]:
-        """Give everything but the single cycles, for machines."""
+        """Return everything but the single cycles, for machines."""
         episodes = [{key: value for key, value in asdict(episode).items() if key != 'path'}
                     for episode in self.episodes]
         return {

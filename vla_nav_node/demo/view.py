@@ -24,7 +24,7 @@ OUTCOME_STYLE = {'reached': GOOD, '': 'bold'}
 
 @contextmanager
 def make_view(record: Record, domain: str) -> Iterator[Callable[[str], None]]:
-    """Give the function to call again and again, with what is being waited for, if anything."""
+    """Return the function to call again and again, with what is being waited for, if anything."""
     console = Console()
     if not console.is_terminal:
         yield _Lines(record, console)
@@ -56,7 +56,7 @@ class _Lines:
 
 
 def line(record: Record) -> str:
-    """Give all that matters in one line."""
+    """Return all that matters in one line."""
     parts = []
     if record.episodes:
         episode = record.episodes[-1]

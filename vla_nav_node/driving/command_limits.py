@@ -13,7 +13,7 @@ LONGEST_SLEW_S = 0.1
 ABSURD = 10.0
 
 
-class Judge:
+class ActionCheck:
     """Tell whether a policy's output may be driven by at all."""
 
     def __init__(self, absurd: float = math.inf) -> None:
@@ -30,7 +30,7 @@ class Judge:
         return ''
 
 
-class Gate(Judge):
+class CommandLimits(ActionCheck):
     """Let a policy's output through only if it is finite, and within limits and slew."""
 
     def __init__(self, max_linear_x: float, max_linear_y: float, max_acceleration: float,

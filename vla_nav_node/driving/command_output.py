@@ -23,7 +23,7 @@ DISABLED_REPEAT_NS = 1_000_000_000
 STUCK_S = 0.5  # how long a stop waits for a publish that does not come back; usual are 50 us
 
 
-class Wheels:
+class CommandOutput:
     """
     Publish commands in an order that is always safe, whichever thread they come from.
 
@@ -57,7 +57,7 @@ class Wheels:
 
     @property
     def settings(self) -> Settings:
-        """Give the limits; they may be replaced at any time, and hold at once."""
+        """Return the limits; they may be replaced at any time, and hold at once."""
         return self._settings
 
     @settings.setter
@@ -73,7 +73,7 @@ class Wheels:
 
     @property
     def ticket(self) -> int:
-        """Give the right to drive until the next stop."""
+        """Return the right to drive until the next stop."""
         return self._ticket
 
     def drive(self, command: Command, founded_ns: int, ticket: int) -> Command:
@@ -168,7 +168,7 @@ class Wheels:
         self._timeout_ns = int(settings.image_timeout * 1e9)
 
     def _deadline_ns(self) -> int:
-        """Give when `tick` has something to do."""
+        """Return when `tick` has something to do."""
         if self.last.is_stop:
             return self._due_ns
         return min(self._due_ns, self._founded_ns + self._timeout_ns + 1)

@@ -6,7 +6,7 @@ from typing import Callable, Deque, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from .command_limits import Judge
+from .command_limits import ActionCheck
 from ..errors import ImageError, VlaNavError
 from ..policy.recurrent_policy import Policy
 from ..types import Command, Frame, Step
@@ -29,15 +29,15 @@ class Timing(NamedTuple):
 class Cycle:
     """The stages, in their order."""
 
-    def __init__(self, policy: Policy, preprocess: Preprocess, gate: Judge,
+    def __init__(self, policy: Policy, preprocess: Preprocess, action_check: ActionCheck,
                  decode: Callable[[Frame], np.ndarray] = pictures.decode) -> None:
         """Take the stages as they are to be called."""
         self.policy = policy
         self.preprocess = preprocess
-        self.gate = gate
+        self.action_check = action_check
         self.decode = decode
         self.blank_guard = True
-        self.watch = StageWatch()
+        self.watch = StageTimer()
         self.recent: Deque[Step] = deque(maxlen=RECENT)
         self._step: Optional[Step] = None
 
@@ -71,7 +71,7 @@ class Cycle:
                              'uncover the lens, give it light, or look at the camera driver')
 
     def _judged(self, action: List[float]) -> Command:
-        objection = self.gate.objection(action)
+        objection = self.action_check.objection(action)
         return Command(0.0, 0.0, objection) if objection else Command(action[0], action[1])
 
     def remember(self) -> None:
@@ -86,7 +86,7 @@ class Cycle:
         self.policy.reset()
 
 
-class StageWatch:
+class StageTimer:
     """Know which stage is in work, since when, and how long the ones before it took."""
 
     def __init__(self) -> None:

@@ -14,14 +14,14 @@ from ..types import Frame
 FUTURE_TOLERANCE_NS = 150_000_000
 
 
-class Verdict(NamedTuple):
+class FrameResult(NamedTuple):
     """Whether a frame may be driven on."""
 
     reason: str = ''  # why not; empty if it may
     reset: bool = False  # the recurrent state has to be cleared first
 
 
-class FrameGuard:
+class FrameChecks:
     """Check each frame's stamp and content against the clock and the frames before it."""
 
     def __init__(self, settings: Settings) -> None:
@@ -36,15 +36,15 @@ class FrameGuard:
         self._freshness = Freshness()
         self._sender = OneSender()
 
-    def check(self, frame: Frame, now_ns: int) -> Verdict:
+    def check(self, frame: Frame, now_ns: int) -> FrameResult:
         """Judge `frame` on its arrival; `now_ns` is the ROS clock, as its stamp is."""
         # Always: they see every frame.
         frozen, mixed = self._frozen(frame), self._sender.check(frame)
         reason = mixed or self._untimely(frame.stamp_ns, now_ns)
         if reason:  # what the policy remembers may be of the other camera
-            return Verdict(reason, reset=bool(mixed))
+            return FrameResult(reason, reset=bool(mixed))
         verdict = self._order(frame.stamp_ns)
-        return Verdict(frozen, verdict.reset) if frozen and not verdict.reason else verdict
+        return FrameResult(frozen, verdict.reset) if frozen and not verdict.reason else verdict
 
     def drove(self, frame: Frame) -> None:
         """Note that the policy has seen `frame`."""
@@ -61,18 +61,18 @@ class FrameGuard:
             return stamps.too_old(stamp_ns, now_ns, self.settings.image_timeout)
         return ''
 
-    def _order(self, stamp_ns: int) -> Verdict:
+    def _order(self, stamp_ns: int) -> FrameResult:
         gap_ns = self.settings.state_reset_gap * 1e9
         step_ns = 0 if self._newest_ns is None else stamp_ns - self._newest_ns
         if -gap_ns <= step_ns < 0:
-            return Verdict(f'image stamps run backwards ({-step_ns / 1e9:.3g} s): frames out of '
+            return FrameResult(f'image stamps run backwards ({-step_ns / 1e9:.3g} s): frames out of '
                            'order, or two cameras on one topic')
         self._newest_ns = stamp_ns
         if step_ns < 0:  # so far back that it is a new time: a bag that loops, a simulator's reset
             self._driven_ns = None
-            return Verdict(f'image stamps jumped back by {-step_ns / 1e9:.3g} s; starting anew '
+            return FrameResult(f'image stamps jumped back by {-step_ns / 1e9:.3g} s; starting anew '
                            'from there', reset=True)
-        return Verdict(reset=self._driven_ns is None or stamp_ns - self._driven_ns > gap_ns)
+        return FrameResult(reset=self._driven_ns is None or stamp_ns - self._driven_ns > gap_ns)
 
     def _frozen(self, frame: Frame) -> str:
         stale_s = self._freshness.stale_ns(frame.data, frame.received_ns) / 1e9

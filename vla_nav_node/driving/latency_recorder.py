@@ -23,7 +23,7 @@ class Percentiles(NamedTuple):
     most: float
 
     def __str__(self) -> str:
-        """Give the four numbers as people read them."""
+        """Return the four numbers as people read them."""
         return ' / '.join(f'{value:.2f}' for value in self)
 
 
@@ -61,7 +61,7 @@ class LatencyRecorder:
             self.total_misses += values[-1] > 1.0
 
     def summary(self, now_s: float) -> Summary:
-        """Give percentiles and misses of the window up to `now_s`, of a clock that never jumps."""
+        """Return percentiles and misses of the window up to `now_s`, of a clock that never jumps."""
         with self._lock:
             rows = self._rows[:self.total_cycles].copy()
             totals = (self.total_cycles, int(self.total_misses))

@@ -6,9 +6,9 @@ from threading import Event
 import time
 from typing import Any, Callable, Deque, NamedTuple, Optional, Sequence, Tuple
 
-from .command_output import Wheels
+from .command_output import CommandOutput
 from .cycle import Cycle, Timing
-from .frame_checks import FrameGuard
+from .frame_checks import FrameChecks
 from .latency_recorder import LatencyRecorder
 from .mailbox import Arrival, Mailbox
 from .settings import Settings
@@ -29,16 +29,16 @@ class Outcome(NamedTuple):
     timing: Timing
 
 
-class Driver:
+class DrivingLoop:
     """Everything that happens to a frame, in one thread; other threads ask for what they need."""
 
-    def __init__(self, cycle: Cycle, wheels: Wheels, settings: Settings,
+    def __init__(self, cycle: Cycle, output: CommandOutput, settings: Settings,
                  ros_now_ns: Callable[[], int],
                  on_cycle: Callable[[Sequence[float]], None]) -> None:
         """Take the clock of the stamps, and what to call with each cycle's latencies."""
         self.cycle = cycle
-        self.wheels = wheels
-        self.guard = FrameGuard(settings)
+        self.output = output
+        self.frame_checks = FrameChecks(settings)
         self.latency = LatencyRecorder()
         self.mailbox = Mailbox()
         self.last: Optional[Outcome] = None
@@ -50,15 +50,15 @@ class Driver:
 
     def apply(self, settings: Settings) -> None:
         """Hold the wheels to `settings` at once, and drive by them from the next frame on."""
-        self.wheels.settings = self.guard.settings = self.settings = settings
+        self.output.settings = self.frame_checks.settings = self.settings = settings
         self.cycle.blank_guard = settings.blank_guard
 
     def enable(self, on: bool) -> str:
         """Stop the robot, or let it drive from standing and without memory; say which."""
-        if on and self.wheels.enabled:
+        if on and self.output.enabled:
             return 'enabled already: nothing changes'
         self._anew = True  # before the first frame that it may drive on
-        self.wheels.enable(on)
+        self.output.enable(on)
         return 'enabled' if on else 'disabled: standing still'
 
     def run(self, stopping: Event) -> None:
@@ -72,19 +72,19 @@ class Driver:
 
     def drive(self, frame: Arrival) -> None:
         """Judge a frame on its arrival, and run a cycle or stop the robot."""
-        ticket = self.wheels.ticket
+        ticket = self.output.ticket
         if self._anew:  # after the ticket, which enabling withdraws
             self._anew = False
             self.reset()
         if isinstance(frame, ImageError):
-            self.wheels.drive(Command(0.0, 0.0, f'deserialise: {frame}'), 0, ticket)
+            self.output.drive(Command(0.0, 0.0, f'deserialise: {frame}'), 0, ticket)
             return
-        now_ns, ros_now_ns = self.wheels.clock_ns(), self._ros_now_ns()
-        verdict = self.guard.check(frame, ros_now_ns)
+        now_ns, ros_now_ns = self.output.clock_ns(), self._ros_now_ns()
+        verdict = self.frame_checks.check(frame, ros_now_ns)
         if verdict.reset:
             self.cycle.policy.reset()
         if verdict.reason:
-            self.wheels.drive(Command(0.0, 0.0, verdict.reason), 0, ticket)
+            self.output.drive(Command(0.0, 0.0, verdict.reason), 0, ticket)
             return
         # When the picture was taken, on the clock that nobody sets. Never later than it was
         # received: the ROS clock may have been set back, or be slow, while the frame waited here.
@@ -94,9 +94,9 @@ class Driver:
     def _run_cycle(self, frame: Frame, founded_ns: int, ticket: int) -> None:
         command, timing = self.cycle.step(frame)
         if not command.is_stop:
-            self.guard.drove(frame)
+            self.frame_checks.drove(frame)
         before_ns = time.perf_counter_ns()
-        self.wheels.drive(command, founded_ns, ticket)
+        self.output.drive(command, founded_ns, ticket)
         self._record(frame, timing, before_ns)
         self.last = Outcome(frame.received_ns, command, timing)
         self.cycle.remember()
@@ -113,7 +113,7 @@ class Driver:
     def reset(self) -> None:
         """Start anew with the next frame; between two cycles only."""
         self.cycle.reset()
-        self.guard.restart()
+        self.frame_checks.restart()
 
     def request(self, action: Callable[[], Any]) -> 'Future[Any]':
         """Have `action` done between two cycles, by the driving thread."""
@@ -147,7 +147,7 @@ class Driver:
 
     def hang(self) -> str:
         """Name the stage that has been in work for longer than image_timeout; '' if none."""
-        watch, sending_ns = self.cycle.watch, self.wheels.sending_ns
+        watch, sending_ns = self.cycle.watch, self.output.sending_ns
         stage, since_ns, info = watch.stage, watch.since_ns, f' ({self.cycle.policy.backend.info})'
         if sending_ns:
             stage, since_ns, info = 'publishing on cmd_vel', sending_ns, ''

@@ -29,7 +29,7 @@ class Parameter:
 
     @property
     def kind(self) -> Type[Value]:
-        """Give the Python type of the values."""
+        """Return the Python type of the values."""
         return type(self.default)
 
     def constraints(self) -> str:
@@ -45,7 +45,7 @@ class Parameter:
         return kind
 
     def check(self, value: Any) -> Value:
-        """Give `value` back if it is allowed, else raise a SettingError that says what is."""
+        """Return `value` if it is allowed, else raise a SettingError that says what is."""
         if self.read is not None:
             return self._check_list(value, self.read)
         if type(value) is not self.kind:
@@ -116,25 +116,25 @@ class Settings:
 
     @property
     def runtime(self) -> Runtime:
-        """Give what decides which runtime drives; a change of it is a hot swap."""
+        """Return what decides which runtime drives; a change of it is a hot swap."""
         return Runtime(self.backend, self.precision, self.device,
                        self.options.read_by(self.backend))
 
     @property
     def spares(self) -> Tuple[Runtime, ...]:
-        """Give what is to drive when that fails, in this order."""
+        """Return what is to drive when that fails, in this order."""
         return tuple(runtime._replace(options=self.options.read_by(runtime.backend))
                      for runtime in read_runtimes(self.fallback_backends))
 
     @property
     def options(self) -> BackendOptions:
-        """Give the options of all backends."""
+        """Return the options of all backends."""
         return BackendOptions(**{
             field.name: getattr(self, field.name) for field in fields(BackendOptions)})
 
     @property
     def period_s(self) -> float:
-        """Give the control period in seconds."""
+        """Return the control period in seconds."""
         return self.control_period_ms / 1000.0
 
 

@@ -10,30 +10,30 @@ from .diagnostics.journal import Journal
 from .diagnostics.statuses import (
     camera_status, CameraReport, driving_status, graph_status, latency_status, no_image_reason,
     Status)
-from .loop import Driver
+from .loop import DrivingLoop
 from ..types import BackendInfo, Command
 
 REPORT_S = 1.0
 SOONEST_S = 0.1  # between two reports, however often the robot stops and goes
 
 
-def watch(driver: Driver, stopping: Event, rescue: Callable[[], None]) -> None:
+def watch(loop: DrivingLoop, stopping: Event, rescue: Callable[[], None]) -> None:
     """Repeat or stop commands, and `rescue`, whenever it is due; a thread's whole work."""
-    wheels = driver.wheels
+    output = loop.output
     while not stopping.is_set():
-        wheels.woken.clear()
-        wheels.woken.wait(wheels.tick())
+        output.woken.clear()
+        output.woken.wait(output.tick())
         rescue()
 
 
-class Monitor:
+class Watchdog:
     """Report once a second, and as soon as the robot stops or goes on."""
 
-    def __init__(self, driver: Driver, camera: Callable[[], CameraReport],
+    def __init__(self, loop: DrivingLoop, camera: Callable[[], CameraReport],
                  policy: Callable[[BackendInfo], Status], graph: Callable[[], GraphReport],
                  publish: Callable[[List[Status]], None]) -> None:
         """Take where to look, and what to call with the statuses."""
-        self._driver = driver
+        self._loop = loop
         self._camera = camera
         self._policy = policy
         self._graph = graph
@@ -43,7 +43,7 @@ class Monitor:
         self._history = deque([(time.monotonic(), camera())])
         self._stops = 0
         self._journal = Journal()
-        driver.wheels.on_stop = driver.wheels.on_go = self._turned.set
+        loop.output.on_stop = loop.output.on_go = self._turned.set
 
     def run(self, stopping: Event) -> None:
         """Report until `stopping`, and a last time; in a thread that nothing else can hold up."""
@@ -65,34 +65,34 @@ class Monitor:
 
     def statuses(self) -> List[Status]:
         """Return the five statuses."""
-        driver, camera, graph = self._driver, self._camera(), self._graph()
+        loop, camera, graph = self._loop, self._camera(), self._graph()
         return [
-            camera_status(camera, *self._a_second_ago(camera), driver.settings.image_timeout),
-            self._policy(driver.cycle.policy.backend.info),
-            latency_status(driver.latency.summary(time.perf_counter_ns() / 1e9),
-                           driver.settings.control_period_ms, camera.replaced),
+            camera_status(camera, *self._a_second_ago(camera), loop.settings.image_timeout),
+            self._policy(loop.cycle.policy.backend.info),
+            latency_status(loop.latency.summary(time.perf_counter_ns() / 1e9),
+                           loop.settings.control_period_ms, camera.replaced),
             self._driving_status(camera, graph), graph_status(graph)]
 
     def _driving_status(self, camera: CameraReport, graph: GraphReport) -> Status:
         """Tell whether the robot drives, and log it where it is news."""
-        wheels, hang = self._driver.wheels, self._driver.hang()
-        command, enabled, seen = self._command(camera), wheels.enabled, wheels.stops
+        output, hang = self._loop.output, self._loop.hang()
+        command, enabled, seen = self._command(camera), output.enabled, output.stops
         stops, self._stops = seen - self._stops, seen
-        status = driving_status(command, enabled, stops, wheels.last_stop, hang, graph)
+        status = driving_status(command, enabled, stops, output.last_stop, hang, graph)
         stands = bool(hang) or command.is_stop or not enabled
-        if not wheels.closed:  # else the node itself says why it ends
+        if not output.closed:  # else the node itself says why it ends
             self._journal.note(status.message if stands else '', enabled, stops,
-                               wheels.last_stop)
+                               output.last_stop)
         return status
 
     def _command(self, camera: CameraReport) -> Command:
-        """Give the newest command; before the first image, with what is known about its lack."""
+        """Return the newest command; before the first image, with what is known about its lack."""
         if camera.received:
-            return self._driver.wheels.last
+            return self._loop.output.last
         return Command(0.0, 0.0, no_image_reason(camera))
 
     def _a_second_ago(self, camera: CameraReport) -> Tuple[CameraReport, float]:
-        """Give the report of one to two seconds ago, and how long ago that is."""
+        """Return the report of one to two seconds ago, and how long ago that is."""
         now_s = time.monotonic()
         self._history.append((now_s, camera))
         while self._history[1][0] <= now_s - REPORT_S:

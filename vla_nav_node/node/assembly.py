@@ -5,24 +5,24 @@ from typing import Tuple
 
 from . import messages
 from ..backends import prepare
-from ..driving.command_limits import ABSURD, Judge
+from ..driving.command_limits import ABSURD, ActionCheck
 from ..driving.cycle import Cycle
 from ..driving.settings import Settings
 from ..policy.fallback import FallbackPolicy
-from ..policy.runtime_opener import Opener
+from ..policy.runtime_opener import RuntimeOpener
 from ..vision import jpeg, pictures
 from ..vision.preprocess import Preprocess
 
 
-def policy_and_cycle(opener: Opener, settings: Settings) -> Tuple[FallbackPolicy, Cycle]:
+def policy_and_cycle(opener: RuntimeOpener, settings: Settings) -> Tuple[FallbackPolicy, Cycle]:
     """Open the runtimes and return the policy and the cycle that it drives in, or raise."""
     prepare()
     pictures.stay_in_one_thread()
     if settings.image_transport == 'compressed':
         jpeg.require()
     bundle = opener.bundle
-    gate = Judge(ABSURD * max(bundle.limits.values()))
+    action_check = ActionCheck(ABSURD * max(bundle.limits.values()))
     policy = FallbackPolicy(opener.open_chain(settings.runtime, settings.spares),
-                            bundle.zero_state(), gate.objection)
+                            bundle.zero_state(), action_check.objection)
     recipe = replace(bundle.input, rotation=settings.image_rotation)
-    return policy, Cycle(policy, Preprocess(recipe), gate, messages.decoder())
+    return policy, Cycle(policy, Preprocess(recipe), action_check, messages.decoder())

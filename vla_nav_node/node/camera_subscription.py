@@ -143,7 +143,7 @@ class Camera:
 
 
 def _callback(on_image: Callable[[bytes, int], None]) -> Callable[..., None]:
-    """Give what rclpy calls; Humble's calls it with the message alone."""
+    """Return what rclpy calls; Humble's calls it with the message alone."""
     def with_info(raw: bytes, info: Dict[str, Any]) -> None:
         on_image(raw, info.get('publication_sequence_number') or 0)
     return with_info if hasattr(Subscription, 'CallbackType') else on_image

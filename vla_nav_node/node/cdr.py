@@ -76,18 +76,18 @@ class _Message:
         return sec * 1_000_000_000 + nanosec, self._string('header.frame_id')
 
     def numbers(self, code: str, field: str) -> Tuple[int, ...]:
-        """Give the next numbers, of STAMP, SIZE or COUNT."""
+        """Return the next numbers, of STAMP, SIZE or COUNT."""
         struct = self._structs[code]
         start = -(-self._at // ALIGNMENT) * ALIGNMENT
         self._take(start, struct.size, field)
         return struct.unpack_from(self._body, start)
 
     def octet(self, field: str) -> int:
-        """Give the next byte."""
+        """Return the next byte."""
         return self._take(self._at, 1, field)[0]
 
     def octets(self, field: str) -> memoryview:
-        """Give the next sequence of bytes, where it lies."""
+        """Return the next sequence of bytes, where it lies."""
         count, = self.numbers(COUNT, field)
         return self._take(self._at, count, field)
 

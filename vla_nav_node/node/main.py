@@ -21,7 +21,7 @@ from . import messages
 from .assembly import policy_and_cycle
 from .camera_subscription import Camera
 from .nvtx_ranges import show_stages
-from .ros_graph import GraphWatch
+from .ros_graph import GraphMonitor
 from .ros_log import log_to_ros
 from .ros_parameters import answer, declare
 from .start.reach import refuse_unheard
@@ -29,19 +29,19 @@ from .start.ros_arguments import only_ros
 from .start.shutdown_context import NodeContext, start
 from ..backends import BACKENDS, open_backend
 from ..bundle.bundle import load_bundle
-from ..bundle.changes import BundleWatch
+from ..bundle.changes import BundleChanges
 from ..bundle.verdicts import standing
-from ..driving.command_output import Wheels
+from ..driving.command_output import CommandOutput
 from ..driving.diagnostics.graph import TWIST, TWIST_STAMPED
 from ..driving.diagnostics.statuses import policy_status, realtime_status, Status
 from ..driving.latency_recorder import FIELDS
-from ..driving.loop import Driver
+from ..driving.loop import DrivingLoop
 from ..driving.settings import changed, MODEL, parameters, Settings, settings_of
-from ..driving.watchdog import Monitor, watch
+from ..driving.watchdog import Watchdog, watch
 from ..errors import VlaNavError
-from ..policy.hang_recovery import Rescue
-from ..policy.hot_swap import Swapper
-from ..policy.runtime_opener import Opener
+from ..policy.hang_recovery import HangRecovery
+from ..policy.hot_swap import HotSwap
+from ..policy.runtime_opener import RuntimeOpener
 from ..system import gc_schedule
 from ..system.ending import Ending, Start
 from ..system.realtime import Realtime
@@ -83,22 +83,22 @@ class VlaNavNode(Node):
         self._realtime = Realtime(self._settings.realtime, self.get_logger())
         self._threads = Threads(self._on_failure)
         self._make_publishers()
-        self._wheels = Wheels(self._send, self._settings)
-        opener = Opener(bundle, open_backend, self._settings.allow_unverified)
+        self._output = CommandOutput(self._send, self._settings)
+        opener = RuntimeOpener(bundle, open_backend, self._settings.allow_unverified)
         self._policy, cycle = policy_and_cycle(opener, self._settings)
-        self._driver = Driver(cycle, self._wheels, self._settings, self._ros_now_ns,
+        self._loop = DrivingLoop(cycle, self._output, self._settings, self._ros_now_ns,
                               self._publish_latency)
         if self._settings.nvtx:
-            show_stages(self._driver)
-        self._camera = Camera(self, self._settings, self._driver.mailbox)
-        self._graph = GraphWatch(self, self._commands, TWIST_STAMPED if self._stamped else TWIST,
+            show_stages(self._loop)
+        self._camera = Camera(self, self._settings, self._loop.mailbox)
+        self._graph = GraphMonitor(self, self._commands, TWIST_STAMPED if self._stamped else TWIST,
                                  self._camera.node)
-        self._on_disk = BundleWatch(bundle)
+        self._on_disk = BundleChanges(bundle)
         self._on_disk.confirm()  # what was opened since is what was checked
-        self._swapper = Swapper(self._on_disk, self._driver, self._policy, opener)
-        self._monitor = Monitor(self._driver, self._camera.report, self._policy_status,
+        self._hot_swap = HotSwap(self._on_disk, self._loop, self._policy, opener)
+        self._watchdog = Watchdog(self._loop, self._camera.report, self._policy_status,
                                 self._graph.report, self._report)
-        self._rescue = Rescue(self._driver, self._policy, self._start_driving, self._monitor.wake)
+        self._hang_recovery = HangRecovery(self._loop, self._policy, self._start_driving, self._watchdog.wake)
         self._make_services()
 
     def run(self) -> int:
@@ -109,30 +109,30 @@ class VlaNavNode(Node):
         self.get_logger().info(f'driving by {info}, images from {self._camera.topic}')
         self._realtime.lock_memory()
         gc_schedule.settle()
-        for name, work in (('watchdog', self._watch), ('driving', self._rescue.drive),
+        for name, work in (('watchdog', self._watch), ('driving', self._hang_recovery.drive),
                            ('camera', self._camera.run), ('services', self._serve),
-                           ('diagnostics', self._monitor.run)):
-            self._threads.start(name, self._realtime.in_front(name, work))
+                           ('diagnostics', self._watchdog.run)):
+            self._threads.start(name, self._realtime.with_priority(name, work))
         reason = self._ending.wait(self._pause)
         return self._end(reason)
 
     def _pause(self, name: str, stop_process: Callable[[], None]) -> None:
         """Stop the robot before the process is; it drives on from standing, by fresh images."""
-        with self._wheels.standing(f'the process is stopped by {name}'):
+        with self._output.standing(f'the process is stopped by {name}'):
             if self.context.ok():
                 self._commands.wait_for_all_acked(Duration(seconds=LAST_ZERO_S))
             stop_process()
         self.get_logger().warning(f'going on after {name}: the robot starts from standing')
 
     def _stop_for_good(self, reason: str) -> None:
-        self._wheels.close(f'the node ends: {reason}')
+        self._output.close(f'the node ends: {reason}')
         if self.context.ok():
             self._commands.wait_for_all_acked(Duration(seconds=LAST_ZERO_S))
 
     def _before_shutdown(self) -> None:
         reason = 'ROS was shut down'
         self._stop_for_good(reason)
-        self._monitor.report()
+        self._watchdog.report()
         self._threads.stopping.set()  # what fails from now on has lost ROS, and that is all
         self._ending.because(reason)
 
@@ -142,8 +142,8 @@ class VlaNavNode(Node):
         self.get_logger().info(f'stopped the robot: {reason}')
         status = 1 if self._failure else 0
         self._threads.stopping.set()
-        self._monitor.wake()
-        if not self._threads.stop() or self._swapper.busy:
+        self._watchdog.wake()
+        if not self._threads.stop() or self._hot_swap.busy:
             # A thread that hangs in a runtime cannot be ended, and would keep the process.
             sys.stderr.flush()
             os._exit(status)
@@ -152,11 +152,11 @@ class VlaNavNode(Node):
         return status
 
     def _watch(self, stopping: Event) -> None:
-        watch(self._driver, stopping, self._rescue.check)
+        watch(self._loop, stopping, self._hang_recovery.check)
 
     def _start_driving(self) -> None:
-        self._realtime.step_back('driving')
-        self._threads.start('driving', self._realtime.in_front('driving', self._rescue.drive))
+        self._realtime.lower_priority('driving')
+        self._threads.start('driving', self._realtime.with_priority('driving', self._hang_recovery.drive))
 
     def _serve(self, stopping: Event) -> None:
         """Answer services; a group holds one thread at most, so that none waits for another's."""
@@ -171,7 +171,7 @@ class VlaNavNode(Node):
         """Stop the robot first, from the thread that failed."""
         self._failure = self._failure or what
         try:
-            self._wheels.close(what)
+            self._output.close(what)
         finally:
             self.get_logger().fatal(what)
             self._ending.because(what)
@@ -194,7 +194,7 @@ class VlaNavNode(Node):
             lambda wanted: answer(self._on_parameters, wanted))
 
     def _ros_now(self) -> Time:
-        """Give the time of stamps; from the camera's node, where no service holds /clock up."""
+        """Return the time of stamps; from the camera's node, where no service holds /clock up."""
         return self._camera.node.get_clock().now()
 
     def _ros_now_ns(self) -> int:
@@ -213,7 +213,7 @@ class VlaNavNode(Node):
     def _policy_status(self, info: BackendInfo) -> Status:
         bundle = self._on_disk.bundle
         return policy_status(bundle.name, info, *standing(bundle, info),
-                             changed=self._on_disk.changed(), fallback=self._rescue.warning(),
+                             changed=self._on_disk.changed(), fallback=self._hang_recovery.warning(),
                              spares=self._policy.told())
 
     def _report(self, statuses: List[Status]) -> None:
@@ -232,16 +232,16 @@ class VlaNavNode(Node):
         renew = 'fallback_backends' in values or settings.spares != self._settings.spares
         if first or renew:
             self.get_logger().info(
-                'driving on by ' + self._swapper.swap(first, settings.spares, renew))
+                'driving on by ' + self._hot_swap.swap(first, settings.spares, renew))
         if 'use_sim_time' in values:
             self._camera.use_sim_time(values['use_sim_time'])
         self._settings = settings
-        self._driver.apply(settings)
+        self._loop.apply(settings)
 
     def _on_reset(self, request: Trigger.Request,
                   response: Trigger.Response) -> Trigger.Response:
         try:
-            self._driver.between_cycles(self._driver.reset)
+            self._loop.between_cycles(self._loop.reset)
             response.success, response.message = True, 'the state of the policy is reset'
         except VlaNavError as error:
             response.success, response.message = False, str(error)
@@ -250,7 +250,7 @@ class VlaNavNode(Node):
     def _on_enable(self, request: SetBool.Request,
                    response: SetBool.Response) -> SetBool.Response:
         try:
-            response.message, response.success = self._driver.enable(request.data), True
+            response.message, response.success = self._loop.enable(request.data), True
         except VlaNavError as error:
             response.success, response.message = False, str(error)
         return response

@@ -35,7 +35,7 @@ PROBE_TOLERANCE = 2  # grey levels; OpenCV's releases round YUV differently
 
 
 class TwistWriter:
-    """Give Twists, serialised: making one of Python objects takes several times as long."""
+    """Return Twists, serialised: making one of Python objects takes several times as long."""
 
     def __init__(self) -> None:
         """Learn the byte order from an empty one."""
@@ -44,13 +44,13 @@ class TwistWriter:
         self._numbers = Struct(f'{"<" if raw[1] & 1 else ">"}6d')  # linear, then angular
 
     def __call__(self, command: Command) -> bytes:
-        """Give the message for the wheels, as a publisher takes it."""
+        """Return the message for the wheels, as a publisher takes it."""
         return self._front + self._numbers.pack(
             command.linear_x, command.linear_y, 0.0, 0.0, 0.0, 0.0)
 
 
 def twist_stamped(command: Command, stamp: Time, frame_id: str) -> TwistStamped:
-    """Give the stamped message for the wheels."""
+    """Return the stamped message for the wheels."""
     msg = TwistStamped()
     # A numpy float32 in here would go out as another number, and rclpy would not say so.
     msg.twist.linear.x = float(command.linear_x)
@@ -76,7 +76,7 @@ class LatencyWriter:
         self._front = raw[:-self._numbers.size]  # the numbers are the last field
 
     def __call__(self, values: Sequence[float]) -> bytes:
-        """Give the message of these values, as a publisher takes it."""
+        """Return the message of these values, as a publisher takes it."""
         return self._front + self._numbers.pack(*values)
 
 
@@ -111,7 +111,7 @@ def decoder() -> Decode:
         return pictures.Decoder()
     if not _survives_bridge():
         _warn(f'cv_bridge is installed, but does not run with NumPy {np.__version__}: OpenCV '
-              "decodes instead; to mend it: pip install 'numpy<2', or a cv_bridge built for it")
+              "decodes instead; fix: pip install 'numpy<2', or a cv_bridge built for it")
         return pictures.Decoder()
     return BridgeDecoder(importlib.import_module('cv_bridge').CvBridge())
 
@@ -139,7 +139,7 @@ class BridgeDecoder:
             _warn('OpenCV decodes what cv_bridge cannot here: ' + '; '.join(refused))
 
     def __call__(self, frame: Frame) -> np.ndarray:
-        """Give the picture as uint8 [H, W, 3] RGB; raise ImageError as image.decode does."""
+        """Return the picture as uint8 [H, W, 3] RGB; raise ImageError as image.decode does."""
         if frame.encoding not in self.encodings or frame.compressed or frame.is_bigendian:
             return self._decode(frame)
         layout = pictures.check(frame)

@@ -2,8 +2,8 @@
 
 from typing import Any, Callable
 
-from ..driving.cycle import StageWatch, Timing
-from ..driving.loop import Driver
+from ..driving.cycle import StageTimer, Timing
+from ..driving.loop import DrivingLoop
 from ..errors import SettingError
 from ..types import Command
 
@@ -11,7 +11,7 @@ DOMAIN = 'vla_nav_node'
 PUBLISH = 'publish'
 
 
-class RangeWatch(StageWatch):
+class RangeTimer(StageTimer):
     """A watch whose stages are ranges, too; one without them knows nothing of this."""
 
     def __init__(self, domain: Any) -> None:
@@ -30,11 +30,11 @@ class RangeWatch(StageWatch):
             self._push(self._ranges[stage])
 
 
-def show_stages(driver: Driver) -> None:
+def show_stages(loop: DrivingLoop) -> None:
     """Make ranges of the stages of a driver that does not drive yet, or raise SettingError."""
     domain = _domain()
-    driver.cycle.watch = RangeWatch(domain)
-    driver.wheels.send = _around(driver.wheels.send, domain)
+    loop.cycle.watch = RangeTimer(domain)
+    loop.output.send = _around(loop.output.send, domain)
 
 
 def _domain() -> Any:

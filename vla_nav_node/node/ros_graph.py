@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 def endpoints(infos: Sequence[TopicEndpointInfo]) -> Tuple[Endpoint, ...]:
-    """Give what the graph tells of publishers or subscriptions."""
+    """Return what the graph tells of publishers or subscriptions."""
     return tuple(Endpoint(
         _full_name(info), info.topic_type,
         RELIABLE if info.qos_profile.reliability == ReliabilityPolicy.RELIABLE else BEST_EFFORT)
@@ -38,13 +38,13 @@ def endpoints(infos: Sequence[TopicEndpointInfo]) -> Tuple[Endpoint, ...]:
 
 
 def topics(node: Node, types: Sequence[str], count: Callable[[str], int]) -> Tuple[Topic, ...]:
-    """Give the topics of these types that `count` finds somebody on."""
+    """Return the topics of these types that `count` finds somebody on."""
     return tuple(Topic(name, kind) for name, kinds in node.get_topic_names_and_types()
                  for kind in kinds if kind in types and count(name))
 
 
 def domain(node: Node) -> str:
-    """Give what part of the world this process can see."""
+    """Return what part of the world this process can see."""
     limits = [f'{name}={os.environ[name]}' for name in RANGES if os.environ.get(name)]
     return ', '.join([f'ROS_DOMAIN_ID {node.context.get_domain_id()}', *limits])
 
@@ -60,7 +60,7 @@ def _full_name(info: TopicEndpointInfo) -> str:
     return f'{info.node_namespace.rstrip("/")}/{info.node_name}'
 
 
-class GraphWatch:
+class GraphMonitor:
     """Look around the commands and the clock, now and then; in a thread that may be late."""
 
     def __init__(self, node: Node, commands: Publisher, kind: str, timed: Node) -> None:
@@ -68,13 +68,13 @@ class GraphWatch:
         self._node = node
         self._commands = commands
         self._kind = kind
-        self._clock = ClockWatch(timed)
+        self._clock = ClockMonitor(timed)
         self._next_s = 0.0
         self._news = News()
         self._report = GraphReport(node.get_fully_qualified_name(), commands.topic_name, kind)
 
     def report(self) -> GraphReport:
-        """Give the newest report; look anew where it has become old."""
+        """Return the newest report; look anew where it has become old."""
         now_s = time.monotonic()
         if now_s >= self._next_s and self._node.context.ok():
             self._next_s = now_s + LOOK_S
@@ -112,7 +112,7 @@ class GraphWatch:
 
 
 def without(found: Sequence[Endpoint], node: str, kind: str) -> Tuple[Endpoint, ...]:
-    """Give the endpoints but ours: one of this node and kind, for a second one is a namesake's."""
+    """Return the endpoints but ours: one of this node and kind, for a second one is a namesake's."""
     own = next((number for number, endpoint in enumerate(found)
                 if (endpoint.node, endpoint.kind) == (node, kind)), len(found))
     return (*found[:own], *found[own + 1:])
@@ -127,7 +127,7 @@ def conflict(offered: QoSProfile, asked: QoSProfile) -> str:
     return ', '.join(part[0].lower() + part[1:] for part in told)
 
 
-class ClockWatch:
+class ClockMonitor:
     """Tell what is wrong with the simulated time."""
 
     def __init__(self, node: Node) -> None:

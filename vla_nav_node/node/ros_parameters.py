@@ -27,7 +27,7 @@ def _declare(node: Node, row: settings.Parameter) -> Any:
 
 
 def descriptor(row: settings.Parameter) -> ParameterDescriptor:
-    """Give what `ros2 param describe` shows."""
+    """Return what `ros2 param describe` shows."""
     result = ParameterDescriptor(
         description=f'{row.description} [{row.unit}]' if row.unit else row.description,
         read_only=not row.live,

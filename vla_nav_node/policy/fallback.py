@@ -30,7 +30,7 @@ class Chain(NamedTuple):
     driving: int  # which of them does
 
     def after(self, index: int) -> List[int]:
-        """Give which links may drive when those up to `index` cannot."""
+        """Return which links may drive when those up to `index` cannot."""
         return [number for number in range(index + 1, len(self.links))
                 if not self.links[number].problem]
 
@@ -156,7 +156,7 @@ class FallbackPolicy(Policy):
         return backend
 
     def _go_on(self, image: np.ndarray, failed: _Attempt) -> _Attempt:
-        """Give the first sound step of the backends that are left, or fail as `failed`."""
+        """Return the first sound step of the backends that are left, or fail as `failed`."""
         state = self._kept()
         self._problems[failed.index] = failed.problem
         for index in self.chain.after(failed.index):
@@ -175,7 +175,7 @@ class FallbackPolicy(Policy):
         return failed
 
     def _kept(self) -> State:
-        """Give the state on the host and finite, or the zero state."""
+        """Return the state on the host and finite, or the zero state."""
         self._lost = ''
         try:
             state = _fetch(self.state)
@@ -204,7 +204,7 @@ def _backend(chain: Chain) -> Backend:
 
 
 def _fetch(state: State) -> State:
-    """Give a state on the host, or raise BackendError; soon, though its device may hang."""
+    """Return a state on the host, or raise BackendError; soon, though its device may hang."""
     if isinstance(state, tuple):
         return state
     found: List[State] = []

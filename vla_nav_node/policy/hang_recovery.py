@@ -14,13 +14,13 @@ LOG = logging.getLogger(__name__)
 SEEN = 2
 
 
-class Rescue:
+class HangRecovery:
     """See that someone drives, and that everybody knows by what."""
 
-    def __init__(self, driver: DrivingThread, policy: FallbackPolicy,
+    def __init__(self, loop: DrivingThread, policy: FallbackPolicy,
                  start_driving: Callable[[], None], wake: Callable[[], None]) -> None:
         """Take what starts a thread that drives, and what brings diagnostics about."""
-        self._driver = driver
+        self._loop = loop
         self._policy = policy
         self._start_driving = start_driving
         self._wake = wake
@@ -31,7 +31,7 @@ class Rescue:
     def drive(self, stopping: Event) -> None:
         """Drive until `stopping`, or until another thread does so; a thread's whole work."""
         with suppress(Abandoned):
-            self._driver.run(stopping)
+            self._loop.run(stopping)
 
     def check(self) -> None:
         """
@@ -39,14 +39,14 @@ class Rescue:
 
         To be called once a period.
         """
-        hang = self._driver.hang() if self._policy.spares else ''
+        hang = self._loop.hang() if self._policy.spares else ''
         self._hangs = self._hangs + 1 if hang else 0
-        if self._hangs >= SEEN and self._policy.rescue(hang, self._driver.settings.image_timeout):
-            self._driver.cycle.watch.stop()
+        if self._hangs >= SEEN and self._policy.rescue(hang, self._loop.settings.image_timeout):
+            self._loop.cycle.watch.stop()
             self._start_driving()
 
     def warning(self) -> str:
-        """Give the policy's warning, and log it when it is new; not for the driving thread."""
+        """Return the policy's warning, and log it when it is new; not for the driving thread."""
         warning = self._policy.warning()
         if warning != self._warned:
             LOG.log(logging.WARNING if warning else logging.INFO,
@@ -55,5 +55,5 @@ class Rescue:
         return warning
 
     def _on_fall(self) -> None:
-        self._driver.cycle.recent.clear()  # no new backend is held against what has failed
+        self._loop.cycle.recent.clear()  # no new backend is held against what has failed
         self._wake()

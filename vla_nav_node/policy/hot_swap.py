@@ -9,10 +9,10 @@ import numpy as np
 
 from .driving_thread import DrivingThread, REQUEST_TIMEOUT_S
 from .fallback import Chain, FallbackPolicy, Link
-from .runtime_opener import close, Opener
+from .runtime_opener import close, RuntimeOpener
 from .runtime_spec import Runtime
 from ..bundle.bundle import Bundle
-from ..bundle.changes import BundleWatch
+from ..bundle.changes import BundleChanges
 from ..errors import BackendError
 from ..types import Backend, Step
 
@@ -20,14 +20,14 @@ FIRST_CYCLE_S = 2.0  # how long to wait for the first cycle of the new backend
 QUIET_S = 0.1  # how long an opening backend waits for the moment after a cycle
 
 
-class Swapper:
+class HotSwap:
     """Open, warm up and check backends beside the running one, then exchange them."""
 
-    def __init__(self, watch: BundleWatch, driver: DrivingThread, policy: FallbackPolicy,
-                 opener: Opener) -> None:
+    def __init__(self, watch: BundleChanges, loop: DrivingThread, policy: FallbackPolicy,
+                 opener: RuntimeOpener) -> None:
         """Swap the backends of `driver`'s policy by verified ones."""
         self._watch = watch
-        self._driver = driver
+        self._loop = loop
         self._policy = policy
         self._opener = opener
         self._one_at_a_time = Lock()
@@ -54,11 +54,11 @@ class Swapper:
                          for runtime in (self._lacking(spares) if renew else ())}
                 if first is not None:
                     new = Link(first, self._open(first, now, opened))
-                    before = self._driver.between_cycles(lambda: self._lead(new))
+                    before = self._loop.between_cycles(lambda: self._lead(new))
                     self._see_it_drive(new, opened)
                 chain = before or self._policy.chain
                 if spares or len(self._policy.chain.links) > 1:
-                    self._driver.between_cycles(lambda: self._arrange(spares, fresh))
+                    self._loop.between_cycles(lambda: self._arrange(spares, fresh))
             except BaseException:
                 self._undo(before, opened)
                 raise
@@ -76,7 +76,7 @@ class Swapper:
         """Drive as before, and close what was opened; where the driving thread hangs, later."""
         if before is None:
             return self._close_unused(opened)
-        back = self._driver.request(partial(self._policy.put, before))
+        back = self._loop.request(partial(self._policy.put, before))
         wait([back], REQUEST_TIMEOUT_S)
         back.add_done_callback(lambda _: self._close_unused(opened))
         return None
@@ -90,15 +90,15 @@ class Swapper:
 
     def _after_a_cycle(self) -> None:
         """Wait for the best moment to hold the interpreter up: a command has just left."""
-        if self._driver.is_receiving():
-            self._driver.wait_for_cycle(QUIET_S)
+        if self._loop.is_receiving():
+            self._loop.wait_for_cycle(QUIET_S)
 
     def _check(self, new: Backend) -> None:
         bundle = self._opener.bundle
         running = self._policy.backend.info.precision
         # Each may be off the exact result by its own tolerance, in opposite directions.
         allowed = bundle.tolerance(running) + bundle.tolerance(new.info.precision)
-        found = worst_difference(new, tuple(self._driver.cycle.recent))
+        found = worst_difference(new, tuple(self._loop.cycle.recent))
         if not found <= allowed:
             raise BackendError(
                 f'{new.info} differs by {found:.2g} m/s from the running backend on the same '
@@ -106,18 +106,18 @@ class Swapper:
                 "run 'vla_nav verify' on the bundle")
 
     def _lacking(self, spares: Sequence[Runtime]) -> List[Runtime]:
-        """Give the fall-backs that are not open, or have failed."""
+        """Return the fall-backs that are not open, or have failed."""
         ready = {link.runtime for link in self._policy.chain.links[1:] if not link.problem}
         return [runtime for runtime in spares if runtime not in ready]
 
     def _see_it_drive(self, new: Link, opened: List[Backend]) -> None:
         """Raise if the first cycle of what leads now fails."""
-        driver = self._driver
-        outcome = driver.wait_for_cycle(FIRST_CYCLE_S) if driver.is_receiving() else None
+        loop = self._loop
+        outcome = loop.wait_for_cycle(FIRST_CYCLE_S) if loop.is_receiving() else None
         leader = self._policy.chain.links[0]
         problem = leader.problem
         if outcome is None:
-            problem = problem or driver.hang()
+            problem = problem or loop.hang()
         elif outcome.timing.infer and outcome.command.is_stop:
             problem = problem or outcome.command.reason
         if not problem:
@@ -153,7 +153,7 @@ def _backends(chain: Chain) -> List[Backend]:
 
 
 def worst_difference(backend: Backend, steps: Sequence[Step]) -> float:
-    """Give by how much `backend` differs at most from the actions of `steps`, in m/s."""
+    """Return by how much `backend` differs at most from the actions of `steps`, in m/s."""
     differences = [np.abs(backend.infer(step.image, step.state)[0][0] - step.action).max()
                    for step in steps]
     return float(np.max(differences)) if differences else 0.0  # NaN stays NaN

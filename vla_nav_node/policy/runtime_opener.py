@@ -29,7 +29,7 @@ def close(backend: Backend) -> None:
         LOG.error('%s could not be closed: %s', backend.info, describe(error))
 
 
-class Opener:
+class RuntimeOpener:
     """Open runtimes of one bundle."""
 
     def __init__(self, bundle: Bundle, open_backend: Open, allow_unverified: bool = False) -> None:

@@ -19,7 +19,7 @@ class Runtime(NamedTuple):
     options: BackendOptions = DEFAULTS
 
     def __str__(self) -> str:
-        """Give it as it can be written, without the options."""
+        """Return it as it can be written, without the options."""
         return f'{self.backend}:{self.precision}@{self.device}'
 
 

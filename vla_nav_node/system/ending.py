@@ -120,7 +120,7 @@ def caught() -> List[int]:
 
 
 def name(number: int) -> str:
-    """Give a signal's name; the real-time ones have none."""
+    """Return a signal's name; the real-time ones have none."""
     try:
         return signal.Signals(number).name
     except ValueError:

@@ -22,14 +22,14 @@ class CpuTimes(NamedTuple):
     stolen: float
 
     def since(self, before: 'CpuTimes') -> Dict[str, float]:
-        """Give the cores in use, and the share of a core's time that was stolen."""
+        """Return the cores in use, and the share of a core's time that was stolen."""
         span_s = max(self.at_s - before.at_s, 1e-9)
         return {'cores_in_use': round((self.used - before.used) / span_s, 3),
                 'steal': round((self.stolen - before.stolen) / span_s / cores(), 4)}
 
 
 def cores() -> int:
-    """Give how many cores there are for this process."""
+    """Return how many cores there are for this process."""
     return len(os.sched_getaffinity(0))
 
 
@@ -57,7 +57,7 @@ def describe(modules: Sequence[str]) -> Dict[str, Any]:
 
 @contextmanager
 def on_this_machine(modules: Sequence[str] = MODULES) -> Iterator[Dict[str, Any]]:
-    """Give a description that is complete once the context is left."""
+    """Return a description that is complete once the context is left."""
     found = describe(modules)
     before = now()
     yield found

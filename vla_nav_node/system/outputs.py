@@ -71,7 +71,7 @@ def _refuse_inputs(path: Path, args: argparse.Namespace) -> None:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Give what an argument says, which may be the name of a file."""
+    """Return what an argument says, which may be the name of a file."""
     if isinstance(value, (list, tuple)):
         for item in value:
             yield from _texts(item)

@@ -54,19 +54,19 @@ class Realtime:
         if self.on:
             self._note(lock_memory())
 
-    def in_front(self, name: str, work: Work) -> Work:
-        """Give a thread's work, with what its name entitles it to asked for at its start."""
+    def with_priority(self, name: str, work: Work) -> Work:
+        """Return a thread's work, with what its name entitles it to asked for at its start."""
         if not self.on or name not in PRIORITIES:
             return work
 
         def asking_first(stopping: Event) -> None:
-            self._note(go_first(name, PRIORITIES[name]))
+            self._note(raise_priority(name, PRIORITIES[name]))
             if name == PINNED:
                 self._note(pin(name))
             work(stopping)
         return asking_first
 
-    def step_back(self, name: str) -> None:
+    def lower_priority(self, name: str) -> None:
         """Make threads of this name ordinary: one that hangs, before another takes its place."""
         for thread in threading.enumerate() if self.on else ():
             if thread.name == name and thread.native_id is not None:
@@ -84,7 +84,7 @@ class Realtime:
             self._logger.warning(f'realtime: {answer.wish} refused: {answer.text}')
 
 
-def go_first(name: str, priority: int) -> Answer:
+def raise_priority(name: str, priority: int) -> Answer:
     """Put the calling thread before all ordinary ones; those it starts become ordinary again."""
     wish = f'SCHED_FIFO for the {name} thread'
     try:
@@ -133,7 +133,7 @@ def lock_memory() -> Answer:
 
 
 def _memory_limit() -> Optional[int]:
-    """Give the most bytes that may be locked, None for any number."""
+    """Return the most bytes that may be locked, None for any number."""
     _, hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     if hard == resource.RLIM_INFINITY:
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (hard, hard))
@@ -144,4 +144,4 @@ def _memory_limit() -> Optional[int]:
 
 
 def _refused(wish: str, why: Optional[str], fix: str) -> Answer:
-    return Answer(wish, False, f'{why}; to mend it: {fix}')
+    return Answer(wish, False, f'{why}; fix: {fix}')

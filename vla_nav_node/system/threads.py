@@ -39,7 +39,7 @@ class Threads:
 
 
 def describe(error: BaseException) -> str:
-    """Give an unforeseen error in one line, with the place it came from."""
+    """Return an unforeseen error in one line, with the place it came from."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f' ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})' if frames else ''
     return f'{type(error).__name__}: {error}{place}'

@@ -10,7 +10,7 @@ OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def cache_root() -> Path:
-    """Give the directory of all of it: in $XDG_CACHE_HOME, or in ~/.cache."""
+    """Return the directory of all of it: in $XDG_CACHE_HOME, or in ~/.cache."""
     base = os.environ.get('XDG_CACHE_HOME', '')
     # The specification has a relative path ignored.
     root = Path(base) if os.path.isabs(base) else Path.home() / '.cache'
@@ -39,7 +39,7 @@ def is_own(found: os.stat_result) -> bool:
 
 def cannot_write(directory: Path, error: OSError, what: str = 'engine',
                  size: int = 0) -> BackendError:
-    """Give the error for what could not be kept."""
+    """Return the error for what could not be kept."""
     wanted = f' and {size / 1e6:.0f} MB' if size else ''
     return BackendError(f'no {what} can be kept in {directory}: {error.strerror or error}',
                         f'a directory that can be written{wanted}',

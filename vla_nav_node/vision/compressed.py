@@ -44,12 +44,12 @@ def decompress(frame: Frame, known: Container[str]) -> Frame:
 
 
 def bytes_of(frame: Frame) -> memoryview:
-    """Give the bytes of a frame where they lie: uint8 [N]."""
+    """Return the bytes of a frame where they lie: uint8 [N]."""
     return memoryview(frame.data).cast('B')  # type: ignore[arg-type]  # an array is a buffer
 
 
 def told(frame: Frame) -> str:
-    """Give size and encoding of a frame as diagnostics show them; what is compressed states it."""
+    """Return size and encoding of a frame as diagnostics show them; what is compressed states it."""
     width, height = frame.width, frame.height
     if frame.compressed:
         width, height = stated_size(bytes_of(frame)) or (0, 0)
@@ -75,7 +75,7 @@ def _check_header(frame: Frame, data: memoryview, stated: Format) -> str:
 
 
 def _decode(frame: Frame, data: memoryview, codec: str, stated: Format) -> np.ndarray:
-    """Give the pixels as uint8 or uint16 [H, W, channels]; RGB of a jpeg, BGR of a png."""
+    """Return the pixels as uint8 or uint16 [H, W, channels]; RGB of a jpeg, BGR of a png."""
     try:
         if codec == 'jpeg':
             return decode_jpeg(data)
@@ -100,7 +100,7 @@ def _decode_png(data: memoryview, flags: int) -> np.ndarray:
 
 
 def _of_jpeg(frame: Frame, stated: Format, picture: np.ndarray) -> str:
-    """Give the encoding that the pixels have, or refuse what the format contradicts."""
+    """Return the encoding that the pixels have, or refuse what the format contradicts."""
     grey = picture.shape[2] == 1
     if stated.encoding is None:
         return 'mono8' if grey else 'rgb8'
@@ -113,7 +113,7 @@ def _of_jpeg(frame: Frame, stated: Format, picture: np.ndarray) -> str:
 
 
 def _of_png(frame: Frame, stated: Format, picture: np.ndarray) -> str:
-    """Give the encoding that the pixels have, or refuse what the format contradicts."""
+    """Return the encoding that the pixels have, or refuse what the format contradicts."""
     if stated.encoding is None and picture.itemsize == 1:
         return 'bgr8'
     encoding = stated.encoding or 'mono16'
@@ -127,7 +127,7 @@ def _of_png(frame: Frame, stated: Format, picture: np.ndarray) -> str:
 
 
 def _samples(encoding: str) -> Tuple[int, int]:
-    """Give how many channels of how many bytes image_transport puts into a png."""
+    """Return how many channels of how many bytes image_transport puts into a png."""
     channels = 3 if encoding.startswith('bgr') or encoding.endswith('C3') else 1
     return channels, 2 if encoding.endswith('16') else 1
 

@@ -20,7 +20,7 @@ END = 'd9'
 
 
 def require() -> Any:
-    """Give the library, or raise an ImageError that says how to install it."""
+    """Return the library, or raise an ImageError that says how to install it."""
     try:
         import simplejpeg
     except ImportError as error:
@@ -64,7 +64,7 @@ def _is_harmless(data: memoryview, warning: str) -> bool:
 
 
 def _marker_behind_strays(warning: str) -> str:
-    """Give the marker that has no more bytes before it than webcams send, else ''."""
+    """Return the marker that has no more bytes before it than webcams send, else ''."""
     found = STRAY.search(warning)
     return found[2] if found and int(found[1]) <= MOST_STRAY else ''
 

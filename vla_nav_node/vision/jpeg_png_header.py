@@ -37,7 +37,7 @@ def codec_of(data: memoryview) -> str:
 
 
 def stated_size(data: memoryview) -> Optional[Tuple[int, int]]:
-    """Give the width and height that a jpeg or png states; None where neither can be read."""
+    """Return the width and height that a jpeg or png states; None where neither can be read."""
     codec = codec_of(data)
     if codec == 'jpeg':
         at = frame_header(data)
@@ -52,7 +52,7 @@ def stated_size(data: memoryview) -> Optional[Tuple[int, int]]:
 
 
 def segments(data: memoryview) -> Iterator[Segment]:
-    """Give the segments of a jpeg up to its first scan; stray bytes lie between them."""
+    """Return the segments of a jpeg up to its first scan; stray bytes lie between them."""
     at = 2
     for _ in range(MOST_MARKERS):
         found = MARKER.search(data, at, at + MOST_PADDING)
@@ -68,7 +68,7 @@ def segments(data: memoryview) -> Iterator[Segment]:
 
 
 def frame_header(data: memoryview) -> Optional[int]:
-    """Give where a jpeg's frame header lies, whole, with nothing but segments before it."""
+    """Return where a jpeg's frame header lies, whole, with nothing but segments before it."""
     for segment in segments(data):
         if segment.marker in FRAME_HEADERS:
             return segment.start if segment.start + 10 <= len(data) else None

@@ -67,7 +67,7 @@ def _fault_of_scans(data: memoryview, start: int, end: int) -> str:
 
 
 def _components(data: memoryview) -> List[Tuple[int, int]]:
-    """Give name and sampling of each component."""
+    """Return name and sampling of each component."""
     at = frame_header(data) or 0
     stated = bytes(data[at + 10:at + 10 + 3 * data[at + 9]])
     return list(zip(stated[0::3], stated[1::3]))
@@ -118,7 +118,7 @@ class _Layout(NamedTuple):
     block: Tuple[int, int]  # width and height in pixels
 
     def header(self, data: memoryview, blocks: int) -> bytes:
-        """Give the header for a picture of so many blocks, side by side."""
+        """Return the header for a picture of so many blocks, side by side."""
         height, width = (size.to_bytes(2, 'big') for size in (self.block[1],
                                                               blocks * self.block[0]))
         return bytes(data[:self.frame + 5]) + height + width + bytes(
@@ -141,7 +141,7 @@ def _layout(data: memoryview) -> Optional[_Layout]:
 
 
 def _block(samplings: List[int]) -> Tuple[int, int]:
-    """Give the size in pixels of what is coded together."""
+    """Return the size in pixels of what is coded together."""
     if len(samplings) == 1:  # coded block by block, whatever it states
         return 8, 8
     return 8 * max(one >> 4 for one in samplings), 8 * max(one & 15 for one in samplings)

@@ -29,7 +29,7 @@ class Decoder:
         self._rgb: Optional[np.ndarray] = None
 
     def __call__(self, frame: Frame) -> np.ndarray:
-        """Give the picture; the next call may overwrite it."""
+        """Return the picture; the next call may overwrite it."""
         rgb = decode(frame, self._rgb)
         if rgb.flags.writeable:  # not a view of the message
             self._rgb = rgb
@@ -62,7 +62,7 @@ def stay_in_one_thread() -> None:
 
 
 def check(frame: Frame) -> 'Layout':
-    """Give the layout of an uncompressed frame, after holding its sizes against its bytes."""
+    """Return the layout of an uncompressed frame, after holding its sizes against its bytes."""
     layout = LAYOUTS.get(frame.encoding)
     if layout is None:
         raise ImageError(f'no picture can be read from encoding '
@@ -120,7 +120,7 @@ def describe(frame: Frame) -> str:
 
 
 def buffer(frame: Frame) -> memoryview:
-    """Give the bytes where they lie."""
+    """Return the bytes where they lie."""
     return memoryview(frame.data)  # type: ignore[arg-type]  # an array is a buffer, typed or not
 
 

@@ -46,12 +46,12 @@ class InputSpec:
 
     @property
     def shape(self) -> Tuple[int, int, int, int]:
-        """Give the shape of the network's image input, [1, H, W, 3]."""
+        """Return the shape of the network's image input, [1, H, W, 3]."""
         return (1, self.height, self.width, 3)
 
 
 def centre_crop(rgb: np.ndarray, aspect: float) -> np.ndarray:
-    """Give the largest centred view of `rgb` whose width / height is `aspect`; copies nothing."""
+    """Return the largest centred view of `rgb` whose width / height is `aspect`; copies nothing."""
     height, width = rgb.shape[:2]
     if width > height * aspect:
         keep = max(1, round(height * aspect))

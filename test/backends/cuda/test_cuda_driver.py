@@ -18,7 +18,7 @@ HANDLES = {'CUstream', 'CUgraph', 'CUgraphExec', 'CUcontext'}
 
 
 def declared(header, name):
-    """Give the types of a function's arguments, as the header declares it."""
+    """Return the types of a function's arguments, as the header declares it."""
     macro = re.search(rf'#define\s+(\w+)\s+(?:__CUDA_API_PTSZ\()?{name}\b', header)
     found = re.search(rf'CUresult CUDAAPI {macro.group(1) if macro else name}\(([^;]*)\);', header)
     assert found, f'{name} is not in cuda.h'
@@ -27,7 +27,7 @@ def declared(header, name):
 
 
 def as_ctypes(kind):
-    """Give what a type of C is in ctypes."""
+    """Return what a type of C is in ctypes."""
     if kind == 'char *':
         return ctypes.c_char_p
     if kind == 'char **':

@@ -17,7 +17,7 @@ from vla_nav_node.errors import BackendError
 
 
 def why_no_gpu(provider=CUDA):
-    """Give why ONNX Runtime cannot use a GPU here, '' if it can."""
+    """Return why ONNX Runtime cannot use a GPU here, '' if it can."""
     try:
         driver_for(onnxruntime, provider)
     except BackendError as error:

@@ -35,7 +35,7 @@ without_driver = pytest.mark.skipif(has_driver(), reason='there is a driver here
 
 
 def compiler():
-    """Give the C compiler, or skip."""
+    """Return the C compiler, or skip."""
     found = next(filter(None, map(shutil.which, ('cc', 'gcc', 'clang'))), None)
     return found or pytest.skip('needs a C compiler')
 

@@ -26,13 +26,13 @@ needs_other = pytest.mark.skipif(OTHER not in onnxruntime.get_available_provider
 
 @pytest.fixture(name='bundle', scope='module')
 def _bundle():
-    """Give the policy that ships: it has all three precisions."""
+    """Return the policy that ships: it has all three precisions."""
     return load_bundle(MODEL)
 
 
 @pytest.fixture(name='lie', scope='module')
 def _lie(bundle, tmp_path_factory):
-    """Give the same policy with the graphs of other precisions."""
+    """Return the same policy with the graphs of other precisions."""
     other = {'fp32': 'int8', 'fp16': 'fp32', 'int8': 'fp32'}
     described = {key: value for key, value in bundle.manifest.items() if key != 'files'}
     return write_bundle(tmp_path_factory.mktemp('lie') / 'lie', described, {
@@ -82,7 +82,7 @@ def test_a_precision_that_is_another_one_inside_is_refused(lie, asked):
 
 
 def gpu_nodes(*types, provider=CUDA, kind='MatMul'):
-    """Give what a GPU's profile tells of products."""
+    """Return what a GPU's profile tells of products."""
     return Placement([Node(f'n{number}', str(number), kind, provider, (one, one))
                       for number, one in enumerate(types)], 1)
 
@@ -151,7 +151,7 @@ def test_a_profile_that_could_not_be_written_is_no_proof(bundle, tmp_path):
 
 
 def event(name='n', number='0', **args):
-    """Give one run of a node as a profile has it."""
+    """Return one run of a node as a profile has it."""
     return {'cat': 'Node', 'name': f'{name}_kernel_time', 'args': {'node_index': number, **args}}
 
 

@@ -27,7 +27,7 @@ def _cache(tmp_path):
 
 
 def path_of(cache, key=KEY):
-    """Give the file of an engine."""
+    """Return the file of an engine."""
     return cache.directory / key.file_name
 
 

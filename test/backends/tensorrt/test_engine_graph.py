@@ -17,7 +17,7 @@ def _bundle(request, tmp_path_factory):
 
 
 def run(model, bundle, pictures):
-    """Give the actions and the last state of a graph, by ONNX Runtime."""
+    """Return the actions and the last state of a graph, by ONNX Runtime."""
     onnx.checker.check_model(model)
     session = onnxruntime.InferenceSession(model.SerializeToString(),
                                            providers=['CPUExecutionProvider'])
@@ -61,7 +61,7 @@ def test_weights_and_products_are_counted(bundle):
 
 
 def graph_of(nodes, initializers=()):
-    """Give a small model of its own."""
+    """Return a small model of its own."""
     return helper.make_model(helper.make_graph(
         nodes, 'g', [helper.make_tensor_value_info('x', TensorProto.FLOAT, [1, 4])],
         [helper.make_tensor_value_info('y', TensorProto.FLOAT, [1, 3])], list(initializers)),
@@ -69,12 +69,12 @@ def graph_of(nodes, initializers=()):
 
 
 def constant(name, values, dtype):
-    """Give a constant tensor."""
+    """Return a constant tensor."""
     return numpy_helper.from_array(np.array(values, dtype), name)
 
 
 def quantised(zero):
-    """Give a product in int8 by Q/DQ, as onnxruntime.quantization writes it."""
+    """Return a product in int8 by Q/DQ, as onnxruntime.quantization writes it."""
     weight = np.arange(12, dtype=np.int8).reshape(4, 3)
     return graph_of(
         [helper.make_node('QuantizeLinear', ['x', 'scale', 'zero'], ['xq'], 'q'),

@@ -11,19 +11,19 @@ SHAPE = [1, 16, 14, 14]
 
 
 def tensor(text, dims=None, **more):
-    """Give a tensor as TensorRT 8.2 to 10 describe it."""
+    """Return a tensor as TensorRT 8.2 to 10 describe it."""
     return {'Name': 't', 'Location': 'Device', 'Dimensions': dims or SHAPE,
             'Format/Datatype': text, **more}
 
 
 def tensor_11(kind, dims=None):
-    """Give one as TensorRT 11 does: the type has a field of its own."""
+    """Return one as TensorRT 11 does: the type has a field of its own."""
     return {'Name': 't', 'Location': 'Device', 'Dimensions': dims or SHAPE,
             'Format': 'Row major linear FP32 format (kLINEAR)', 'Datatype': kind}
 
 
 def convolution(text, weights, tactic='', kind='CaskConvolution'):
-    """Give a convolution as TensorRT 8 describes it."""
+    """Return a convolution as TensorRT 8 describes it."""
     return {'Name': 'Conv_0 + Relu_1', 'LayerType': kind, 'Inputs': [tensor(text)],
             'Outputs': [tensor(text)], 'ParameterType': 'Convolution', 'Kernel': [3, 3],
             'Weights': {'Type': weights, 'Count': 432}, 'Bias': {'Type': weights, 'Count': 16},
@@ -31,7 +31,7 @@ def convolution(text, weights, tactic='', kind='CaskConvolution'):
 
 
 def gemm(kind, tactic='', name='gemm_myl0_1', make=tensor):
-    """Give a matrix product as TensorRT 10 does; its factors are scalars of another type."""
+    """Return a matrix product as TensorRT 10 does; its factors are scalars of another type."""
     return {'Name': name, 'LayerType': 'gemm', 'Inputs': [
         make(kind, [1, 128]), make(kind, [128, 512]), make('Float', [1]), make('Float', [1])],
         'Outputs': [make(kind, [1, 512])], 'TacticName': tactic, 'StreamId': 0,

@@ -36,7 +36,7 @@ def _cache(tmp_path):
 
 
 def key_of(graph, **changes):
-    """Give the key of a graph's engine."""
+    """Return the key of a graph's engine."""
     return EngineKey(**{**asdict(EngineKey(sha256_of(graph), '10.3.0', 'a GPU', '8.7', 'uuid',
                                            'fp32', 'shapes', 1)), **changes})
 

@@ -147,7 +147,7 @@ LARGEST = {'fp16': 5e-3, 'int8': 5e-2}  # m/s
 
 
 def largest_difference(backend, reference, bundle):
-    """Give by how much 40 steps with their own states differ at most."""
+    """Return by how much 40 steps with their own states differ at most."""
     state, expected, worst = bundle.zero_state(), bundle.zero_state(), 0.0
     for image in tiny.images(40, seed=3):
         action, state = backend.infer(image, state)

@@ -39,7 +39,7 @@ def test_the_stub_of_the_package_index_is_told_as_that(tmp_path, monkeypatch):
 
 
 def missing(trt, wanted):
-    """Give what of `wanted` a module does not have."""
+    """Return what of `wanted` a module does not have."""
     return [f'{kind}.{name}' for kind, names in wanted.items() for name in names
             if not hasattr(getattr(trt, kind, None), name)]
 

@@ -107,7 +107,7 @@ ON_NUMBERS = [{'type': 'BatchNorm1d', 'num_features': 8}, {'type': 'Dropout', 'p
 
 
 def _alive(network):
-    """Give every running statistic a value that matters."""
+    """Return every running statistic a value that matters."""
     for name, buffer in network.named_buffers():
         if name.endswith('running_mean'):
             torch.nn.init.normal_(buffer)

@@ -33,12 +33,12 @@ def network(bundle):
 
 
 def on_device(bundle, step):
-    """Give a step on buffers of torch."""
+    """Return a step on buffers of torch."""
     return device_step(torch, TorchMemory(torch, CPU), step, bundle)
 
 
 def eager(bundle):
-    """Give the step in host arrays."""
+    """Return the step in host arrays."""
     return HostStep(torch, CPU, network(bundle).step, bundle)
 
 

@@ -117,7 +117,7 @@ def test_it_tells_why_it_cannot_run(arguments, reason, capsys):
 
 
 def children_of(pid):
-    """Give the processes that a process has started."""
+    """Return the processes that a process has started."""
     return Path(f'/proc/{pid}/task/{pid}/children').read_text().split()
 
 

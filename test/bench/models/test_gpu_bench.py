@@ -137,7 +137,7 @@ def made(policy, label, p50, device='cuda (a GPU)', **parity):
 
 
 def found(rows, absent=None, policies_=('simple',)):
-    """Give what the targets say, by their names."""
+    """Return what the targets say, by their names."""
     return {one.what: one for one in targets(policies_, rows, absent or {})}
 
 

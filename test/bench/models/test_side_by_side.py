@@ -90,13 +90,13 @@ def test_weights_from_elsewhere_are_refused(lstm, tmp_path, location):
 
 @pytest.fixture(scope='module')
 def network(bundle):
-    """Give its network."""
+    """Return its network."""
     return load_network(bundle.file('policy.safetensors'), bundle.architecture, bundle.mean,
                         bundle.std)
 
 
 def wanted(bundle, carried=True):
-    """Give what the bundle does with six frames, float32 [6, 2]."""
+    """Return what the bundle does with six frames, float32 [6, 2]."""
     policy = Policy(open_backend('onnx', bundle, device='cpu'), bundle.zero_state())
     found = []
     for image in tiny.images(6):
@@ -107,7 +107,7 @@ def wanted(bundle, carried=True):
 
 
 def acted(contestant):
-    """Give what a contestant does with the same frames."""
+    """Return what a contestant does with the same frames."""
     runner = open_runner(contestant)
     return runner, np.array([runner.step(runner.prepare(image)) for image in tiny.images(6)])
 

@@ -191,7 +191,7 @@ def graph(model):
 
 @contextmanager
 def scripted(side, script):
-    """Give a probe, and a node that has played its script once, to an image of the probe's."""
+    """Return a probe, and a node that has played its script once, to an image of the probe's."""
     answerer, probe = Answerer(side, script), Probe(side)
     try:
         picture, = make_pictures(16, 12)[:1]

@@ -144,7 +144,7 @@ class Doubled(nn.Module):
     """A parametrization that only its own training knows."""
 
     def forward(self, weight):
-        """Give twice the weight."""
+        """Return twice the weight."""
         return 2 * weight
 
 

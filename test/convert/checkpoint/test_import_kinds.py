@@ -217,7 +217,7 @@ def test_a_folder_is_told_with_the_files_that_it_has(tmp_path):
 
 
 def saved_as(form):
-    """Give the bytes of one sound file; its weights are 1 to 6."""
+    """Return the bytes of one sound file; its weights are 1 to 6."""
     weights = {'vision_encoder.0.weight': torch.arange(1., 7.).view(2, 3),
                'rnn.weight_hh_l0': torch.ones(3), 'actions.0.weight': torch.full((2,), 5.)}
     if form == 'safetensors':
@@ -336,7 +336,7 @@ def test_nothing_real_is_changed_by_a_pickle(content):
 
 
 def nested(depth, pair):
-    """Give a pickle of a tuple in tuples: 2 ** depth paths lead through it, or a deep one."""
+    """Return a pickle of a tuple in tuples: 2 ** depth paths lead through it, or a deep one."""
     return b'\x80\x02)' + (b'2\x86' if pair else b'\x85') * depth
 
 

@@ -67,7 +67,7 @@ def test_weights_that_have_one_reading_are_found(tmp_path, form):
 
 
 def averaged(form):
-    """Give a checkpoint whose raw weights are of seed 0, and whose average is of seed 1."""
+    """Return a checkpoint whose raw weights are of seed 0, and whose average is of seed 1."""
     raw, average = sd(0), sd(1)
     return {
         'beside': {'model_state_dict': raw, 'ema_state_dict': average},

@@ -24,7 +24,7 @@ ALLOWED_NAMES = {'UnpicklingError'}  # an error to be caught
 
 
 def name_of(node):
-    """Give the dotted name of what is called, as it is written."""
+    """Return the dotted name of what is called, as it is written."""
     parts = []
     while isinstance(node, ast.Attribute):
         parts.append(node.attr)
@@ -33,7 +33,7 @@ def name_of(node):
 
 
 def offences(source):
-    """Give each call or import that turns data into code or a shell's command line."""
+    """Return each call or import that turns data into code or a shell's command line."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call):
             name = name_of(node.func)

@@ -28,7 +28,7 @@ SEEN = np.stack([SEE(scene)[0].copy() for scene in SCENES])  # as the policy see
 
 
 def calibrated(bundle, **facts):
-    """Give the bundle as quantize leaves it, in memory."""
+    """Return the bundle as quantize leaves it, in memory."""
     manifest = copy.deepcopy(bundle.manifest)
     manifest['files']['policy.int8.onnx'] = {'sha256': '0' * 64, 'bytes': 0}
     manifest['quantization'] = {'int8': facts}
@@ -41,7 +41,7 @@ def of_scenes(bundle, part):
 
 
 def places(frames):
-    """Give where frames are among the scenes."""
+    """Return where frames are among the scenes."""
     return [int(np.flatnonzero((frame == SEEN).all(axis=(1, 2, 3)))[0]) for frame in frames]
 
 
@@ -77,7 +77,7 @@ def test_too_few_others_are_told_with_what_to_do(plain, tmp_path):
     np.save(tmp_path / 'f.npy', SCENES)
     with pytest.raises(SettingError, match=(
             r'has 400 frames: 370 of them calibrated the int8, and 15 are neither .*'
-            r'at least 30 others; to mend it: record more, or .*lower --count')):
+            r'at least 30 others; fix: record more, or .*lower --count')):
         load_frames(str(tmp_path / 'f.npy'), plain.input, 1000, 0,
                     of_scenes(plain, slice(370)))
 
@@ -142,7 +142,7 @@ def test_one_recording_calibrates_and_judges_by_parts_of_its_own(tmp_path, capsy
 
 
 def _widen(directory):
-    """Give it layers that are worth int8."""
+    """Return it layers that are worth int8."""
     import shutil
 
     from worth_int8 import bundle

@@ -16,7 +16,7 @@ GREY = np.arange(48 * 64 * 3, dtype=np.uint32).reshape(48, 64, 3) % 251
 
 
 def _picture(number):
-    """Give a picture that tells its number by its brightness."""
+    """Return a picture that tells its number by its brightness."""
     return (GREY // 4 + 8 * number).astype(np.uint8)
 
 

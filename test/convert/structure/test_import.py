@@ -19,7 +19,7 @@ from vla_nav_node.bundle.bundle import load_bundle, sha256_of  # noqa: E402
 
 @pytest.fixture(name='tiny', scope='module')
 def _tiny(tmp_path_factory):
-    """Give a small network in the original's form, and the file its author would have."""
+    """Return a small network in the original's form, and the file its author would have."""
     path = tmp_path_factory.mktemp('original') / 'best_simple_lstm_model.pth'
     return original.write_original(path), path
 

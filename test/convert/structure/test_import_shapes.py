@@ -17,7 +17,7 @@ from vla_nav_node.backends import open_backend  # noqa: E402
 from vla_nav_node.bundle.bundle import load_bundle  # noqa: E402
 from vla_nav_node.commands.import_ import import_checkpoint  # noqa: E402
 from vla_nav_node.convert.checkpoint.checkpoint import read_checkpoint  # noqa: E402
-from vla_nav_node.convert.structure.recipe import Recipe  # noqa: E402
+from vla_nav_node.convert.structure.recipe import InputRecipe  # noqa: E402
 from vla_nav_node.errors import BundleError  # noqa: E402
 from vla_nav_node.policy.recurrent_policy import Policy  # noqa: E402
 from vla_nav_node.vision.preprocess import InputSpec  # noqa: E402
@@ -30,14 +30,14 @@ REST = [{'type': 'ReLU'}, {'type': 'AdaptiveAvgPool2d', 'output_size': 4}, {'typ
 
 
 def pictures(size=SIZE):
-    """Give pictures uint8 [STEPS, size, size, 3], each of a colour of its own."""
+    """Return pictures uint8 [STEPS, size, size, 3], each of a colour of its own."""
     rng = np.random.default_rng(1)
     colours = rng.integers(0, 200, (STEPS, 1, 1, 3), np.uint8)
     return colours + rng.integers(0, 56, (STEPS, size, size, 3), np.uint8)
 
 
 def network_of(*encoder, cell=nn.LSTM, head=None, **recurrent):
-    """Give a lively network in the original's form with this encoder."""
+    """Return a lively network in the original's form with this encoder."""
     network = original.original(cell=cell, layers=1, **recurrent)
     network.vision_encoder = nn.Sequential(*encoder)
     network.actions = head or network.actions
@@ -51,26 +51,26 @@ def network_of(*encoder, cell=nn.LSTM, head=None, **recurrent):
 
 
 def acted(network, seen):
-    """Give the author's actions for pixels float [STEPS, C, H, W], as the network takes them."""
+    """Return the author's actions for pixels float [STEPS, C, H, W], as the network takes them."""
     with torch.inference_mode():
         return network(torch.as_tensor(seen, dtype=torch.float32)[None])[0].numpy()
 
 
 def driven(directory, backend='onnx', size=SIZE):
-    """Give a bundle's actions on the pictures."""
+    """Return a bundle's actions on the pictures."""
     bundle = load_bundle(directory)
     policy = Policy(open_backend(backend, bundle, device='cpu'), bundle.zero_state())
     return np.array([policy.act(picture[None]) for picture in pictures(size)])
 
 
 def gray_network(channels=1, outputs=24, **more):
-    """Give a network whose first convolution takes so many channels."""
+    """Return a network whose first convolution takes so many channels."""
     return network_of(nn.Conv2d(channels, outputs, 5, 2, 2, **more), nn.ReLU(),
                       nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(outputs * 16, 16))
 
 
 def weighted(shares):
-    """Give the pictures as one channel, normalised by 0.5 and 0.25."""
+    """Return the pictures as one channel, normalised by 0.5 and 0.25."""
     return ((pictures() / 255.0 @ np.array(shares))[:, None] - 0.5) / 0.25
 
 
@@ -240,7 +240,7 @@ def test_any_plain_sequence_drives_as_it_did(tmp_path_factory, layers, cell, las
     torch.save(network.state_dict(), folder / 'c.pth')
     said = structure(folder / 's.yaml', [*layers, {'type': 'Flatten'}, {'type': 'Linear'}],
                      [{'type': 'Linear'}, {'type': last.__name__}], type=kind, **recurrent)
-    recipe = Recipe('any', InputSpec(24, 24, 'stretch', 'linear'), 'rgb', 255.0, [127.5] * 3,
+    recipe = InputRecipe('any', InputSpec(24, 24, 'stretch', 'linear'), 'rgb', 255.0, [127.5] * 3,
                     [60.0] * 3, [0.5, 0.5])
     try:
         import_checkpoint(read_checkpoint(folder / 'c.pth'), str(said), recipe, folder / 'b')

@@ -4,7 +4,7 @@ import math
 
 from hypothesis import given, strategies as st
 import pytest
-from vla_nav_node.convert.structure.recipe import Recipe
+from vla_nav_node.convert.structure.recipe import InputRecipe
 from vla_nav_node.errors import SettingError
 from vla_nav_node.vision.preprocess import InputSpec
 
@@ -13,8 +13,8 @@ MEAN_255, STD_255 = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
 def recipe(channels, pixel_max, mean, std):
-    """Give a recipe with this normalisation."""
-    return Recipe('p', InputSpec(4, 4), channels, float(pixel_max), list(mean), list(std),
+    """Return a recipe with this normalisation."""
+    return InputRecipe('p', InputSpec(4, 4), channels, float(pixel_max), list(mean), list(std),
                   [1.0, 1.0])
 
 

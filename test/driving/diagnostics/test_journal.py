@@ -8,7 +8,7 @@ from vla_nav_node.driving.diagnostics import journal
 from vla_nav_node.driving.diagnostics.graph import GraphReport, Topic
 from vla_nav_node.driving.diagnostics.journal import Journal, PATIENCE_S, PAUSE_S
 from vla_nav_node.driving.diagnostics.statuses import CameraReport, policy_status
-from vla_nav_node.driving.watchdog import Monitor
+from vla_nav_node.driving.watchdog import Watchdog
 
 FROZEN = 'standing still: the picture is frozen: identical for {:.1f} s'
 
@@ -32,7 +32,7 @@ class Story:
             self.now_s += 0.125
 
     def take(self):
-        """Give the new lines."""
+        """Return the new lines."""
         lines, self.lines = self.lines, []
         return lines
 
@@ -97,17 +97,17 @@ def test_the_monitor_writes_it_with_the_reason_of_the_diagnostics(story):
     topic = Topic('/image', 'sensor_msgs/msg/Image')
     camera = CameraReport(topic, (), 'best effort', received=1)
     published = []
-    monitor = Monitor(robot.driver, lambda: camera,
+    watchdog = Watchdog(robot.loop, lambda: camera,
                       lambda info: policy_status('scripted', info, 'passed'), GraphReport,
                       published.append)
     robot.go()
-    monitor.report()
+    watchdog.report()
     robot.pass_ms(300)
-    monitor.report()
+    watchdog.report()
     robot.go()
-    monitor.report()
-    robot.wheels.close('SIGINT')
-    monitor.report()  # the node itself says that it ends
+    watchdog.report()
+    robot.output.close('SIGINT')
+    watchdog.report()  # the node itself says that it ends
     told = 'standing still: no usable image for 0.2 s (image_timeout)'
     assert [line[1:] for line in story.take()] == [
         ('INFO', 'drives'), ('WARNING', told), ('INFO', 'drives again')]

@@ -17,7 +17,7 @@ def _here(tmp_path, monkeypatch):
 
 
 def refusal(*line):
-    """Give why a command line does not start."""
+    """Return why a command line does not start."""
     with pytest.raises(SettingError) as error:
         start(['--ros-args', *line]).try_shutdown()
     assert '/project/' not in str(error.value) and '.c:' not in str(error.value)

@@ -14,7 +14,7 @@ SLOW = '{max_speed: 0.1}'
 
 @pytest.fixture
 def told(tmp_path, monkeypatch):
-    """Give what starts a node with a command line and checks it; files are written by name."""
+    """Return what starts a node with a command line and checks it; files are written by name."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv('ROS_DOMAIN_ID', str(domain()))
 
@@ -34,7 +34,7 @@ def told(tmp_path, monkeypatch):
 
 
 def section(name, values=SLOW):
-    """Give a section of a parameters file."""
+    """Return a section of a parameters file."""
     return f'{name}:\n  ros__parameters: {values}\n'
 
 

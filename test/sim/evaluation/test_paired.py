@@ -8,7 +8,7 @@ from vla_nav_node.sim.evaluation.trials import Result
 
 
 def results(outcomes, path=((0.0, 0.0), (1.0, 0.0))):
-    """Give episodes with such ends, r for reached and c for contact."""
+    """Return episodes with such ends, r for reached and c for contact."""
     names = {'r': 'reached', 'c': 'contact'}
     return [Result(seed, 'random', names[one], 6.0, 0.3, math.nan, path)
             for seed, one in enumerate(outcomes, 10)]

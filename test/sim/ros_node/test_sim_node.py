@@ -100,7 +100,7 @@ class Watcher:
 
     @property
     def speed(self):
-        """Give the newest speed, m/s."""
+        """Return the newest speed, m/s."""
         return float(np.hypot(self.odometry[-1].twist.twist.linear.x,
                               self.odometry[-1].twist.twist.linear.y))
 
@@ -124,7 +124,7 @@ def watcher():
 
 
 def stamp_of(message):
-    """Give a message's stamp in seconds."""
+    """Return a message's stamp in seconds."""
     return Time.from_msg(message.header.stamp).nanoseconds / 1e9
 
 

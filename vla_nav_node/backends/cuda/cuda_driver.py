@@ -62,7 +62,7 @@ class Gpu(NamedTuple):
 
 
 def gpus_here() -> Tuple[str, ...]:
-    """Give the kind of the GPU that a backend would run on; nothing where there is none."""
+    """Return the kind of the GPU that a backend would run on; nothing where there is none."""
     try:
         return (CudaDriver().gpu().name,)
     except BackendError:
@@ -100,7 +100,7 @@ class CudaDriver:
                    str(uuid.UUID(bytes=bytes(identity))))
 
     def free_bytes(self) -> Tuple[int, int]:
-        """Give how much of the GPU's memory is free, and how much there is."""
+        """Return how much of the GPU's memory is free, and how much there is."""
         free, total = c_size_t(), c_size_t()
         self.call('cuMemGetInfo_v2', ctypes.byref(free), ctypes.byref(total))
         return free.value, total.value

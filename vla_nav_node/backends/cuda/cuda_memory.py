@@ -37,18 +37,18 @@ class CudaMemory:
 
     @property
     def stream(self) -> int:
-        """Give the stream's handle, as TensorRT takes it."""
+        """Return the stream's handle, as TensorRT takes it."""
         return self._stream.value or 0
 
     def host(self, size: int) -> np.ndarray:
-        """Give pinned memory: see DeviceMemory.host."""
+        """Return pinned memory: see DeviceMemory.host."""
         place = c_void_p()
         self._driver.call('cuMemHostAlloc', ctypes.byref(place), size, 0)
         self._pinned.append(place)
         return np.ctypeslib.as_array((ctypes.c_ubyte * size).from_address(place.value or 0))
 
     def device(self, size: int) -> int:
-        """Give memory of the GPU; the driver aligns it to 256 bytes or more."""
+        """Return memory of the GPU; the driver aligns it to 256 bytes or more."""
         address = Address()
         self._driver.call('cuMemAlloc_v2', ctypes.byref(address), size)
         self._addresses.append(address.value)

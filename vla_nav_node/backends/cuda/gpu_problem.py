@@ -52,7 +52,7 @@ def no_driver(said: str, module: Path = KERNEL_MODULE) -> CudaError:
 
 
 def module_version(module: Path = KERNEL_MODULE) -> str:
-    """Give the version of the driver's kernel module, '' if none runs."""
+    """Return the version of the driver's kernel module, '' if none runs."""
     try:
         text = module.read_text(errors='replace')
     except OSError:

@@ -16,12 +16,12 @@ from .onnx_session import (
     check_graph, CPU, CUDA, is_of_runtime, open_session, problem_of_run, TENSORRT)
 from ..array_checks import StepShapes
 from ..auto_device import settle
-from ..background_import import import_gently
+from ..background_import import import_in_background
 from ..device_step import DeviceStep
 from ..layer_profile import profile_prefix, write_onnx_profile
 from ..options import BackendOptions, DEFAULTS
 from ...bundle.bundle import Bundle, graph_name
-from ...bundle.gpu_verdicts import Choice
+from ...bundle.gpu_verdicts import DeviceChoice
 from ...errors import BackendError, first_line
 from ...types import BackendInfo, State
 
@@ -41,7 +41,7 @@ class OnnxBackend:
                  options: BackendOptions = DEFAULTS) -> None:
         """Open the bundle's graph of this precision and hold it against the manifest."""
         path = bundle.file(graph_name(precision))
-        ort = import_gently('onnxruntime', quiet)
+        ort = import_in_background('onnxruntime', quiet)
         self._shapes = StepShapes(bundle)
         self._zero = bundle.zero_state()
         self._inputs = [f'{part}_in' for part in bundle.state_shapes]
@@ -49,7 +49,7 @@ class OnnxBackend:
         self._session: Any = None  # on the CPU
         self._step: Optional[DeviceStep] = None  # on a GPU
         profile = profile_prefix(options.profile_directory, f'onnx-{precision}')
-        choice = Choice(device)
+        choice = DeviceChoice(device)
         if options.onnx_provider == 'auto' and CUDA in ort.get_available_providers():
             choice = settle(device, bundle, 'onnx', precision, ort)
         provider = _provider(choice.device, options.onnx_provider)
@@ -97,7 +97,7 @@ class OnnxBackend:
 
 
 def _provider(device: str, asked: str) -> str:
-    """Give the provider to try for a device that is settled, unless the provider is asked for."""
+    """Return the provider to try for a device that is settled, unless the provider is asked for."""
     if asked == 'auto':
         return CUDA if device == 'cuda' else CPU
     if (asked == 'cpu') != (device == 'cpu') and device != 'auto':

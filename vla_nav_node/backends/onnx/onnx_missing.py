@@ -30,7 +30,7 @@ LDD_S = 30.0
 
 def driver_for(ort: ModuleType, provider: str,
                quiet: Optional[Callable[[], None]] = None) -> CudaDriver:
-    """Give the driver if this onnxruntime can use it by `provider`, or say why it cannot."""
+    """Return the driver if this onnxruntime can use it by `provider`, or say why it cannot."""
     if provider not in ort.get_available_providers():
         raise _not_built(ort, provider)
     driver, cuda = CudaDriver(), built_for(ort)
@@ -47,7 +47,7 @@ def driver_for(ort: ModuleType, provider: str,
 
 
 def built_for(ort: ModuleType) -> int:
-    """Give the major version of CUDA that an onnxruntime is for, 0 if it does not tell."""
+    """Return the major version of CUDA that an onnxruntime is for, 0 if it does not tell."""
     return int((re.match(r'\d+', str(getattr(ort, 'cuda_version', ''))) or ['0'])[0])
 
 

@@ -37,7 +37,7 @@ class Node(NamedTuple):
     types: Tuple[str, ...]  # of its inputs, in the runtime's words
 
     def __str__(self) -> str:
-        """Give its name and its kind."""
+        """Return its name and its kind."""
         return f'{self.name} ({self.kind})'
 
 
@@ -94,7 +94,7 @@ def run_once(session: Any) -> None:
 
 
 def without_graph(provider: Provider) -> Provider:
-    """Give a provider as it is, but for its CUDA graph."""
+    """Return a provider as it is, but for its CUDA graph."""
     if isinstance(provider, str):
         return provider
     name, options = provider
@@ -102,7 +102,7 @@ def without_graph(provider: Provider) -> Provider:
 
 
 def name_of(provider: Provider) -> str:
-    """Give a provider without its options."""
+    """Return a provider without its options."""
     return provider if isinstance(provider, str) else provider[0]
 
 
@@ -191,7 +191,7 @@ def _node(event: Mapping[str, Any]) -> Node:
 
 
 def _types(listed: Any) -> Iterable[str]:
-    """Give the types of [{"float": [1, 2]}, ...]."""
+    """Return the types of [{"float": [1, 2]}, ...]."""
     for tensor in listed if isinstance(listed, list) else []:
         if isinstance(tensor, dict):
             yield from map(str, tensor)

@@ -97,7 +97,7 @@ def check_graph(session: Any, bundle: Bundle, path: Path) -> None:
 
 
 def described(nodes: List[Any]) -> Dict[str, Tuple[str, Tuple[int, ...]]]:
-    """Give the dtype and the shape of a session's inputs or outputs by name."""
+    """Return the dtype and the shape of a session's inputs or outputs by name."""
     return {node.name: (TYPES.get(node.type, node.type), tuple(node.shape)) for node in nodes}
 
 
@@ -113,7 +113,7 @@ def is_of_runtime(error: Exception) -> bool:
 
 def problem_of_run(error: Exception, what: str = 'ONNX Runtime failed', expected: str = '',
                    fix: str = '') -> BackendError:
-    """Give the error for the user, with what a code of CUDA in it means."""
+    """Return the error for the user, with what a code of CUDA in it means."""
     code = CODE.search(str(error))
     if code:
         return gpu_problem(int(code.group(1)), f'{what}: {first_line(error)}')

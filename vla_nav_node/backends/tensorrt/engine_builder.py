@@ -44,7 +44,7 @@ def main() -> int:
 
 
 def build(path: Path, key: EngineKey, progress: 'Progress') -> Engine:
-    """Give the engine for `key` from the graph at `path`, with what the graph states of itself."""
+    """Return the engine for `key` from the graph at `path`, with what the graph states of itself."""
     if sha256_of(path) != key.model:
         raise BackendError(f'{path} was altered since the bundle was loaded',
                            fix='start the node anew')
@@ -118,7 +118,7 @@ class Progress:
 
     @property
     def seconds(self) -> float:
-        """Give how long it has been going on."""
+        """Return how long it has been going on."""
         return time.monotonic() - self._since
 
     def start(self) -> None:
@@ -161,7 +161,7 @@ class Progress:
 
 
 def _monitor(trt: Any, progress: Progress) -> Any:
-    """Give TensorRT's own interface to a Progress (from 8.6's successors on)."""
+    """Return TensorRT's own interface to a Progress (from 8.6's successors on)."""
     class Monitor(trt.IProgressMonitor):
 
         def __init__(self) -> None:

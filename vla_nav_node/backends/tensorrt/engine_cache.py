@@ -44,7 +44,7 @@ class EngineKey:
 
     @property
     def file_name(self) -> str:
-        """Give the name of its file."""
+        """Return the name of its file."""
         text = json.dumps(asdict(self), sort_keys=True)
         return f'{hashlib.sha256(text.encode()).hexdigest()[:32]}.engine'
 
@@ -61,7 +61,7 @@ class NoEngine(BackendError):
 
 
 def cache_directory() -> Path:
-    """Give the directory of the engines."""
+    """Return the directory of the engines."""
     return cache_root() / 'engines'
 
 
@@ -158,7 +158,7 @@ def _read(file: Any, key: EngineKey) -> Engine:
 
 
 def _parse(magic: bytes, line: bytes) -> Any:
-    """Give the header, None if it is none."""
+    """Return the header, None if it is none."""
     if magic != MAGIC:
         return None
     try:

@@ -46,7 +46,7 @@ class Precision(NamedTuple):
     others: int
 
     def __str__(self) -> str:
-        """Give it in words, for diagnostics."""
+        """Return it in words, for diagnostics."""
         parts = [f'{count} of {sum(self.products.values())} products in {kind or "?"}'
                  for kind, count in sorted(self.products.items())]
         if self.opaque:
@@ -117,7 +117,7 @@ def _layer(layer: Mapping[str, Any]) -> Layer:
 
 
 def _runs_in(layer: Mapping[str, Any], tactic: str) -> str:
-    """Give the type a layer multiplies in: its kernel's, else the narrowest of what goes in."""
+    """Return the type a layer multiplies in: its kernel's, else the narrowest of what goes in."""
     operands = OPERANDS.search(tactic)
     types: Set[str] = set()
     for tensor in _tensors(layer.get('Inputs')):
@@ -137,7 +137,7 @@ def _tensors(listed: Any) -> List[Mapping[str, Any]]:
 
 
 def _type_text(tensor: Mapping[str, Any]) -> str:
-    """Give where a tensor's type is told: one field up to TensorRT 10, one of two in 11."""
+    """Return where a tensor's type is told: one field up to TensorRT 10, one of two in 11."""
     for key in ('Datatype', 'DataType', 'Format/Datatype', 'Format/DataType'):
         if isinstance(tensor.get(key), str):
             return str(tensor[key])

@@ -154,7 +154,7 @@ class TensorrtBackend:
 
 
 def graph_of(bundle: Bundle, precision: str) -> Path:
-    """Give the graph to build from, the one that a verdict of verify is about."""
+    """Return the graph to build from, the one that a verdict of verify is about."""
     name, = reads(bundle, 'tensorrt', precision)
     return bundle.file(name)
 

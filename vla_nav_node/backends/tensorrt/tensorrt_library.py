@@ -6,7 +6,7 @@ from threading import Lock
 from types import ModuleType
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from ..background_import import import_gently
+from ..background_import import import_in_background
 from ..cuda.gpu_problem import CODE, gpu_problem, INSUFFICIENT, module_version, no_driver
 from ...errors import BackendError, first_line
 
@@ -22,7 +22,7 @@ _lock = Lock()
 def library(quiet: Optional[Callable[[], None]] = None, name: str = PACKAGE) -> ModuleType:
     """Import TensorRT, or raise BackendError with what is missing of it."""
     try:
-        return import_gently(name, quiet)
+        return import_in_background(name, quiet)
     except (ImportError, OSError, RuntimeError) as error:
         raise _missing(error, name) from error
 
@@ -66,7 +66,7 @@ def log_of(trt: Any) -> Any:
 
 
 def trouble_since(log: Any, since: int) -> List[str]:
-    """Give the errors after the first `since` messages, and what concerns CUDA first of all."""
+    """Return the errors after the first `since` messages, and what concerns CUDA first of all."""
     # TensorRT 8 gives no more than a warning of a CUDA that does not start.
     told = list(log.said[since:])
     return ([message for _, message in told if CODE.search(message)]
@@ -75,7 +75,7 @@ def trouble_since(log: Any, since: int) -> List[str]:
 
 
 def failure(log: Any, since: int, what: str, driver_cuda: int = 0) -> BackendError:
-    """Give the error for what failed, with the true reason where the log has a code of CUDA."""
+    """Return the error for what failed, with the true reason where the log has a code of CUDA."""
     trouble = trouble_since(log, since)
     found = CODE.search(trouble[0]) if trouble else None
     if not found:
@@ -102,7 +102,7 @@ def try_start(trt: Any, kind: Callable[[Any], Any], what: str,
 
 
 def built_for() -> int:
-    """Give the major version of CUDA that the installed TensorRT is for, 0 if it does not tell."""
+    """Return the major version of CUDA that the installed TensorRT is for, 0 if it does not tell."""
     told = [text for one in metadata.distributions()
             if (one.metadata['Name'] or '').lower().startswith('tensorrt')
             for text in (one.metadata['Name'], *(one.requires or ()))]

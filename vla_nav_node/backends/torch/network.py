@@ -63,7 +63,7 @@ class PolicyNetwork(nn.Module):
         return (self.actions(hidden[:, 0]), *after)
 
     def zero_state(self, batch: int = 1) -> Tuple[Tensor, ...]:
-        """Give the state before the first frame: zeros [layers, B, hidden], on our device."""
+        """Return the state before the first frame: zeros [layers, B, hidden], on our device."""
         zeros = torch.zeros(self.rnn.num_layers, batch, self.rnn.hidden_size,
                             device=self.mean.device)
         return (zeros, zeros.clone()) if self.kind == 'LSTM' else (zeros,)
@@ -152,7 +152,7 @@ def load_network(weights: Path, architecture: Dict[str, Any], mean: Sequence[flo
 
 
 def differences(expected: Dict[str, Tensor], found: Dict[str, Tensor]) -> List[str]:
-    """Give every key that is missing, unexpected or of another shape."""
+    """Return every key that is missing, unexpected or of another shape."""
     missing = [f'{key} is missing' for key in expected if key not in found]
     extra = [f'{key} is unexpected' for key in found if key not in expected]
     shapes = [

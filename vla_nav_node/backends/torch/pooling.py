@@ -31,7 +31,7 @@ class AdaptiveAvgPool2d(nn.AdaptiveAvgPool2d):
 
 
 def bin_means(side: int, size: int) -> np.ndarray:
-    """Give float32 [size, side]; each row takes the mean of one of torch's bins."""
+    """Return float32 [size, side]; each row takes the mean of one of torch's bins."""
     means = np.zeros((size, side), np.float32)
     for row in range(size):
         start, end = row * side // size, -(-(row + 1) * side // size)

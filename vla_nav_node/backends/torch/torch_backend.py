@@ -11,10 +11,10 @@ from .torch_modes import mode_on
 from .torch_step import open_step, Steps
 from ..array_checks import StepShapes
 from ..auto_device import settle
-from ..background_import import import_gently
+from ..background_import import import_in_background
 from ..options import BackendOptions, DEFAULTS
 from ...bundle.bundle import Bundle, WEIGHTS
-from ...bundle.gpu_verdicts import Choice
+from ...bundle.gpu_verdicts import DeviceChoice
 from ...errors import BackendError, first_line
 from ...types import BackendInfo, State
 
@@ -33,11 +33,11 @@ class TorchBackend:
         """Build the network from the bundle's weights, on the device that was asked for."""
         weights = bundle.file(WEIGHTS)
         _check_precision(precision, device)
-        torch: Any = import_gently('torch', quiet)
+        torch: Any = import_in_background('torch', quiet)
         wanted = options.torch_mode
         asked = 'cuda' if (device, wanted) == ('auto', 'cuda_graph') else device
         choice = settle(asked, bundle, 'torch', precision, torch) if is_for_cuda(torch) \
-            else Choice('cpu' if asked == 'auto' else asked)
+            else DeviceChoice('cpu' if asked == 'auto' else asked)
         on = choose(torch, 'cpu' if choice.device == 'cpu' else asked)
         _check_precision(precision, on.type, choice.note)
         mode = mode_on(wanted, on.type)

@@ -8,7 +8,7 @@ from ...errors import BackendError, first_line
 
 
 def choose(torch: Any, device: str) -> Any:
-    """Give the device; `auto`, where it may be a GPU, is one if a tensor really gets there."""
+    """Return the device; `auto`, where it may be a GPU, is one if a tensor really gets there."""
     problem = None if device == 'cpu' else cuda_problem(torch)
     if device == 'cuda' and problem:
         raise problem
@@ -21,7 +21,7 @@ def is_for_cuda(torch: Any) -> bool:
 
 
 def cuda_problem(torch: Any) -> Optional[BackendError]:
-    """Give why this torch cannot use a GPU here, None when it can."""
+    """Return why this torch cannot use a GPU here, None when it can."""
     if torch.version.cuda is None and torch.version.hip is None:
         return BackendError(f'torch {torch.__version__} is built for the CPU only',
                             'a CUDA build of torch', 'install that, or set device to cpu')
@@ -48,7 +48,7 @@ def _cause(torch: Any, error: Exception) -> BackendError:
 
 
 def failure(error: Exception) -> BackendError:
-    """Give the error for one that torch raised: what its code of CUDA means, where it has one."""
+    """Return the error for one that torch raised: what its code of CUDA means, where it has one."""
     said = f'torch: {first_line(error)}'
     code = getattr(error, 'error_code', 0)  # of torch.AcceleratorError
     if type(error).__name__ == 'OutOfMemoryError':
@@ -70,5 +70,5 @@ def be_exact(torch: Any) -> None:
 
 
 def name_of(torch: Any, device: Any) -> str:
-    """Give cpu, or cuda with the GPU's name."""
+    """Return cpu, or cuda with the GPU's name."""
     return 'cpu' if device.type == 'cpu' else f'cuda ({torch.cuda.get_device_name(device)})'

@@ -45,7 +45,7 @@ class TorchMemory:
 
     @told
     def host(self, size: int) -> np.ndarray:
-        """Give pinned memory: see DeviceMemory.host."""
+        """Return pinned memory: see DeviceMemory.host."""
         block = self._torch.empty(size, dtype=self._torch.uint8,
                                   pin_memory=self._device.type == 'cuda')
         self._blocks[block.data_ptr()] = block
@@ -53,13 +53,13 @@ class TorchMemory:
 
     @told
     def device(self, size: int) -> int:
-        """Give memory of the device; torch aligns it to 512 bytes on CUDA."""
+        """Return memory of the device; torch aligns it to 512 bytes on CUDA."""
         block = self._torch.empty(size, dtype=self._torch.uint8, device=self._device)
         self._blocks[block.data_ptr()] = block
         return block.data_ptr()
 
     def tensor(self, address: int, shape: Tuple[int, ...], dtype: Any) -> Any:
-        """Give the tensor of a part of a block; it is that memory, not a copy."""
+        """Return the tensor of a part of a block; it is that memory, not a copy."""
         size = int(np.prod(shape)) * dtype.itemsize
         return self._piece(address, size).view(dtype).view(shape)
 
@@ -93,7 +93,7 @@ class TorchMemory:
             self._torch.cuda.current_stream(self._device).synchronize()
 
     def close(self) -> None:
-        """Give the memory back to torch, and what torch keeps for later to the device."""
+        """Return the memory back to torch, and what torch keeps for later to the device."""
         for held in (self._kept, self._pieces, self._blocks):
             held.clear()
         if self._device.type == 'cuda':

@@ -6,7 +6,7 @@ import shutil
 from typing import Any, Callable, Iterator, Optional, Tuple
 import warnings
 
-from ..background_import import gently, import_gently
+from ..background_import import gently, import_in_background
 from ...errors import BackendError, first_line
 from ...system.user_cache import cache_root, own_directory
 
@@ -22,7 +22,7 @@ WARM_UPS = 3  # TorchScript optimises by what it has seen in two runs
 
 
 def mode_on(mode: str, device: str) -> str:
-    """Give what `mode` comes to on a device, or raise BackendError if it cannot be had there."""
+    """Return what `mode` comes to on a device, or raise BackendError if it cannot be had there."""
     if mode == 'cuda_graph' and device == 'cpu':
         raise BackendError('torch_mode cuda_graph on device cpu', 'a GPU',
                            'set torch_mode to auto, or device to cuda')
@@ -72,8 +72,8 @@ def _compiled(torch: Any, graph: Any, example: Tuple[Any, ...],
     _check_compiler(example[0].device.type)
     _set_cache()
     with _told():
-        dynamo = import_gently('torch._dynamo', quiet)
-        import_gently('torch._inductor.compile_fx', quiet)
+        dynamo = import_in_background('torch._dynamo', quiet)
+        import_in_background('torch._inductor.compile_fx', quiet)
 
         def step(*arguments: Any) -> Any:
             return graph(*arguments)
@@ -125,6 +125,6 @@ def _told() -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    """Give the line of a compiler's own error where there is one, else the first line."""
+    """Return the line of a compiler's own error where there is one, else the first line."""
     said = [line.strip() for line in str(error).splitlines() if ' error: ' in line]
     return (said or [first_line(error)])[0]

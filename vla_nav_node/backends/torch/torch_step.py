@@ -110,7 +110,7 @@ def _prepare_gpu(torch: Any, device: Any, mode: str, network: Any,
 
 
 def device_step(torch: Any, memory: TorchMemory, step: Step, bundle: Bundle) -> DeviceStep:
-    """Give the step on fixed buffers of the device, the state staying there."""
+    """Return the step on fixed buffers of the device, the state staying there."""
     memory.keep(step)
     parts = bundle.state_shapes
     shapes = {'action': (1, 2), **{f'{part}_{side}': shape for part, shape in parts.items()

@@ -69,7 +69,7 @@ class IdiomaticNode(Node):
             1e3 * (deserialise + cycle), 1e3 * (inferred - before), 1e3 * deserialise]))
 
     def to_rgb(self, msg: Image) -> np.ndarray:
-        """Give uint8 [H, W, 3]."""
+        """Return uint8 [H, W, 3]."""
         if self.bridge:
             return self.bridge.imgmsg_to_cv2(msg, 'rgb8')
         return np.frombuffer(msg.data, np.uint8).reshape(msg.height, msg.width, 3)
@@ -82,7 +82,7 @@ class IdiomaticNode(Node):
 
     @torch.no_grad()
     def infer(self, pixels: np.ndarray) -> list:
-        """Give vx and vy in m/s."""
+        """Return vx and vy in m/s."""
         features = self.network.vision_encoder(torch.from_numpy(pixels)[None])
         hidden, self.state = self.network.sequence(features[:, None], self.state)
         return self.network.actions(hidden[:, 0])[0].tolist()

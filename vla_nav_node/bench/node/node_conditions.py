@@ -23,7 +23,7 @@ class Condition:
     period_s: float = PERIOD_S  # 0: each image follows when the one before is answered
 
     def __str__(self) -> str:
-        """Give one line."""
+        """Return one line."""
         pace = '' if self.period_s else ', back to back'
         load = ', another process burning a core' if self.busy else ''
         return f'{self.width}x{self.height} rgb8{pace}{load}'

@@ -17,14 +17,14 @@ Report = Dict[str, Any]
 
 
 def percentiles(values: Sequence[float]) -> Optional[Dict[str, float]]:
-    """Give p50, p95, p99 and most; None when there is nothing."""
+    """Return p50, p95, p99 and most; None when there is nothing."""
     if not len(values):
         return None
     return Percentiles(*map(float, np.percentile(values, (*QUANTILES, 100))))._asdict()
 
 
 def summarise(side: Side, block: Block) -> Report:
-    """Give the figures of one side under one condition, all times in ms."""
+    """Return the figures of one side under one condition, all times in ms."""
     answers = [wait for wait in block.waits_ms if wait is not None]
     unanswered = len(block.waits_ms) - len(answers)
     late = sum(wait > BUDGET_MS for wait in answers)

@@ -48,7 +48,7 @@ def _print_condition(console: Console, title: str, sides: Dict[str, Any]) -> Non
 
 
 def _rows(found: Dict[str, Any]) -> List[Tuple[str, Any]]:
-    """Give what there is to tell of one side: a name, and its percentiles."""
+    """Return what there is to tell of one side: a name, and its percentiles."""
     rows = [('image to command', found['image_to_command'])]
     if 'own_cost' in found:
         rows.append(('own cost', found['own_cost']))

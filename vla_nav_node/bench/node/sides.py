@@ -23,7 +23,7 @@ class Side:
 
     @property
     def namespace(self) -> str:
-        """Give where its topics are."""
+        """Return where its topics are."""
         return f'{ROOT}/{self.name}'
 
     def start(self, processes: Processes, logs: Path) -> Process:

@@ -61,7 +61,7 @@ def _one(side: Side, environment: Dict[str, str], logs: Path) -> Dict[str, float
 
 
 def memory_of(pid: int) -> Dict[str, float]:
-    """Give resident (RSS) and proportional (PSS) memory of a process in MB (10^6 bytes)."""
+    """Return resident (RSS) and proportional (PSS) memory of a process in MB (10^6 bytes)."""
     path = Path(f'/proc/{pid}/smaps_rollup')
     try:
         return parse_rollup(path.read_text())

@@ -44,7 +44,7 @@ def refuse_foreign(checkpoint: Checkpoint) -> None:
 
 
 def _groups(checkpoint: Checkpoint) -> Dict[str, List[str]]:
-    """Give the names of the tensors by what they seem to be, backbones first."""
+    """Return the names of the tensors by what they seem to be, backbones first."""
     groups: Dict[str, List[str]] = {what: [] for what, _ in SIGNS}
     for name in checkpoint.tensors:
         top = name.split('.')[0]

@@ -56,7 +56,7 @@ def read_checkpoint(path: Path, choice: Choice = Choice()) -> Checkpoint:  # noq
 
 
 def _with_counters(tensors: Mapping[str, Tensor]) -> Dict[str, Tensor]:
-    """Give each batch normalisation its counter, which old files lack, and nothing else one."""
+    """Return each batch normalisation its counter, which old files lack, and nothing else one."""
     kept: Dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         if name.rpartition('.')[2] == COUNTER:

@@ -68,7 +68,7 @@ def split(model: onnx.ModelProto) -> Tuple[List[onnx.NodeProto], List[onnx.NodeP
 
 
 def makers_of(nodes: Iterable[onnx.NodeProto]) -> Dict[str, onnx.NodeProto]:
-    """Give the node that each tensor comes from, by the tensor's name."""
+    """Return the node that each tensor comes from, by the tensor's name."""
     return {name: node for node in nodes for name in node.output}
 
 
@@ -79,7 +79,7 @@ def put_first(graph: onnx.GraphProto, nodes: Sequence[onnx.NodeProto]) -> None:
 
 
 def constants_of(graph: onnx.GraphProto) -> Dict[str, np.ndarray]:
-    """Give the values that are in a graph, however the exporter wrote them."""
+    """Return the values that are in a graph, however the exporter wrote them."""
     values = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
     values.update({node.output[0]: numpy_helper.to_array(node.attribute[0].t)
                    for node in graph.node if node.op_type == 'Constant'})

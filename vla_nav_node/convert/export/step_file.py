@@ -43,7 +43,7 @@ def mark(path: Path, facts: Dict[str, str]) -> None:
 
 
 def marks_of(path: Path) -> Dict[str, str]:
-    """Give what `mark` wrote."""
+    """Return what `mark` wrote."""
     import onnx
     return {entry.key: entry.value for entry in onnx.load(str(path)).metadata_props}
 

@@ -51,5 +51,5 @@ def write_onnx(module: nn.Module, arguments: Tuple[Tensor, ...], path: Path, inp
 
 
 def _reason(error: Exception) -> str:
-    """Give what the exporter says first; behind that come dozens of lines of its graph."""
+    """Return what the exporter says first; behind that come dozens of lines of its graph."""
     return ' '.join(first_line(error).partition('[Caused by')[0].split())[:200]

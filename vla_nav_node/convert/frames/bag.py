@@ -52,7 +52,7 @@ def _library() -> Any:
 
 
 def _cameras(path: Path, connections: List[Any], topic: str) -> List[Any]:
-    """Give the connections of the one topic that is wanted."""
+    """Return the connections of the one topic that is wanted."""
     cameras = [one for one in connections if one.msgtype in READERS and one.msgcount]
     topics = sorted({one.topic for one in cameras})
     if not topics:

@@ -31,7 +31,7 @@ T = TypeVar('T')
 
 
 def noted(source: str, frames: np.ndarray) -> Dict[str, Any]:
-    """Give what the manifest says of the frames that calibrated, uint8 [N, H, W, 3]."""
+    """Return what the manifest says of the frames that calibrated, uint8 [N, H, W, 3]."""
     seed = {'seed': SEED} if source == SIMULATOR else {}
     return {'frames': {'source': source, 'count': len(frames), **seed},
             'calibrated': base64.b64encode(b''.join(map(_hash, frames))).decode()}
@@ -122,7 +122,7 @@ NONE = Calibrated()
 
 
 def _calibrations(bundle: Bundle) -> Dict[str, Dict[str, Any]]:
-    """Give what quantize has written down of the int8 graphs, for the CPU and for TensorRT."""
+    """Return what quantize has written down of the int8 graphs, for the CPU and for TensorRT."""
     return {name: facts for name, facts in bundle.manifest.get('quantization', {}).items()
             if f'policy.{name}.onnx' in bundle.manifest['files'] and isinstance(facts, dict)}
 

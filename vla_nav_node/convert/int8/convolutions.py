@@ -33,7 +33,7 @@ class Convolutions:
         self._made: Dict[FrozenSet[str], Part] = {}
 
     def quantised(self, nodes: FrozenSet[str]) -> Part:
-        """Give the nodes and constants with the convolutions called `nodes` in int8."""
+        """Return the nodes and constants with the convolutions called `nodes` in int8."""
         if not nodes:
             return list(self._model.graph.node), list(self._model.graph.initializer)
         if nodes not in self._made:

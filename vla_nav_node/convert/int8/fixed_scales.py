@@ -57,7 +57,7 @@ class _Drive:
         self._frames: Iterator[np.ndarray] = iter(frames)
 
     def get_next(self) -> Optional[Dict[str, np.ndarray]]:
-        """Give the next step's inputs, None after the last."""
+        """Return the next step's inputs, None after the last."""
         frame = next(self._frames, None)
         if frame is None:
             return None

@@ -34,7 +34,7 @@ def compensated(weight: np.ndarray, inputs: np.ndarray, most: int, block: int
 
 
 def _factor(inputs: np.ndarray) -> np.ndarray:
-    """Give how errors are handed on: the upper Cholesky factor of (X'X + damping)^-1, [K, K]."""
+    """Return how errors are handed on: the upper Cholesky factor of (X'X + damping)^-1, [K, K]."""
     power = inputs.T.astype(float) @ inputs
     mean = np.trace(power) / len(power)
     power[np.diag_indices_from(power)] += DAMPING * mean if mean > 0 else 1.0
@@ -42,7 +42,7 @@ def _factor(inputs: np.ndarray) -> np.ndarray:
 
 
 def scale_of(rows: np.ndarray, most: int) -> np.ndarray:
-    """Give the scale of each column of float32 [..., K, N]: its largest number is then `most`."""
+    """Return the scale of each column of float32 [..., K, N]: its largest number is then `most`."""
     scale = np.abs(rows).max(axis=-2) / most
     return np.where(scale > 0, scale, 1).astype(np.float32)
 

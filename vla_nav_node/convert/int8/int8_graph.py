@@ -7,7 +7,7 @@ import numpy as np
 
 from .fixed_scales import write_fixed_scales
 from .layer_search import BITS, Row, Search
-from .mixed_precision_graph import Mixtures
+from .mixed_precision_graph import MixedPrecisionGraph
 from .trial import race, Reference, StepFile
 from ..export.rewrite import rewrite_bundle
 from ..export.step_file import mark
@@ -52,7 +52,7 @@ def quantise(bundle: Bundle, frames: np.ndarray, path: Path, least_bits: int = m
     `frames` (uint8 [N, H, W, 3]) calibrate the convolutions, and each layer is tried on them.
     """
     fp32 = bundle.file(FP32)
-    mixtures = Mixtures(fp32, _spread(frames, CALIBRATION))
+    mixtures = MixedPrecisionGraph(fp32, _spread(frames, CALIBRATION))
     original = StepFile(fp32)
     reference = Reference(original, frames)
     search = Search(mixtures, reference, frames[0], path.parent, by_time)

@@ -6,7 +6,7 @@ from typing import Dict, FrozenSet, List
 
 import numpy as np
 
-from .mixed_precision_graph import Choice, Mixtures
+from .mixed_precision_graph import Choice, MixedPrecisionGraph
 from .trial import Drift, race, Reference, StepFile
 from ..export.graph_nodes import CONVOLUTION, Layer
 from ...errors import BackendError
@@ -38,7 +38,7 @@ class Row:
 class Search:
     """Tries the layers of a policy one after the other."""
 
-    def __init__(self, mixtures: Mixtures, reference: Reference, frame: np.ndarray,
+    def __init__(self, mixtures: MixedPrecisionGraph, reference: Reference, frame: np.ndarray,
                  folder: Path, by_time: bool = True) -> None:
         """Judge by `reference`'s frames; time on `frame`, and mind that unless not `by_time`."""
         self._mixtures, self._reference, self._frame = mixtures, reference, frame
@@ -59,7 +59,7 @@ class Search:
         return choice
 
     def rows(self, choice: Choice) -> List[Row]:
-        """Give every layer's form and why, in the graph's order."""
+        """Return every layer's form and why, in the graph's order."""
         return [Row(layer, form_of(layer.name, choice), self._why[layer.name])
                 for layer in self._mixtures.layers]
 
@@ -87,7 +87,7 @@ class Search:
         return choice
 
     def _within_budget(self, choice: Choice) -> Choice:
-        """Give up what causes most of the drift for the time it saves, until there is little."""
+        """Return up what causes most of the drift for the time it saves, until there is little."""
         together = used = self._used(choice)
         left: Dict[str, float] = {}
         if not used <= 1:
@@ -102,7 +102,7 @@ class Search:
         return self._put_back(choice, [name for name in alone if name not in left])
 
     def _price(self, name: str, alone: float) -> float:
-        """Give how much of the budget, for each us that it saves: errors add up in squares."""
+        """Return how much of the budget, for each us that it saves: errors add up in squares."""
         return alone ** 2 / max(self._saves[name], LEAST_US)
 
     def _put_back(self, choice: Choice, given_up: List[str]) -> Choice:
@@ -157,7 +157,7 @@ class Search:
 
 
 def _share(drift: Drift) -> float:
-    """Give how much of the budget is used up; more than 1 is too much, and so is nan."""
+    """Return how much of the budget is used up; more than 1 is too much, and so is nan."""
     return float(np.max([drift.rollout_mean / BUDGET, drift.state / STATE_BUDGET]))
 
 

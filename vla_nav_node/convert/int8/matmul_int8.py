@@ -20,7 +20,7 @@ Rounded = Tuple[np.ndarray, np.ndarray]  # weights, scales
 Held = Tuple[str, str, str]  # tensor of int8, its scale, its zero point
 
 
-class Product:
+class MatmulInt8:
     """One product y = x W + b (a Gemm or MatMul with constant W), and its quantised forms."""
 
     def __init__(self, graph: onnx.GraphProto, node: onnx.NodeProto) -> None:

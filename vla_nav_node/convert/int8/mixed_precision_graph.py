@@ -9,7 +9,7 @@ import onnx
 from onnx import helper
 
 from .convolutions import Convolutions
-from .matmul_int8 import CONTRIB, Held, held_in_int8, Product
+from .matmul_int8 import CONTRIB, Held, held_in_int8, MatmulInt8
 from ..export.graph_nodes import CONVOLUTION, Layer, layers_of, Part, PRODUCT, remove_unused, split
 
 
@@ -22,15 +22,15 @@ class Choice:
     bits: int = 8  # of `blocks`: 8 or 4
 
     def without(self, name: str) -> 'Choice':
-        """Give the choice with one more layer left float."""
+        """Return the choice with one more layer left float."""
         return replace(self, int8=self.int8 - {name}, blocks=self.blocks - {name})
 
     def in_blocks(self, names: FrozenSet[str], bits: int) -> 'Choice':
-        """Give the choice with the layers called `names` in blocks."""
+        """Return the choice with the layers called `names` in blocks."""
         return Choice(self.int8 - names, names, bits)
 
 
-class Mixtures:
+class MixedPrecisionGraph:
     """Makes step graphs by choice; what was quantised once is kept for the next."""
 
     def __init__(self, fp32: Path, frames: np.ndarray) -> None:
@@ -42,7 +42,7 @@ class Mixtures:
         graph = self._model.graph
         nodes = {node.name: node for node in graph.node}
         self._names = {layer.node: layer.name for layer in self.layers}
-        self._products = {layer.name: Product(graph, nodes[layer.node])
+        self._products = {layer.name: MatmulInt8(graph, nodes[layer.node])
                           for layer in self.layers if layer.kind == PRODUCT}
 
     def write(self, choice: Choice, path: Path) -> None:
@@ -74,7 +74,7 @@ class Mixtures:
             product.inputs = told.get(product.x, product.inputs)
 
     def _replaced(self, node: onnx.NodeProto, choice: Choice, held: Optional[Held]) -> Part:
-        """Give what takes a node's place: itself, unless it is a product of the choice."""
+        """Return what takes a node's place: itself, unless it is a product of the choice."""
         layer = self._names.get(node.name, '')
         if layer in choice.blocks:
             return self._products[layer].in_blocks(choice.bits)

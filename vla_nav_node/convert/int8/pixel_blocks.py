@@ -62,7 +62,7 @@ def read_blocks(graph: onnx.GraphProto) -> bool:
 
 
 def _from_image(graph: onnx.GraphProto, conv: onnx.NodeProto) -> Optional[List[onnx.NodeProto]]:
-    """Give the nodes from `image` to `conv`, where each works on one channel at a time."""
+    """Return the nodes from `image` to `conv`, where each works on one channel at a time."""
     makers = makers_of(graph.node)
     way: List[onnx.NodeProto] = []
     name = conv.input[0]
@@ -83,7 +83,7 @@ def _int8_weight(graph: onnx.GraphProto, conv: onnx.NodeProto) -> Optional[onnx.
 
 
 def _taps(conv: onnx.NodeProto, sides: Sequence[int]) -> Optional[Tuple[_Taps, ...]]:
-    """Give both directions of the kernel over blocks; None where there is none."""
+    """Return both directions of the kernel over blocks; None where there is none."""
     found = _attributes(conv)
     kernel, pads = found['kernel_shape'], found['pads']  # the exporter and the quantiser say both
     if (found['strides'] != [BLOCK, BLOCK] or found['group'] != 1 or min(kernel) < BLOCK
@@ -94,7 +94,7 @@ def _taps(conv: onnx.NodeProto, sides: Sequence[int]) -> Optional[Tuple[_Taps, .
 
 
 def _along(kernel: int, before: int, after: int, side: int) -> _Taps:
-    """Give the blocks that hold all of a kernel's pixels, wherever it stands."""
+    """Return the blocks that hold all of a kernel's pixels, wherever it stands."""
     blocks_before = -(-before // BLOCK)
     blocks = blocks_before + (kernel - 1 - before) // BLOCK + 1
     results = (side + before + after - kernel) // BLOCK + 1
@@ -102,7 +102,7 @@ def _along(kernel: int, before: int, after: int, side: int) -> _Taps:
 
 
 def _over_blocks(weight: np.ndarray, taps: Sequence[_Taps], pads: Sequence[int]) -> np.ndarray:
-    """Give int8 [O, C, h, w] as [O, 4 C, blocks, blocks], 0 where a block has more pixels."""
+    """Return int8 [O, C, h, w] as [O, 4 C, blocks, blocks], 0 where a block has more pixels."""
     outputs, channels, *kernel = weight.shape
     wide = np.zeros((outputs, channels, *(BLOCK * one.kernel for one in taps)), weight.dtype)
     top, left = (BLOCK * one.before - pad for one, pad in zip(taps, pads))
@@ -114,7 +114,7 @@ def _over_blocks(weight: np.ndarray, taps: Sequence[_Taps], pads: Sequence[int])
 
 def _repeat_constants(graph: onnx.GraphProto, way: Sequence[onnx.NodeProto],
                       channels: int) -> None:
-    """Give each pixel of a block the constants that its channels had."""
+    """Return each pixel of a block the constants that its channels had."""
     values = constants_of(graph)
     for node in way:
         for index, name in enumerate(node.input):

@@ -47,7 +47,7 @@ def read_bytes(graph: onnx.GraphProto) -> None:
 
 def _normalisation(graph: onnx.GraphProto, conv: onnx.NodeProto
                    ) -> Optional[Tuple[np.ndarray, np.ndarray]]:
-    """Give mean and std of each channel, where the exporter wrote them before `conv`."""
+    """Return mean and std of each channel, where the exporter wrote them before `conv`."""
     makers = makers_of(graph.node)
     values = constants_of(graph)
     divide = makers.get(conv.input[0])
@@ -61,7 +61,7 @@ def _normalisation(graph: onnx.GraphProto, conv: onnx.NodeProto
 
 def _folded(graph: onnx.GraphProto, conv: onnx.NodeProto, offset: np.ndarray,
             std: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-    """Give weights [O, 3, h, w] and bias [O] for pixels less the zero point."""
+    """Return weights [O, 3, h, w] and bias [O] for pixels less the zero point."""
     constants = constants_of(graph)
     weight = constants[conv.input[1]] / std[None, :, None, None]
     bias = -np.einsum('ocij,c->o', weight, offset)

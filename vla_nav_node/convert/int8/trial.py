@@ -27,7 +27,7 @@ class Drift:
     state: float  # of the new state after one step, as a share of its size, mean
 
     def as_dict(self) -> Dict[str, float]:
-        """Give them for the manifest."""
+        """Return them for the manifest."""
         return {name: round(value, 6) for name, value in asdict(self).items()}
 
 
@@ -57,11 +57,11 @@ class StepFile:
         return told
 
     def feed(self, frame: np.ndarray, state: State) -> Dict[str, np.ndarray]:
-        """Give the graph's inputs by their names."""
+        """Return the graph's inputs by their names."""
         return {'image': frame[None], **dict(zip(self._state, state))}
 
     def milliseconds(self, frame: np.ndarray) -> float:
-        """Give the time of a step that nothing disturbs, from RUNS of them."""
+        """Return the time of a step that nothing disturbs, from RUNS of them."""
         times = []
         state = self.zero
         for _ in range(RUNS):

@@ -20,7 +20,7 @@ PLAIN_MEANS = ('true: forward() gives each layer to the next one and nowhere els
 
 
 def unsaid(structure: Mapping[str, Any]) -> List[str]:
-    """Give the places where a structure from a file leaves out what it has to say."""
+    """Return the places where a structure from a file leaves out what it has to say."""
     said = [] if PLAIN in structure else [f'{PLAIN} ({PLAIN_MEANS})']
     said += [] if 'head' in structure else ['head']
     for part in ('encoder', 'head'):
@@ -31,14 +31,14 @@ def unsaid(structure: Mapping[str, Any]) -> List[str]:
 
 
 def missing(kind: str, layer: Mapping[str, Any]) -> Iterator[str]:
-    """Give the arguments that a layer of this type leaves out, with torch's defaults."""
+    """Return the arguments that a layer of this type leaves out, with torch's defaults."""
     for name, default in ASKED.get(kind, {}).items():
         if name not in layer:
             yield name if default is None else f'{name} (torch: {shown(default)})'
 
 
 def shown(default: Any) -> str:
-    """Give a default as YAML has it."""
+    """Return a default as YAML has it."""
     return str(default).lower() if isinstance(default, bool) else str(default)
 
 

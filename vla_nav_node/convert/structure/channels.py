@@ -27,7 +27,7 @@ def doubt(prefix: str, tensors: Tensors, channels: int) -> str:
 
 
 def groups_of(weight: Shape, channels: int) -> int:
-    """Give in how many groups these weights would take so many channels; 0 if they cannot."""
+    """Return in how many groups these weights would take so many channels; 0 if they cannot."""
     groups, rest = divmod(channels, weight[1])
     return groups if groups and not rest and weight[0] % groups == 0 else 0
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .colours import not_turnable, NOTES, turn_to_rgb
-from .recipe import Recipe
+from .recipe import InputRecipe
 from .shape_check import check_walk, misfit, on_meta
 from ..checkpoint.checkpoint import Checkpoint, listed
 from ..export.rewrite import folder_beside, refuse_inside
@@ -21,7 +21,7 @@ from ...errors import BundleError
 Step = Callable[[str, Callable[[], Any]], Any]  # shows what it is at, and runs it
 
 
-def convert(checkpoint: Checkpoint, recipe: Recipe, architecture: Dict[str, Any],
+def convert(checkpoint: Checkpoint, recipe: InputRecipe, architecture: Dict[str, Any],
             directory: Path, step: Step) -> Tuple[Bundle, Dict[str, Any]]:
     """Write the bundle at `directory`; give it and what is worth telling of it."""
     check_walk(checkpoint, architecture, recipe.input, recipe.depth)
@@ -49,7 +49,7 @@ def convert(checkpoint: Checkpoint, recipe: Recipe, architecture: Dict[str, Any]
         'architecture': architecture, 'files': bundle.manifest['files']}
 
 
-def _manifest(checkpoint: Checkpoint, recipe: Recipe,
+def _manifest(checkpoint: Checkpoint, recipe: InputRecipe,
               architecture: Dict[str, Any]) -> Dict[str, Any]:
     mean, std = recipe.normalisation()
     return {
@@ -62,7 +62,7 @@ def _manifest(checkpoint: Checkpoint, recipe: Recipe,
 
 def _weights(checkpoint: Checkpoint,
              architecture: Dict[str, Any]) -> Tuple[Dict[str, Tensor], List[str]]:
-    """Give the tensors in the types of the network, and say where that rounded them."""
+    """Return the tensors in the types of the network, and say where that rounded them."""
     expected = on_meta(architecture).state_dict()
     found = checkpoint.tensors
     strange = [f'{name} is {found[name].dtype}' for name, wanted in expected.items()
@@ -94,7 +94,7 @@ def _refuse_overflow(checkpoint: Checkpoint, weights: Dict[str, Tensor]) -> None
         raise misfit(checkpoint, infinite)
 
 
-def _export(manifest: Dict[str, Any], recipe: Recipe, weights: Path, graph: Path) -> None:
+def _export(manifest: Dict[str, Any], recipe: InputRecipe, weights: Path, graph: Path) -> None:
     """Export from the file that the bundle will hold, read as driving reads it."""
     network = load_network(weights, manifest['architecture'], manifest['input']['mean'],
                            manifest['input']['std'])

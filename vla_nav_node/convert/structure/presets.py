@@ -20,7 +20,7 @@ def _conv(wide_in: int, wide_out: int, kernel: int = 3) -> List[Dict[str, Any]]:
 
 
 def _cnn_rnn(widths: List[int], hidden: int) -> Dict[str, Any]:
-    """Give the structure of the original `best_simple_lstm_model`: a plain tanh RNN."""
+    """Return the structure of the original `best_simple_lstm_model`: a plain tanh RNN."""
     encoder = _conv(3, widths[0], kernel=7)
     encoder.append({'type': 'MaxPool2d', 'kernel_size': 3, 'stride': 2, 'padding': 1})
     for wide_in, wide_out in zip(widths, widths[1:]):
@@ -59,7 +59,7 @@ def write_preset(name: str, directory: Path, seed: int = 0) -> Bundle:
 
 
 def untrained(name: str) -> Dict[str, Any]:
-    """Give the manifest of a preset, without its files."""
+    """Return the manifest of a preset, without its files."""
     return {
         'format': 1, 'name': name, 'architecture': PRESETS[name],
         'input': {**INPUT, 'mean': MEAN, 'std': STD},

@@ -17,7 +17,7 @@ OTHER = {1.0: 255, 255.0: 1}
 
 
 @dataclass(frozen=True)
-class Recipe:
+class InputRecipe:
     """How the policy was trained to see, and what it may ask of the robot."""
 
     name: str
@@ -44,11 +44,11 @@ class Recipe:
 
     @property
     def depth(self) -> int:
-        """Give the channels of the picture that it was trained on."""
+        """Return the channels of the picture that it was trained on."""
         return PICTURE[self.channels]
 
     def normalisation(self) -> Tuple[List[float], List[float]]:
-        """Give mean and std as a bundle has them: R, G, B in units of 0..255."""
+        """Return mean and std as a bundle has them: R, G, B in units of 0..255."""
         order = {'rgb': (0, 1, 2), 'bgr': (2, 1, 0)}.get(self.channels, (0, 0, 0))
         scale = 255.0 / self.pixel_max
         return ([round(self.mean[channel] * scale, 6) for channel in order],

@@ -14,7 +14,7 @@ RECURRENT_NAME = re.compile(r'rnn\.(weight|bias)_(ih|hh)_l(\d+)')
 
 
 def shapes_under(prefix: str, tensors: Tensors) -> Dict[str, Shape]:
-    """Give the shapes of what lies under a prefix, by the rest of the names."""
+    """Return the shapes of what lies under a prefix, by the rest of the names."""
     return {name[len(prefix) + 1:]: tuple(tensor.shape) for name, tensor in tensors.items()
             if name.startswith(f'{prefix}.')}
 
@@ -74,7 +74,7 @@ TELLERS: Dict[str, Tuple[str, int, Callable[[Shape, int], Dict[str, Any]]]] = {
 
 
 def recurrent_of(tensors: Tensors) -> Dict[str, Any]:
-    """Give type, sizes and number of layers of `rnn.*`, or raise CheckpointError."""
+    """Return type, sizes and number of layers of `rnn.*`, or raise CheckpointError."""
     shapes = shapes_under('rnn', tensors)
     first = [f'weight_{side}_l0' for side in ('ih', 'hh')]
     problems = [f'rnn.{name} is missing' for name in first if name not in shapes]

@@ -80,7 +80,7 @@ def _first_open(layers: List[Dict[str, Any]], channels: int) -> List[Dict[str, A
 
 
 def _groups(layer: Dict[str, Any]) -> int:
-    """Give the groups that a layer says; what is none torch refuses."""
+    """Return the groups that a layer says; what is none torch refuses."""
     said = layer.get('groups', 1)
     return said if type(said) is int and 0 < said <= LARGEST_SIZE else 1
 
@@ -112,7 +112,7 @@ def _contradictions(asked: Structure, architecture: Dict[str, Any],
 
 
 def _strangers(structure: Structure, tensors: Tensors) -> List[str]:
-    """Give the tensors that no layer of the structure has room for, by their names alone."""
+    """Return the tensors that no layer of the structure has room for, by their names alone."""
     parts = {'vision_encoder': structure['encoder'], 'actions': structure.get('head', [])}
     known = {f'{part}.{place}' for part, layers in parts.items()
              for place, layer in enumerate(layers)

@@ -26,7 +26,7 @@ HEADER = """\
 
 
 def template_of(checkpoint: Checkpoint, channels: str) -> str:
-    """Give the text of a structure file; `structure_file.read_structure` reads it, filled in."""
+    """Return the text of a structure file; `structure_file.read_structure` reads it, filled in."""
     tensors = checkpoint.tensors
     lines = HEADER.format(name=checkpoint.path.name, fill=FILL_IN,
                           layers='\n'.join(_others())).splitlines()

@@ -49,7 +49,7 @@ def check_frames(frames: np.ndarray) -> None:
 
 
 def back_and_forth(count: int, steps: int) -> List[int]:
-    """Give the frame of each step; at an end it turns round, so that nothing ever jumps."""
+    """Return the frame of each step; at an end it turns round, so that nothing ever jumps."""
     around = [*range(count), *range(count - 2, 0, -1)]
     return [around[step % len(around)] for step in range(steps)]
 
@@ -68,7 +68,7 @@ def record(reference: Backend, frames: np.ndarray, zero: State, steps: int,
 
 def compare(backend: Backend, frames: np.ndarray, kept: Record,
             track: Track = iter) -> Dict[str, Any]:
-    """Give the figures of one step and of the rollout against what the reference did."""
+    """Return the figures of one step and of the rollout against what the reference did."""
     state = kept.states[0]
     stepped, rolled, state_errors = [], [], []
     for step, index in enumerate(track(kept.order)):
@@ -104,7 +104,7 @@ def growth(once: np.ndarray, rolled: np.ndarray) -> float:
 
 
 def worst(part: Dict[str, Any], kind: str) -> float:
-    """Give the `max` or `mean` of the worse axis; nan where one is not finite."""
+    """Return the `max` or `mean` of the worse axis; nan where one is not finite."""
     values = [part[axis][kind] for axis in AXES]
     return float('nan') if None in values else max(values)
 
@@ -124,7 +124,7 @@ def _thirds(errors: np.ndarray) -> np.ndarray:
 
 
 def relative(found: State, wanted: State) -> float:
-    """Give the difference of two states relative to the size of the second; of the worse part."""
+    """Return the difference of two states relative to the size of the second; of the worse part."""
     return max(_rms(one - other) / max(_rms(other), LEAST_STATE)
                for one, other in zip(found, wanted))
 

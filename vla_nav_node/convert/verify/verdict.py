@@ -60,7 +60,7 @@ def candidates(bundle: Bundle, backends: Optional[Sequence[str]],
 
 
 def device_for(backend: str, device: str) -> str:
-    """Give the device on which a backend is judged: it is what `auto` does not take before."""
+    """Return the device on which a backend is judged: it is what `auto` does not take before."""
     return 'cuda' if (backend, device) == ('tensorrt', 'auto') else device
 
 
@@ -167,7 +167,7 @@ def told_frames(source: str, frames: np.ndarray) -> Dict[str, Any]:
 
 
 def verdict(bundle: Bundle, row: Row, frames: Mapping[str, Any]) -> Dict[str, Any]:
-    """Give what policy.yaml keeps of a row; `frames` tells what it was compared on."""
+    """Return what policy.yaml keeps of a row; `frames` tells what it was compared on."""
     info = asdict(row.info) if row.info else {}
     return {'passed': not row.problems, 'problems': row.problems,
             'files': files_of(bundle, row.backend, row.precision),
@@ -190,6 +190,6 @@ def write_verdicts(bundle: Bundle, rows: Iterable[Row], frames: Mapping[str, Any
 
 
 def _mapping(value: Any) -> Iterator[Tuple[str, Mapping[str, Any]]]:
-    """Give the items of what may be anything: a manifest can be written by hand."""
+    """Return the items of what may be anything: a manifest can be written by hand."""
     items = value.items() if isinstance(value, dict) else ()
     return ((name, one) for name, one in items if isinstance(one, dict))

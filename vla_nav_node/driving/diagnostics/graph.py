@@ -41,7 +41,7 @@ class GraphReport:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Give the first few of the names, each once, and how many more there are."""
+    """Return the first few of the names, each once, and how many more there are."""
     unique = list(dict.fromkeys(names))
     more = len(unique) - MOST_NAMES
     return ', '.join(unique[:MOST_NAMES]) + (f' and {more} more' if more > 0 else '')
@@ -87,7 +87,7 @@ def _other_quality(graph: GraphReport, conflict: str, nodes: Sequence[str]) -> s
 
 
 def _stamped(kind: str) -> str:
-    """Give the parameter by which the node publishes another type of command."""
+    """Return the parameter by which the node publishes another type of command."""
     values = {TWIST: 'false', TWIST_STAMPED: 'true'}
     return f'start it with enable_stamped_cmd_vel:={values[kind]}' if kind in values else ''
 

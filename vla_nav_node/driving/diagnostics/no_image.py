@@ -35,7 +35,7 @@ def way_to(there: Topic, ours: Topic) -> str:
 
 
 def base(topic: Topic) -> str:
-    """Give the name under which image_transport has the topic."""
+    """Return the name under which image_transport has the topic."""
     compressed = topic.kind == COMPRESSED and topic.name.endswith(SUFFIX)
     return topic.name[:-len(SUFFIX)] if compressed else topic.name
 
@@ -50,7 +50,7 @@ def elsewhere(ours: Topic, topics: Sequence[Topic]) -> str:
 
 
 def _cameras(ours: Topic, topics: Sequence[Topic]) -> List[Topic]:
-    """Give one topic for each camera: ours under another transport first, then by name."""
+    """Return one topic for each camera: ours under another transport first, then by name."""
     by_base: Dict[str, Topic] = {}
     for topic in sorted(topics, key=lambda topic: topic.kind == ours.kind):
         by_base[base(topic)] = topic  # of our type where there is one: it comes last

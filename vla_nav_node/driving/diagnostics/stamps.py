@@ -13,7 +13,7 @@ NO_CLOCK = 'the time of this node stands at 0: use_sim_time is set, but no /cloc
 
 
 def span(seconds: float) -> str:
-    """Give a duration in the unit that people would use."""
+    """Return a duration in the unit that people would use."""
     unit_s, unit = next((unit_s, unit) for least, unit_s, unit in SPANS if seconds >= least)
     return f'{seconds / unit_s:.3g} {unit}'
 

@@ -50,12 +50,12 @@ class CameraReport:
 
     @property
     def cameras(self) -> List[Endpoint]:
-        """Give the publishers of what we read."""
+        """Return the publishers of what we read."""
         return [one for one in self.publishers if one.kind == self.ours.kind]
 
     @property
     def others(self) -> List[Endpoint]:
-        """Give the publishers of other types, which never reach us."""
+        """Return the publishers of other types, which never reach us."""
         return [one for one in self.publishers if one.kind != self.ours.kind]
 
 

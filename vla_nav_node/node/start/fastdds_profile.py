@@ -21,7 +21,7 @@ VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
 
 
 def profile_path() -> Path:
-    """Give the path of the profile: the checkout's, else that of the installed package."""
+    """Return the path of the profile: the checkout's, else that of the installed package."""
     folders = list(_config_folders())
     for folder in folders:
         if (folder / PROFILE).is_file():

@@ -45,7 +45,7 @@ KINDS: Sequence[Tuple[str, str, str]] = (
 
 
 def explain(text: str) -> SettingError:
-    """Give the error for what rcl says."""
+    """Return the error for what rcl says."""
     said = re.sub(r',? at \S+:\d+', '', ' '.join(text.split()))  # places in rcl's sources
     said = said.replace('failed to initialize rcl: ', '').replace('. Error: error not set', '')
     unknown = re.fullmatch(r'\[(.*)\]', said)  # of rclpy: what stands behind --ros-args

@@ -66,7 +66,7 @@ def read(arguments: Sequence[str]) -> Arguments:
 
 
 def split(arguments: Sequence[str]) -> Tuple[List[str], List[str]]:
-    """Give what stands between --ros-args and --, and the rest."""
+    """Return what stands between --ros-args and --, and the rest."""
     ros: List[str] = []
     others: List[str] = []
     now = others
@@ -87,7 +87,7 @@ def fits(section: str, full_name: str) -> bool:
 
 
 def sections(path: str) -> List[Override]:
-    """Give the sections of a parameters file; one without any gives an empty one."""
+    """Return the sections of a parameters file; one without any gives an empty one."""
     if not Path(path).is_file():  # a pipe, as of <(...): ROS has read it, nobody can again
         return [Override(path, EVERY_NODE, (), path)]
     try:
@@ -101,7 +101,7 @@ def sections(path: str) -> List[Override]:
 
 
 def readers_of(path: str, namespace: str, names: Sequence[str]) -> List[str]:
-    """Give which nodes a parameters file is for; one for nobody goes to all, who refuse it."""
+    """Return which nodes a parameters file is for; one for nobody goes to all, who refuse it."""
     prefix = f'/{namespace.strip("/")}'.rstrip('/')
     found = sections(path)
     return [name for name in names

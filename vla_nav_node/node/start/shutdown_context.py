@@ -43,7 +43,7 @@ class NodeContext(Context):
 
 
 def start(arguments: Sequence[str]) -> NodeContext:
-    """Give a context for a command line; signals are left to the node."""
+    """Return a context for a command line; signals are left to the node."""
     check_profiles(os.environ)
     check_domain(os.environ)
     context = NodeContext()

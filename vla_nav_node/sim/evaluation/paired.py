@@ -46,7 +46,7 @@ def pair_up(reference: Sequence[Result], converted: Sequence[Result]) -> Dict[st
 
 def deviation(path: Sequence[Tuple[float, float]],
               other: Sequence[Tuple[float, float]]) -> Tuple[float, float]:
-    """Give the mean and the largest distance of two paths at equal times, in m."""
+    """Return the mean and the largest distance of two paths at equal times, in m."""
     steps = min(len(path), len(other))
     apart = np.linalg.norm(np.asarray(path[:steps]) - np.asarray(other[:steps]), axis=1)
     return float(apart.mean()), float(apart.max())
@@ -72,7 +72,7 @@ def paired_interval(both: int, first: int, second: int, neither: int) -> Tuple[f
 
 
 def mcnemar(first: int, second: int) -> float:
-    """Give the exact two-sided p that the discordant pairs fall so unevenly by chance."""
+    """Return the exact two-sided p that the discordant pairs fall so unevenly by chance."""
     count = first + second
     tail = sum(math.comb(count, k) for k in range(min(first, second) + 1)) / 2 ** count
     return min(1.0, 2 * tail)

@@ -30,7 +30,7 @@ def summarise(trial: Trial, results: Sequence[Result]) -> Dict[str, Any]:
 
 
 def wilson(successes: int, trials: int, z: float = 1.96) -> Tuple[float, float]:
-    """Give Wilson's score interval (Wilson 1927), which holds near 0 and 1 too."""
+    """Return Wilson's score interval (Wilson 1927), which holds near 0 and 1 too."""
     share = successes / trials
     centre = share + z * z / (2 * trials)
     spread = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))

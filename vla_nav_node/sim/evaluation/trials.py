@@ -26,7 +26,7 @@ class Trial:
 
 
 def plan_trials(backends: Sequence[str], quick: bool) -> List[Trial]:
-    """Give the rows: each backend at 30 Hz; then other conditions, and what to compare with."""
+    """Return the rows: each backend at 30 Hz; then other conditions, and what to compare with."""
     rows = [Trial(f'{backend}, 30 Hz', 'policy', backend) for backend in backends]
     if quick:
         return rows
@@ -75,7 +75,7 @@ def run_trials(bundle: Bundle, trials: Sequence[Trial], seeds: Sequence[int],
     return results
 
 
-class WatchingDriver:
+class RecordingDriver:
     """The expert drives; the policy sees what it sees, and its advice is compared."""
 
     def __init__(self, expert: Any, policy: Any) -> None:
@@ -126,7 +126,7 @@ def _driver(trial: Trial) -> Any:
     policy = Policy(_backend(trial), bundle.zero_state())
     upright = replace(bundle.input, rotation=0)  # as the simulator's camera is
     camera = PolicyDriver(policy, Preprocess(upright), trial.driver == 'cleared')
-    return WatchingDriver(ExpertDriver(), camera) if trial.driver == 'watcher' else camera
+    return RecordingDriver(ExpertDriver(), camera) if trial.driver == 'watcher' else camera
 
 
 def _backend(trial: Trial) -> Any:

@@ -32,7 +32,7 @@ class Expert:
         self.cost = cost_to_go(layout, self._gap)
 
     def command(self, pose: Tuple[float, float, float]) -> Tuple[float, float]:
-        """Give the velocity (m/s, robot's frame) for a pose (x, y, yaw) in the arena's frame."""
+        """Return the velocity (m/s, robot's frame) for a pose (x, y, yaw) in the arena's frame."""
         x, y, yaw = pose
         to_x, to_y = self._direction(x, y)
         speed = self._speed(x, y)
@@ -69,7 +69,7 @@ class Expert:
 
 
 def clearance(layout: Layout) -> np.ndarray:
-    """Give the distance from each cell's centre to the nearest box or wall, m."""
+    """Return the distance from each cell's centre to the nearest box or wall, m."""
     x0, x1, y0, y1 = layout.arena
     xs = np.arange(x0 + CELL / 2, x1, CELL)
     ys = np.arange(y0 + CELL / 2, y1, CELL)

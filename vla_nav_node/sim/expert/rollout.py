@@ -1,4 +1,4 @@
-"""One episode, in lock step: a driver, the gate that the node has too, and the world."""
+"""One episode, in lock step: a driver, the node's command limits, and the world."""
 
 from dataclasses import dataclass
 import math
@@ -9,7 +9,7 @@ import numpy as np
 from .expert import Expert
 from ..world.layout import Layout
 from ..world.world import World
-from ...driving.command_limits import Gate
+from ...driving.command_limits import CommandLimits
 from ...policy.recurrent_policy import Policy
 from ...types import Command
 from ...vision.preprocess import Preprocess
@@ -50,7 +50,7 @@ class Driver(Protocol):
         """Forget the episode before."""
 
     def __call__(self, world: World) -> Velocity:
-        """Give (vx, vy) for this moment."""
+        """Return (vx, vy) for this moment."""
 
 
 class ExpertDriver:
@@ -88,7 +88,7 @@ def drive(world: World, driver: Driver, seed: int, scenario: Optional[str] = Non
           ) -> Episode:
     """Run one episode to its end; it repeats exactly from the same arguments."""
     driver.reset(world.reset(seed, scenario))
-    gate = Gate(limits['linear_x'], limits['linear_y'], MAX_ACCELERATION)
+    command_limits = CommandLimits(limits['linear_x'], limits['linear_y'], MAX_ACCELERATION)
     rng = np.random.default_rng([seed, 3])
     command, outcome, end = Command(0.0, 0.0), '', math.inf
     path: List[Tuple[float, float]] = []
@@ -96,7 +96,7 @@ def drive(world: World, driver: Driver, seed: int, scenario: Optional[str] = Non
         before = command
         if not path or rng.random() >= conditions.frame_loss:
             linear_x, linear_y = driver(world)
-            command = gate.apply((linear_x, linear_y), world.time)
+            command = command_limits.apply((linear_x, linear_y), world.time)
         path.append(world.pose[:2])
         _advance(world, before, command, conditions, rng)
         if not outcome and world.outcome(conditions.time_limit):

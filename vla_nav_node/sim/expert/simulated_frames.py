@@ -29,7 +29,7 @@ def load_frames(source: str, spec: InputSpec, count: int, seed: int = 0,
 
 
 def _simulated(first_seed: int) -> frames.Pictures:
-    """Give what the robot's camera sees while the expert drives, episode after episode."""
+    """Return what the robot's camera sees while the expert drives, episode after episode."""
     from .rollout import ExpertDriver
     from ..world.world import World
     world, expert = World(), ExpertDriver()

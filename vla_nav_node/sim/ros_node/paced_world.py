@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 CATCH_UP_S = 0.1
 
 
-class RealTimeRobot:
+class PacedRobot:
     """A World whose time is the clock's. Times are seconds of one clock that runs forward."""
 
     def __init__(self, world: 'World', seed: int, scenario: str, time_limit: float,

@@ -24,7 +24,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from .paced_world import FrameClock, RealTimeRobot
+from .paced_world import FrameClock, PacedRobot
 from .sim_camera import Camera
 from .sim_parameters import declare, NEIGHBOURS, TABLE
 from ..world import rendering
@@ -55,7 +55,7 @@ class SimRobot(Node):
         refuse_unheard(self, context.arguments, TOPICS, NEIGHBOURS)
         world = _world(settings.width, settings.height)
         now = time.monotonic()
-        self.robot = RealTimeRobot(world, settings.seed, settings.scenario, settings.time_limit,
+        self.robot = PacedRobot(world, settings.seed, settings.scenario, settings.time_limit,
                                    settings.cmd_vel_timeout, now)
         self._frames = FrameClock(settings.frame_rate, now)
         self._loss = random.Random(settings.seed)
@@ -116,7 +116,7 @@ class SimRobot(Node):
         if skipped > WORST_LATE * frames or lost_s > WORST_LATE * REPORT_S:
             self.get_logger().warning(
                 f'real time cannot be held: {skipped} of {frames:.0f} frames skipped and '
-                f'{lost_s:.1f} of {REPORT_S:.0f} s not simulated; to mend it: a smaller width and '
+                f'{lost_s:.1f} of {REPORT_S:.0f} s not simulated; fix: a smaller width and '
                 'height, a lower frame_rate, or less else to do for this machine')
         self._frames.skipped, self.robot.lost_s = 0, 0.0
         self._report_at = now + REPORT_S

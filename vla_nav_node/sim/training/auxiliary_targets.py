@@ -40,7 +40,7 @@ def in_view(layout: Layout, pose: Pose) -> np.ndarray:
 
 def free_way(layout: Layout, x: float, y: float, angles: np.ndarray, along: np.ndarray
              ) -> np.ndarray:
-    """Give how far it is to the first wall or box in each direction, m; at most the last step."""
+    """Return how far it is to the first wall or box in each direction, m; at most the last step."""
     xs, ys = x + np.outer(np.cos(angles), along), y + np.outer(np.sin(angles), along)
     x0, x1, y0, y1 = layout.arena
     hit = (xs < x0) | (xs > x1) | (ys < y0) | (ys > y1)

@@ -85,7 +85,7 @@ def _batches(count: int, size: int, generator: torch.Generator) -> Tuple[Tensor,
 
 @torch.no_grad()
 def _seen(looker: Looker, images: Tensor, targets: Tensor) -> Dict[str, float]:
-    """Give the share of the variance that is told right, R2, of each kind of target."""
+    """Return the share of the variance that is told right, R2, of each kind of target."""
     ones = torch.ones(1, 1, 1, 1)
     told = torch.cat([looker(batch, ones) for batch in images.split(BATCH)])
     wanted = looker.standardise(targets)

@@ -76,12 +76,12 @@ class Learner(nn.Module):
                 self.mean[name] = value.clone()
 
     def averaged(self) -> Dict[str, Tensor]:
-        """Give the running mean of the weights, on the host, contiguous."""
+        """Return the running mean of the weights, on the host, contiguous."""
         found = self.mean or self.network.state_dict()
         return {name: value.cpu().contiguous() for name, value in found.items()}
 
     def snapshot(self) -> dict:
-        """Give all that a resumed training needs."""
+        """Return all that a resumed training needs."""
         return {'weights': self.state_dict(), 'mean': self.mean,
                 'optimiser': self.optimiser.state_dict(), 'schedule': self.schedule.state_dict()}
 

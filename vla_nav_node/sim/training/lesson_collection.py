@@ -172,5 +172,5 @@ def save_lesson(folder: Path, seed: int, driver: TaughtDriver) -> None:
 
 
 def load_lesson(folder: Path, seed: int) -> np.ndarray:
-    """Give features, labels and hints side by side: float32 [T, F + 2 + HINTS]."""
+    """Return features, labels and hints side by side: float32 [T, F + 2 + HINTS]."""
     return np.load(folder / f'{seed}.npy')

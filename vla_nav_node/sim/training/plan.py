@@ -45,16 +45,16 @@ class Plan:
 
     @property
     def first_seed(self) -> int:
-        """Give the first of this run's SEEDS_PER_RUN seeds."""
+        """Return the first of this run's SEEDS_PER_RUN seeds."""
         return FIRST_SEED + (self.seed + (self.seed >= KEPT_FREE)) * SEEDS_PER_RUN
 
     @property
     def views(self) -> range:
-        """Give the seeds of the scenes for single pictures."""
+        """Return the seeds of the scenes for single pictures."""
         return range(self.first_seed + FIRST_VIEW, self.first_seed + FIRST_VIEW + self.scenes)
 
     def steps_of(self, number: int) -> int:
-        """Give the optimiser's steps of a round, which count from 0."""
+        """Return the optimiser's steps of a round, which count from 0."""
         if number == self.rounds - 1:
             return self.last_steps
         return self.steps if number else self.first_steps

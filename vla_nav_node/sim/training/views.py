@@ -31,7 +31,7 @@ def render_views(seeds: Sequence[int], folder: Path, spec: Dict, workers: int) -
 
 
 def load_views(files: Sequence[Path]) -> Tuple[np.ndarray, np.ndarray]:
-    """Give pictures (uint8 [N, H, W, 3]) and targets (float32 [N, 2 + SIGHTS])."""
+    """Return pictures (uint8 [N, H, W, 3]) and targets (float32 [N, 2 + SIGHTS])."""
     targets = np.concatenate([np.load(file)['targets'] for file in files])
     first = np.load(files[0])['images']
     images = np.empty((len(targets), *first.shape[1:]), np.uint8)  # once: it takes gigabytes

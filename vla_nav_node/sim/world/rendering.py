@@ -19,7 +19,7 @@ mujoco.Renderer(model, 16, 16).render()
 
 
 def choose() -> str:
-    """Give the value of MUJOCO_GL that renders here: the user's own, or the first that works."""
+    """Return the value of MUJOCO_GL that renders here: the user's own, or the first that works."""
     asked = os.environ.get('MUJOCO_GL', '')
     failures = []
     for kind in [asked] if asked else KINDS:

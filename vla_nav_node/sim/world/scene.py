@@ -22,7 +22,7 @@ _WALLS = ('wall_back', 'wall_front', 'wall_right', 'wall_left')
 
 
 def scene_xml() -> str:
-    """Give the MJCF of the arena, with boxes and cup where `dress` will put them."""
+    """Return the MJCF of the arena, with boxes and cup where `dress` will put them."""
     boxes = ''.join(
         f'<geom name="box{i}" type="box" size=".1 .1 .1" pos="0 0 -5" material="box0"/>'
         for i in range(MAX_BOXES))
@@ -79,7 +79,7 @@ def _wall(name: str, x: float, y: float, half_x: float, half_y: float) -> str:
 
 
 def _materials() -> str:
-    """Give textures in greys; `dress` tints them."""
+    """Return textures in greys; `dress` tints them."""
     builtins = (
         'builtin="flat" rgb1=".9 .9 .9" rgb2=".9 .9 .9"',
         'builtin="checker" rgb1=".9 .9 .9" rgb2=".65 .65 .65"',

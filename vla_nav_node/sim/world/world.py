@@ -125,7 +125,7 @@ class World:
 
 
 def _noise_bank(height: int, width: int) -> Tuple[np.ndarray, np.ndarray]:
-    """Give pictures of noise to add and to take away, uint8 [N, height, width, 3] each."""
+    """Return pictures of noise to add and to take away, uint8 [N, height, width, 3] each."""
     rng = np.random.default_rng(0)
     shape = (NOISE_PICTURES, height, width, 3)
     noise = np.abs(rng.standard_normal(shape, np.float32)) * (NOISE_SIGMA / math.sqrt(2))

@@ -51,7 +51,7 @@ class Advice(NamedTuple):
 
 
 def advise(groups: List[Group]) -> List[Advice]:
-    """Give advice for each group and kind of robot."""
+    """Return advice for each group and kind of robot."""
     return [_advise(group, kind) for group in groups for kind in KINDS]
 
 

@@ -69,7 +69,7 @@ def absence(bundle: Bundle, backend: str, precision: str) -> str:
 
 def _kinds(precisions: Sequence[str],
            torch_modes: Sequence[str]) -> Iterator[Tuple[str, str, str]]:
-    """Give backend, precision and torch_mode of each row."""
+    """Return backend, precision and torch_mode of each row."""
     for backend in BACKENDS:
         yield from product([backend], precisions, torch_modes if backend == 'torch' else ['auto'])
 
@@ -89,7 +89,7 @@ def _with_threads(contestant: Contestant, choices: Sequence[int]) -> Tuple[Conte
 
 
 def _thread_choices() -> Tuple[int, ...]:
-    """Give 1, 2, 4 and so on, and all cores that we may use."""
+    """Return 1, 2, 4 and so on, and all cores that we may use."""
     cores = len(os.sched_getaffinity(0))
     powers = (1 << power for power in range(cores.bit_length()))
     return tuple(sorted({*(threads for threads in powers if threads <= cores), cores}))

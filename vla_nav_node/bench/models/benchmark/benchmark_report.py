@@ -22,7 +22,7 @@ EXPLAINED = (
 
 
 def tables(report: Report) -> List[Table]:
-    """Give the tables of each policy, and the ranking of all."""
+    """Return the tables of each policy, and the ranking of all."""
     found: List[Table] = []
     for policy in dict.fromkeys(row['policy'] for row in report['rows']):
         rows = [row for row in report['rows'] if row['policy'] == policy]
@@ -108,14 +108,14 @@ def _ranking(report: Report) -> Table:
 
 
 def advice(report: Report) -> List[str]:
-    """Give the advice, a line for each kind of robot, policy and device."""
+    """Return the advice, a line for each kind of robot, policy and device."""
     return [f'{one["policy"]} on {one["device"]}, {one["kind"]}: '
             + (f'{one["row"]}, ' if one['row'] else '') + one['because']
             for one in report['advice']]
 
 
 def lines(report: Report) -> List[str]:
-    """Give the sentences below the tables."""
+    """Return the sentences below the tables."""
     plan = report['plan']
     return [RULE, *(f'{sentence}.' for sentence in report['refused']),
             *(f'Advice: {line}.' for line in advice(report)),
@@ -134,6 +134,6 @@ def lines(report: Report) -> List[str]:
 
 
 def markdown(report: Report, picture: str) -> str:
-    """Give the page."""
+    """Return the page."""
     return '\n\n'.join(['# What each policy costs here', *(t.markdown() for t in tables(report)),
                         f'![times and sizes]({picture})', *lines(report)]) + '\n'

@@ -43,7 +43,7 @@ class Measured(NamedTuple):
 
 def measure(plan: Plan, pace: Pace, pictures: Pictures, bar: Bar
             ) -> Tuple[List[Row], Dict[str, str]]:
-    """Give a row for each entry, and those that could not be opened with the reason."""
+    """Return a row for each entry, and those that could not be opened with the reason."""
     absent = dict(plan.absent)
     with ExitStack() as stack:
         opened = _open(plan, stack, absent, bar)
@@ -98,7 +98,7 @@ def _time(contenders: List[Contender], pictures: Pictures, pace: Pace, bar: Bar,
 
 
 def _rows(plan: Plan, pace: Pace, found: List[Measured]) -> List[Row]:
-    """Give one row for each label: the alternative with the least median stands for all."""
+    """Return one row for each label: the alternative with the least median stands for all."""
     best: Dict[str, Measured] = {}
     for one in found:
         if (one.label not in best
@@ -128,7 +128,7 @@ def _row(plan: Plan, pace: Pace, one: Measured, reference: Measured,
 
 
 def _weights(bundle: Bundle) -> str:
-    """Give the hash of what a bundle's graphs were exported from."""
+    """Return the hash of what a bundle's graphs were exported from."""
     files = bundle.manifest['files']
     return str(files[WEIGHTS if WEIGHTS in files else next(iter(files))]['sha256'])
 

@@ -54,7 +54,7 @@ def why_not(row: Row) -> str:
 
 
 def order(row: Row) -> Any:
-    """Give what rows are sorted by."""
+    """Return what rows are sorted by."""
     return row['late'], row['paced']['p95'], row['paced']['p50']
 
 

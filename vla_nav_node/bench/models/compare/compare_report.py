@@ -23,7 +23,7 @@ NUMBERS: Dict[str, Path] = {
 
 
 def tables(report: Report) -> List[Table]:
-    """Give what was measured, how far they agree, and the scores."""
+    """Return what was measured, how far they agree, and the scores."""
     return [_sides(report), _quality(report['quality']), *_scores(report['scores'])]
 
 
@@ -66,7 +66,7 @@ def _scores(scores: Any) -> List[Table]:
 
 
 def lines(report: Report, verdict: Verdict) -> List[str]:
-    """Give the sentences below the tables, the verdict last."""
+    """Return the sentences below the tables, the verdict last."""
     found = [f'{report["plan"]["runs"]} steps each after {report["plan"]["warm_up"]} that do not '
              f'count, back to back, in turns; frames: {report["plan"]["frames"]}.',
              *machine.told(report['machine'])]
@@ -76,7 +76,7 @@ def lines(report: Report, verdict: Verdict) -> List[str]:
 
 
 def markdown(report: Report, verdict: Verdict, picture: str) -> str:
-    """Give the page."""
+    """Return the page."""
     parts = [f'# {report["sides"]["A"]["name"]} and {report["sides"]["B"]["name"]}',
              f'**{verdict.text}.**', *(table.markdown() for table in tables(report)),
              f'![both sides]({picture})', *lines(report, verdict)[:-1]]

@@ -28,7 +28,7 @@ class Verdict:
 
 def scores(sides: Mapping[str, Dict[str, Any]], quality: Dict[str, Any]
            ) -> Optional[Dict[str, Dict[str, float]]]:
-    """Give each side's parts and score; None where their times cannot be compared."""
+    """Return each side's parts and score; None where their times cannot be compared."""
     if not same_device(sides):
         return None
     parts = _quality(sides, quality)

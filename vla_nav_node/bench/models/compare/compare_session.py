@@ -71,7 +71,7 @@ def _measure(contenders: Sequence[Contender], pictures: Sequence[Pictures], plan
 
 
 def _pictures(contenders: Sequence[Contender], plan: Plan) -> List[Pictures]:
-    """Give each the same frames at its own size; read once where the sizes are the same."""
+    """Return each the same frames at its own size; read once where the sizes are the same."""
     specs = [_spec(contender) for contender in contenders]
     calibrated = Calibrated(
         (load_bundle(one.path), one.precision) for one in
@@ -82,7 +82,7 @@ def _pictures(contenders: Sequence[Contender], plan: Plan) -> List[Pictures]:
 
 
 def _spec(contender: Contender) -> InputSpec:
-    """Give how a contender's pictures are made: as its bundle says, else as its recipe."""
+    """Return how a contender's pictures are made: as its bundle says, else as its recipe."""
     contestant = contender.contestant
     if contestant.kind == 'bundle':
         return load_bundle(contestant.path).input

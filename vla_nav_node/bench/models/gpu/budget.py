@@ -20,15 +20,15 @@ class Budget:
 
     @property
     def left_s(self) -> float:
-        """Give what is left, 0 when it is over."""
+        """Return what is left, 0 when it is over."""
         return max(self._end_s - time.monotonic(), 0.0)
 
     def share(self, count: int, reserve_s: float = 0.0) -> 'Budget':
-        """Give a part of what is left, as for one of `count`, less what comes after it."""
+        """Return a part of what is left, as for one of `count`, less what comes after it."""
         return Budget(max(self.left_s / count - reserve_s, 0.0))
 
     def watch(self, items: Iterable[int]) -> Iterator[int]:
-        """Give the items as long as there is time, then raise LimitError."""
+        """Return the items as long as there is time, then raise LimitError."""
         for item in items:
             if not self.left_s:
                 raise LimitError(f'the {self.limit_s:.0f} s that there were for it are over')

@@ -14,7 +14,7 @@ PATIENCE_S = 10.0
 
 
 def gpu_told() -> List[str]:
-    """Give what they say, line by line."""
+    """Return what they say, line by line."""
     told: List[str] = []
     for command in ASKED:
         if shutil.which(command[0]):

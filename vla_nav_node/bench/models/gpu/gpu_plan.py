@@ -32,7 +32,7 @@ class Kind(NamedTuple):
 
     @property
     def options(self) -> BackendOptions:
-        """Give what makes the backend run in this way."""
+        """Return what makes the backend run in this way."""
         option: Dict[str, Any] = {MODE_OF[self.backend]: self.mode} if self.mode else {}
         return replace(DEFAULTS, **option)
 

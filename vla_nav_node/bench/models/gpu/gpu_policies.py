@@ -48,7 +48,7 @@ class Policy(NamedTuple):
 
 def make_policy(name: str, folder: Path, precisions: Sequence[str], frames: str, count: int,
                 fixed_scales: bool) -> Policy:
-    """Give the policy of a name with all that is to be measured of it; see open_policy."""
+    """Return the policy of a name with all that is to be measured of it; see open_policy."""
     bundle = open_policy(name, folder, precisions)
     source = source_for(frames, bundle)
     if fixed_scales:
@@ -59,7 +59,7 @@ def make_policy(name: str, folder: Path, precisions: Sequence[str], frames: str,
 
 
 def source_for(asked: str, bundle: Bundle) -> str:
-    """Give the simulator for 'auto' where a policy was trained in it and it can be had here."""
+    """Return the simulator for 'auto' where a policy was trained in it and it can be had here."""
     if asked != AUTO:
         return asked
     if not trained_in_simulator(bundle) or not all(map(find_spec, ('mujoco', 'scipy'))):
@@ -91,7 +91,7 @@ def frames_of(source: str, spec: InputSpec, count: int, seed: int = 0,
 
 
 def open_policy(name: str, folder: Path, precisions: Sequence[str]) -> Bundle:
-    """Give the bundle of a name: the one that ships, a preset (written to `folder`), or a path."""
+    """Return the bundle of a name: the one that ships, a preset (written to `folder`), or a path."""
     # The int8 of the CPUs is searched for layer by layer, which takes long, and is not for GPUs.
     made = [precision for precision in precisions if precision != 'int8']
     return open_model(name, folder, made, NOISE)

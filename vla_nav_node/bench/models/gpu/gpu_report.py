@@ -14,7 +14,7 @@ VERDICTS = {True: 'met', False: 'MISSED', None: 'not measured'}
 
 
 def tables(report: Report) -> List[Table]:
-    """Give a table for each policy that has rows."""
+    """Return a table for each policy that has rows."""
     return [_policy(policy, [row for row in report['rows'] if row['policy'] == policy])
             for policy in dict.fromkeys(row['policy'] for row in report['rows'])]
 
@@ -54,7 +54,7 @@ def _gates(row: Row) -> str:
 
 
 def targets_table(report: Report) -> Table:
-    """Give the last table."""
+    """Return the last table."""
     table = Table('What was wanted of a GPU', ['', 'wanted', 'found', ''])
     for one in report['targets']:
         table.add(one['what'], one['wanted'], one['found'], VERDICTS[one['met']])
@@ -62,7 +62,7 @@ def targets_table(report: Report) -> Table:
 
 
 def lines(report: Report) -> List[str]:
-    """Give the sentences between the tables."""
+    """Return the sentences between the tables."""
     told = [*(f'No row {policy}, {label}: {reason}.'
               for policy, absent in report['absent'].items() for label, reason in absent.items()),
             *(f'{row["policy"]}, {row["label"]}: {problem}.' for row in report['rows']

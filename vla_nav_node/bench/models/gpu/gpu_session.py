@@ -27,7 +27,7 @@ OTHER_S = 1.5  # of a row: comparing, and what is not a timed step
 
 def measure(plan: Plan, pace: Pace, policy: Policy, budget: Budget,
             bar: Bar) -> Tuple[List[Row], Dict[str, str]]:
-    """Give the rows that came about, and the others with the reason."""
+    """Return the rows that came about, and the others with the reason."""
     absent, frames = dict(plan.absent), policy.frames
     with ThreadPoolExecutor(1) as pool, ExitStack() as stack:
         opening = budget.share(1, reserve_s=len(plan.entries) * _least_s(pace))
@@ -82,7 +82,7 @@ def _open_together(batch: Sequence[Entry], stack: ExitStack, budget: Budget,
 
 def _that_fit(opened: Opened, pace: Pace, frames: int, budget: Budget,
               absent: Dict[str, str]) -> Opened:
-    """Give those whose steps fit into the time, the first ones first."""
+    """Return those whose steps fit into the time, the first ones first."""
     fit: Opened = []
     left_s = budget.left_s
     for label, contender in opened:
@@ -102,7 +102,7 @@ def _that_fit(opened: Opened, pace: Pace, frames: int, budget: Budget,
 
 
 def _needed_s(ms: float, pace: Pace, frames: int) -> float:
-    """Give how long a row of so many ms a step takes: timed, driven twice, and compared."""
+    """Return how long a row of so many ms a step takes: timed, driven twice, and compared."""
     turns = 1 + SETTLE / BLOCK
     steps = pace.warm_up + pace.runs * turns + 2 * frames + 2 * STEPS
     return (steps * ms + pace.paced_runs * turns * max(pace.period_ms, ms)) / 1e3

@@ -31,7 +31,7 @@ class Measured:
         self._absent = absent
 
     def p50(self, policy: str, label: str) -> Optional[float]:
-        """Give the median in ms; None without one."""
+        """Return the median in ms; None without one."""
         row = self._rows.get((policy, label))
         return row['back_to_back']['p50'] if row and device_of(row) == 'cuda' else None
 
@@ -43,7 +43,7 @@ class Measured:
 
 
 def targets(policies: Sequence[str], rows: Sequence[Row], absent: Absent) -> List[Target]:
-    """Give all lines, those without figures too."""
+    """Return all lines, those without figures too."""
     measured = Measured(rows, absent)
     found = [_most(measured, policy, most) for policy, most in MOST_MS.items()
              if policy in policies]

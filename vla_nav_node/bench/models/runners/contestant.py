@@ -51,7 +51,7 @@ class Contestant:
 
     @property
     def model_file(self) -> Path:
-        """Give the file that holds the weights which run."""
+        """Return the file that holds the weights which run."""
         if self.kind != 'bundle':
             return self.path
         fixed = self.path / FIXED
@@ -62,7 +62,7 @@ class Contestant:
 
     @property
     def bytes(self) -> int:  # noqa: A003, RUF100
-        """Give the size of that file, and of those that it reads weights from."""
+        """Return the size of that file, and of those that it reads weights from."""
         return sum(path.stat().st_size for path in (self.model_file, *weights_of(self.model_file)))
 
 
@@ -89,7 +89,7 @@ def parse(text: str, device: str = 'auto') -> Contestant:
 
 
 def weights_of(path: Path) -> List[Path]:
-    """Give the files beside an ONNX file that it reads weights from, or raise SettingError."""
+    """Return the files beside an ONNX file that it reads weights from, or raise SettingError."""
     if path.suffix != '.onnx':
         return []
     try:
@@ -105,7 +105,7 @@ def weights_of(path: Path) -> List[Path]:
 
 
 def _path(text: str) -> Path:
-    """Give the path that a text names; one that no file system could have is the user's slip."""
+    """Return the path that a text names; one that no file system could have is the user's slip."""
     try:
         path = SHIPPED if text == SHIPPED_NAME else Path(text).expanduser()
         path.is_file()
@@ -115,7 +115,7 @@ def _path(text: str) -> Path:
 
 
 def recipe_of(bundle: Bundle) -> Recipe:
-    """Give how a bundle's pictures are made."""
+    """Return how a bundle's pictures are made."""
     spec = bundle.input
     return Recipe((spec.height, spec.width), spec.fit, spec.resize, bundle.mean, bundle.std,
                   tuple(bundle.state_shapes.values()), spec.rotation)

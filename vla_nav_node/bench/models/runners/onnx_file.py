@@ -53,7 +53,7 @@ class OnnxFileRunner:
 
 
 def last_action(action: np.ndarray) -> np.ndarray:
-    """Give [actions] of [1, actions], or of the last time step of [1, T, actions]."""
+    """Return [actions] of [1, actions], or of the last time step of [1, T, actions]."""
     return np.asarray(action, np.float32).reshape(-1, action.shape[-1])[-1]
 
 
@@ -109,7 +109,7 @@ def _shape(node: Any, recipe: Recipe) -> Tuple[int, ...]:
 
 
 def _split(inputs: Described, name: str) -> Tuple[str, Described]:
-    """Give the image input's name, and the state inputs; refuse what nobody can fill."""
+    """Return the image input's name, and the state inputs; refuse what nobody can fill."""
     images = [one for one, (shape, _) in inputs.items() if len(shape) >= 4]
     states = {one: found for one, found in inputs.items() if len(found[0]) == 3}
     others = [f'{one} {found[1]} {list(found[0])}' for one, found in inputs.items()
@@ -125,7 +125,7 @@ def _split(inputs: Described, name: str) -> Tuple[str, Described]:
 
 
 def _outputs(nodes: List[Any], states: Described, name: str) -> List[str]:
-    """Give the outputs to ask for: the action, and the new states in the order of `states`."""
+    """Return the outputs to ask for: the action, and the new states in the order of `states`."""
     shapes = {node.name: tuple(node.shape) for node in nodes}
     pairs = pair_states({one: shape for one, (shape, _) in states.items()}, shapes, name)
     others = {one: shape for one, shape in shapes.items() if one not in pairs.values()}

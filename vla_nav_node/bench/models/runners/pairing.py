@@ -43,7 +43,7 @@ def pair_states(inputs: Mapping[str, Shape], outputs: Mapping[str, Shape],
 
 
 def action_of(outputs: Mapping[str, Shape], model: str) -> str:
-    """Give the output that is the action, among those that are no state; or BackendError."""
+    """Return the output that is the action, among those that are no state; or BackendError."""
     named = [name for name in outputs if name in ACTION_NAMES]
     flat = [name for name, shape in outputs.items() if len(shape) <= 2]
     worded = [name for name in flat if not set(ACTION_NAMES).isdisjoint(_words(name))]
@@ -69,7 +69,7 @@ def _by_names(inputs: Sequence[str], outputs: Sequence[str], digits: bool) -> Di
 
 
 def _meaning(name: str, digits: bool) -> FrozenSet[str]:
-    """Give the words that say what it is; none where there are none, as in 23 or input.1."""
+    """Return the words that say what it is; none where there are none, as in 23 or input.1."""
     words = {word for word in _words(name) if word not in TIME and (digits or not word.isdigit())}
     return frozenset(words - {'state'} or words)
 

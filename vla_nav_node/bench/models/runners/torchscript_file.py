@@ -98,7 +98,7 @@ def _load(torch: Any, contestant: Contestant, device: Any) -> Any:
 
 
 def _states(module: Any, contestant: Contestant) -> List[Any]:
-    """Give the zero state for the arguments after the picture."""
+    """Return the zero state for the arguments after the picture."""
     import torch
     wanted = [argument for argument in module.forward.schema.arguments[2:]
               if not argument.has_default_value()]

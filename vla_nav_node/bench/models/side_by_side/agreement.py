@@ -45,20 +45,20 @@ def _axis(ours: np.ndarray, theirs: np.ndarray) -> Dict[str, Any]:
 
 
 def _worst(axes: Dict[str, Dict[str, Any]], figure: str) -> Optional[float]:
-    """Give the largest of a figure; None when an axis has none."""
+    """Return the largest of a figure; None when an axis has none."""
     values = [axis[figure] for axis in axes.values()]
     return None if None in values else max(values)
 
 
 def _correlation(ours: np.ndarray, theirs: np.ndarray) -> Optional[float]:
-    """Give Pearson's correlation; None where one of them never changes."""
+    """Return Pearson's correlation; None where one of them never changes."""
     if not min(ours.std(), theirs.std()) > STILL:
         return None
     return float(np.corrcoef(ours, theirs)[0, 1])
 
 
 def action_mae(actions: np.ndarray, labels: Optional[np.ndarray]) -> Optional[float]:
-    """Give the mean absolute error to the labels, m/s; None without labels or finite actions."""
+    """Return the mean absolute error to the labels, m/s; None without labels or finite actions."""
     if labels is None:
         return None
     if labels.shape != actions.shape:

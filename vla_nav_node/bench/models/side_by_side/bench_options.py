@@ -44,7 +44,7 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
 
 
 def recipe(args: argparse.Namespace) -> Recipe:
-    """Give the recipe as far as the user has said it."""
+    """Return the recipe as far as the user has said it."""
     problem = impossible(args.mean, args.std, 255.0)
     if problem:
         raise SettingError(f'--mean {args.mean} --std {args.std}: {problem}',

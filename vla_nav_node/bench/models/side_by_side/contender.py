@@ -55,7 +55,7 @@ class Contender:
 
     @property
     def name(self) -> str:
-        """Give what the user called it."""
+        """Return what the user called it."""
         return self.contestant.name
 
     def show(self, frames: np.ndarray) -> None:
@@ -76,7 +76,7 @@ class Contender:
         return span
 
     def most_memory(self) -> float:
-        """Give the most memory it had so far, in MB."""
+        """Return the most memory it had so far, in MB."""
         return float(self._call('most_memory'))
 
     def close(self) -> None:
@@ -99,7 +99,7 @@ class Contender:
             raise self._gone() from None
 
     def answer(self, patience_s: float = PATIENCE_S) -> Any:
-        """Give what the method that was asked for gave, or raise BackendError."""
+        """Return what the method that was asked for gave, or raise BackendError."""
         try:
             if not self._connection.poll(patience_s):
                 raise BackendError(f'{self.name} gave no answer within {patience_s:.0f} s')

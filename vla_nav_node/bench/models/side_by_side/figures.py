@@ -12,7 +12,7 @@ Figures = Dict[str, Any]
 
 
 def latency(span: Span) -> Figures:
-    """Give the figures of a contender's steps."""
+    """Return the figures of a contender's steps."""
     ms = span.ms
     p50, p95, p99 = map(float, np.percentile(ms, (50, 95, 99)))
     mean = float(ms.mean())

@@ -20,7 +20,7 @@ class Table:
         self.rows.append([shown(cell) for cell in cells])
 
     def markdown(self) -> str:
-        """Give it as GitHub's Markdown has tables."""
+        """Return it as GitHub's Markdown has tables."""
         lines = [self.columns, ['---', *(['---:'] * (len(self.columns) - 1))], *self.rows]
         return '\n'.join([f'**{self.title}**', '',
                           *('| ' + ' | '.join(map(_escape, line)) + ' |' for line in lines)])

@@ -98,7 +98,7 @@ class Worker:
         return compare(self._runner.backend, self._frames[:, 0], record)
 
     def most_memory(self) -> float:
-        """Give the most memory this process ever had, less the frames that it was handed."""
+        """Return the most memory this process ever had, less the frames that it was handed."""
         return max(self._most, own_memory().most - self._held)
 
     def _prepare(self) -> Any:

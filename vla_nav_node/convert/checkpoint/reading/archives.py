@@ -137,7 +137,7 @@ def read_legacy(content: Any) -> Any:
 
 def _remembering(bytes_of: Callable[[str, int, int], torch.Tensor]) \
         -> Callable[[str, int, int], torch.Tensor]:
-    """Give the same tensor for the same storage, so that copies are known as such."""
+    """Return the same tensor for the same storage, so that copies are known as such."""
     known: Dict[Tuple[str, int, int], torch.Tensor] = {}
 
     def remembered(key: str, count: int, item: int) -> torch.Tensor:
