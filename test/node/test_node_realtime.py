@@ -32,7 +32,7 @@ realtime.lock_memory()
 found = []
 def work(stopping):
     found.append([os.sched_getscheduler(0) & 0xff, sorted(os.sched_getaffinity(0))])
-realtime.in_front('driving', work)(Event())
+realtime.with_priority('driving', work)(Event())
 print(json.dumps([realtime.answers, found, os.SCHED_FIFO]))
 """
 

@@ -106,7 +106,7 @@ class Bundle:
 def load_bundle(directory: Union[str, Path, None] = None) -> Bundle:
     """Load and check a bundle; without a directory, the one that ships with the package."""
     root = Path(directory).expanduser() if directory else SHIPPED
-    stamps = stamps_of(root, [MANIFEST])  # before anything is read: see BundleWatch
+    stamps = stamps_of(root, [MANIFEST])  # before anything is read: see BundleChanges
     manifest = parse_manifest(read_manifest(root), str(root / MANIFEST))
     stamps.update(stamps_of(root, manifest['files']))
     refuse(str(root), file_problems(root, manifest['files']))
