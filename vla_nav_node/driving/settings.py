@@ -1,11 +1,11 @@
-"""The node's parameters as data, and the pure checks of what a user sets."""
+"""The node's parameters as data, and the checks of their values."""
 
 from dataclasses import dataclass, fields, replace
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Type, Union
 
 from ..backends.options import BackendOptions, CHOICES, DEFAULTS
 from ..errors import SettingError
-from ..policy.runtime_spec import read_runtimes, Runtime
+from ..policy.runtimes import read_runtimes, Runtime
 from ..vision.preprocess import TURNS
 
 Value = Union[str, int, float, bool, Tuple[str, ...]]
@@ -14,7 +14,7 @@ _TYPE_NAMES = {bool: 'boolean', int: 'integer', float: 'double', str: 'string'}
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter: what `ros2 param describe` tells of it, and what is allowed."""
+    """A parameter: what `ros2 param describe` shows, and which values are allowed."""
 
     name: str
     default: Value  # its type is the parameter's type
@@ -24,7 +24,7 @@ class Parameter:
     high: float = 0.0
     choices: Tuple[Union[str, int], ...] = ()
     live: bool = False  # may be set while the node runs
-    # What reads the strings of a list, and raises SettingError.
+    # Parses a list of strings; raises SettingError.
     read: Optional[Callable[[Tuple[str, ...]], Any]] = None
 
     @property
@@ -33,7 +33,7 @@ class Parameter:
         return type(self.default)
 
     def constraints(self) -> str:
-        """Say in words what a value must be."""
+        """Return in words which values are allowed."""
         if self.choices:
             return f'one of {", ".join(map(str, self.choices))} {self.unit}'.rstrip()
         if self.read is not None:
@@ -45,7 +45,7 @@ class Parameter:
         return kind
 
     def check(self, value: Any) -> Value:
-        """Return `value` if it is allowed, else raise a SettingError that says what is."""
+        """Return `value` if it is allowed; raise SettingError otherwise."""
         if self.read is not None:
             return self._check_list(value, self.read)
         if type(value) is not self.kind:
@@ -61,15 +61,15 @@ class Parameter:
         """
         Check a list of strings.
 
-        ROS cannot tell the type of an empty list: it comes as none, as an empty list of anything
-        or, where it is told to be of strings, as that of one empty string.
+        ROS does not know the type of an empty list: it arrives as None, as an empty list of any
+        type or, if declared as a list of strings, as one empty string.
         """
         if isinstance(value, str):
             raise SettingError(f'{self.name} is the string {value!r}', self.constraints(),
                                f"write ['{value}']")
         items = () if value is None else value
-        listed = isinstance(items, (list, tuple))
-        if not listed or not all(isinstance(item, str) for item in items):
+        is_list = isinstance(items, (list, tuple))
+        if not is_list or not all(isinstance(item, str) for item in items):
             raise SettingError(f'{self.name} is {value!r}', self.constraints())
         texts = tuple(item for item in items if item)
         read(texts)
@@ -83,7 +83,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Settings:
-    """The values of all parameters, checked; the fields are named as the parameters are."""
+    """The checked values of all parameters; each field has the name of its parameter."""
 
     model: str
     backend: str
@@ -116,13 +116,13 @@ class Settings:
 
     @property
     def runtime(self) -> Runtime:
-        """Return what decides which runtime drives; a change of it is a hot swap."""
+        """Return the runtime that should drive; changing it is a hot swap."""
         return Runtime(self.backend, self.precision, self.device,
                        self.options.read_by(self.backend))
 
     @property
-    def spares(self) -> Tuple[Runtime, ...]:
-        """Return what is to drive when that fails, in this order."""
+    def fallbacks(self) -> Tuple[Runtime, ...]:
+        """Return the runtimes that take over when it fails, in this order."""
         return tuple(runtime._replace(options=self.options.read_by(runtime.backend))
                      for runtime in read_runtimes(self.fallback_backends))
 
@@ -236,23 +236,25 @@ def _limit(axis: str, word: str, limits: Mapping[str, float]) -> Parameter:
 
 
 def settings_of(table: Tuple[Parameter, ...], values: Mapping[str, Any]) -> Settings:
-    """Check `values` (by name; missing ones get their default) and freeze them."""
+    """Return the settings for checked `values` by name, with defaults for missing ones."""
     checked: Dict[str, Any] = {
         row.name: row.check(values.get(row.name, row.default)) for row in table}
     return Settings(**checked)
 
 
-def changed(settings: Settings, table: Tuple[Parameter, ...],
+def updated(settings: Settings, table: Tuple[Parameter, ...],
             values: Mapping[str, Any]) -> Settings:
     """
-    Give the settings with `values` put in, after checking each of them.
+    Return `settings` with checked `values`.
 
-    Names that are not in the table belong to ROS (use_sim_time) and are left alone.
+    Names that are not in the table belong to ROS (use_sim_time) and are ignored. Raise
+    SettingError if a value is not allowed or cannot change while the node runs.
     """
     rows = {row.name: row for row in table}
     known: Dict[str, Any] = {
         name: rows[name].check(value) for name, value in values.items() if name in rows}
     for name, value in known.items():
         if not rows[name].live and value != getattr(settings, name):
-            raise SettingError(f'{name} cannot change while the node runs', fix='start it anew')
+            raise SettingError(f'{name} cannot change while the node runs',
+                               fix='restart the node with the new value')
     return replace(settings, **known)
