@@ -11,6 +11,7 @@ from vla_nav_node.driving.settings import parameters, Settings, settings_of, upd
 from vla_nav_node.errors import SettingError
 import yaml
 
+REPOSITORY = Path(__file__).parents[2]
 TABLE = parameters({'linear_x': 0.8, 'linear_y': 0.6}, ('torch', 'onnx'))
 
 
@@ -166,8 +167,16 @@ def test_no_file_or_directory_can_be_set_while_the_node_runs():
             updated(settings, TABLE, {'fallback_backends': [path]})
 
 
+@pytest.mark.parametrize('entry', parameters({'linear_x': 0.8, 'linear_y': 0.8}, tuple(BACKENDS)),
+                         ids=lambda entry: entry.name)
+def test_the_readme_describes_every_parameter_as_ros_does(entry):
+    rows = [line for line in (REPOSITORY / 'README.md').read_text(encoding='utf-8').splitlines()
+            if line.startswith(f'| `{entry.name}` |')]
+    assert [line.split(' | ', 3)[-1].removesuffix(' |') for line in rows] == [entry.description]
+
+
 def test_the_parameter_file_has_every_default():
-    path = Path(__file__).parents[2] / 'config' / 'vla_nav_node.yaml'
+    path = REPOSITORY / 'config' / 'vla_nav_node.yaml'
     values = yaml.safe_load(path.read_text(encoding='utf-8'))['/**']['ros__parameters']
     limits = {'max_linear_x', 'max_linear_y', 'image_rotation'}  # the bundle's, as comments
     # ROS cannot tell the type of an empty list; one empty string stands for none.
