@@ -100,7 +100,7 @@ def _standing(text):
     return Line('driving', ERROR, text)
 
 
-FALLEN = Line('policy', WARN, 'driving on fall-back onnx:fp32@cpu because of onnx:fp32@auto: ')
+FALLEN = Line('policy', WARN, 'driving on fallback onnx:fp32@cpu because of onnx:fp32@auto: ')
 STANDS_AND_DRIVES = Reaction('stands still, then drives on by the fall-back', SKIPS.check)
 FIRST = "fallback_backends: ['onnx:fp32@cpu']; "
 RUNTIME = 'a graph that makes ONNX Runtime '

@@ -66,6 +66,6 @@ def test_commands_and_diagnostics_carry_the_time_of_now_while_a_service_hangs(ri
         def stamped(time=time, now=now):
             clock.publish(time)
             node._send(Command(0.1, 0.0))
-            node._watchdog.report()
+            node._reporter.report()
             return now in stamps and now in reports
         rig.until(stamped, f'a command and a report of {now} s')

@@ -16,7 +16,7 @@ from vla_nav_node.vision.preprocess import Preprocess
 
 FAULTY = [sys.executable, str(Path(__file__).parents[1] / 'faulty_node.py')]
 PERIOD_S = 0.02
-TOLD = 'driving on fall-back torch:fp32@cpu because of onnx:fp32@auto: '
+TOLD = 'driving on fallback torch:fp32@cpu because of onnx:fp32@auto: '
 
 
 @pytest.fixture(name='bundle', scope='module')
@@ -133,7 +133,7 @@ def test_the_state_goes_on_with_the_fall_back(start, bundle):
 
 def test_a_hang_costs_a_stop_and_then_it_drives_on(start):
     scene = start(fallback_backends="['onnx:fp32@cpu']", realtime=True)
-    rig, told = scene.rig, 'driving on fall-back onnx:fp32@cpu because of onnx:fp32@auto: infer '
+    rig, told = scene.rig, 'driving on fallback onnx:fp32@cpu because of onnx:fp32@auto: infer '
     with CameraThread(rig):
         rig.drives()
         at = scene.make('hang 0')
@@ -203,10 +203,10 @@ def test_fall_backs_while_it_drives(start):
         assert rig.say('policy', 'by onnx')[0] == OK
         # Two of three fail. Whoever leads anew leads the other one that is left.
         scene.make('raise 0 1')
-        rig.say('policy', 'driving on fall-back torch:fp32@cpu because of onnx:fp32@auto: ')
+        rig.say('policy', 'driving on fallback torch:fp32@cpu because of onnx:fp32@auto: ')
         scene.mend()
         assert rig.configure(backend='onnx') == ''
-        level, _, values = rig.say('policy', 'fall-back onnx:fp32@cpu is not to be had (the ')
+        level, _, values = rig.say('policy', 'fallback onnx:fp32@cpu is unavailable (the ')
         assert (level, values['backend'], values['fall-backs']) == (
             WARN, 'onnx', 'onnx:fp32@cpu failed, torch:fp32@cpu ready')
         both = ['onnx:fp32@cpu', 'torch:fp32@cpu']
@@ -232,7 +232,7 @@ def test_at_the_start_the_next_one_drives(start):
     rig = scene.rig
     with CameraThread(rig):
         rig.drives()
-        level, message, values = rig.say('policy', 'driving on fall-back onnx:fp32@auto')
+        level, message, values = rig.say('policy', 'driving on fallback onnx:fp32@auto')
         assert (level, values['backend']) == (WARN, 'onnx')
         assert 'because of tensorrt:fp32@auto: backend tensorrt needs the Python pack' in message
         assert 'needs the Python package' in rig.configure(backend='tensorrt')

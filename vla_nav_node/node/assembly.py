@@ -5,7 +5,7 @@ from typing import Tuple
 
 from . import messages
 from ..backends import prepare
-from ..driving.command_limits import ABSURD, ActionCheck
+from ..driving.command_limits import ABSURD_FACTOR, ActionCheck
 from ..driving.cycle import Cycle
 from ..driving.settings import Settings
 from ..policy.fallback import FallbackPolicy
@@ -21,8 +21,8 @@ def policy_and_cycle(opener: RuntimeOpener, settings: Settings) -> Tuple[Fallbac
     if settings.image_transport == 'compressed':
         jpeg.require()
     bundle = opener.bundle
-    action_check = ActionCheck(ABSURD * max(bundle.limits.values()))
-    policy = FallbackPolicy(opener.open_chain(settings.runtime, settings.spares),
-                            bundle.zero_state(), action_check.objection)
+    action_check = ActionCheck(ABSURD_FACTOR * max(bundle.limits.values()))
+    policy = FallbackPolicy(opener.open_chain(settings.runtime, settings.fallbacks),
+                            bundle.zero_state(), action_check.problem)
     recipe = replace(bundle.input, rotation=settings.image_rotation)
     return policy, Cycle(policy, Preprocess(recipe), action_check, messages.decoder())

@@ -36,8 +36,8 @@ from ..driving.diagnostics.graph import TWIST, TWIST_STAMPED
 from ..driving.diagnostics.statuses import policy_status, realtime_status, Status
 from ..driving.latency_recorder import FIELDS
 from ..driving.loop import DrivingLoop
-from ..driving.settings import changed, MODEL, parameters, Settings, settings_of
-from ..driving.watchdog import Watchdog, watch
+from ..driving.settings import MODEL, parameters, Settings, settings_of, updated
+from ..driving.watchdog import DiagnosticsReporter, run_watchdog
 from ..errors import VlaNavError
 from ..policy.hang_recovery import HangRecovery
 from ..policy.hot_swap import HotSwap
@@ -96,9 +96,10 @@ class VlaNavNode(Node):
         self._on_disk = BundleChanges(bundle)
         self._on_disk.confirm()  # what was opened since is what was checked
         self._hot_swap = HotSwap(self._on_disk, self._loop, self._policy, opener)
-        self._watchdog = Watchdog(self._loop, self._camera.report, self._policy_status,
-                                self._graph.report, self._report)
-        self._hang_recovery = HangRecovery(self._loop, self._policy, self._start_driving, self._watchdog.wake)
+        self._reporter = DiagnosticsReporter(
+            self._loop, self._camera.report, self._policy_status, self._graph.report, self._report)
+        self._hang_recovery = HangRecovery(self._loop, self._policy, self._start_driving,
+                                           self._reporter.wake)
         self._make_services()
 
     def run(self) -> int:
@@ -111,14 +112,14 @@ class VlaNavNode(Node):
         gc_schedule.settle()
         for name, work in (('watchdog', self._watch), ('driving', self._hang_recovery.drive),
                            ('camera', self._camera.run), ('services', self._serve),
-                           ('diagnostics', self._watchdog.run)):
+                           ('diagnostics', self._reporter.run)):
             self._threads.start(name, self._realtime.with_priority(name, work))
         reason = self._ending.wait(self._pause)
         return self._end(reason)
 
     def _pause(self, name: str, stop_process: Callable[[], None]) -> None:
         """Stop the robot before the process is; it drives on from standing, by fresh images."""
-        with self._output.standing(f'the process is stopped by {name}'):
+        with self._output.hold_still(f'the process is stopped by {name}'):
             if self.context.ok():
                 self._commands.wait_for_all_acked(Duration(seconds=LAST_ZERO_S))
             stop_process()
@@ -132,7 +133,7 @@ class VlaNavNode(Node):
     def _before_shutdown(self) -> None:
         reason = 'ROS was shut down'
         self._stop_for_good(reason)
-        self._watchdog.report()
+        self._reporter.report()
         self._threads.stopping.set()  # what fails from now on has lost ROS, and that is all
         self._ending.because(reason)
 
@@ -142,7 +143,7 @@ class VlaNavNode(Node):
         self.get_logger().info(f'stopped the robot: {reason}')
         status = 1 if self._failure else 0
         self._threads.stopping.set()
-        self._watchdog.wake()
+        self._reporter.wake()
         if not self._threads.stop() or self._hot_swap.busy:
             # A thread that hangs in a runtime cannot be ended, and would keep the process.
             sys.stderr.flush()
@@ -152,7 +153,7 @@ class VlaNavNode(Node):
         return status
 
     def _watch(self, stopping: Event) -> None:
-        watch(self._loop, stopping, self._hang_recovery.check)
+        run_watchdog(self._loop, stopping, self._hang_recovery.check)
 
     def _start_driving(self) -> None:
         self._realtime.lower_priority('driving')
@@ -214,7 +215,7 @@ class VlaNavNode(Node):
         bundle = self._on_disk.bundle
         return policy_status(bundle.name, info, *standing(bundle, info),
                              changed=self._on_disk.changed(), fallback=self._hang_recovery.warning(),
-                             spares=self._policy.told())
+                             spares=self._policy.list_fallbacks())
 
     def _report(self, statuses: List[Status]) -> None:
         if self._realtime.on:
@@ -226,13 +227,14 @@ class VlaNavNode(Node):
 
     def _on_parameters(self, values: Dict[str, Any]) -> None:
         """Take new settings over, all or none; a new runtime first, because it may refuse."""
-        settings = changed(self._settings, self._table, values)
-        acts = self._policy.fell and 'backend' in values  # to what it is set already, it may be
+        settings = updated(self._settings, self._table, values)
+        # A backend set again, to the same value or not, ends a fallback.
+        acts = self._policy.has_fallen_back and 'backend' in values
         first = settings.runtime if acts or settings.runtime != self._settings.runtime else None
-        renew = 'fallback_backends' in values or settings.spares != self._settings.spares
+        renew = 'fallback_backends' in values or settings.fallbacks != self._settings.fallbacks
         if first or renew:
             self.get_logger().info(
-                'driving on by ' + self._hot_swap.swap(first, settings.spares, renew))
+                'driving on by ' + self._hot_swap.swap(first, settings.fallbacks, renew))
         if 'use_sim_time' in values:
             self._camera.use_sim_time(values['use_sim_time'])
         self._settings = settings

@@ -33,7 +33,7 @@ class RangeTimer(StageTimer):
 def show_stages(loop: DrivingLoop) -> None:
     """Make ranges of the stages of a driver that does not drive yet, or raise SettingError."""
     domain = _domain()
-    loop.cycle.watch = RangeTimer(domain)
+    loop.cycle.stage_timer = RangeTimer(domain)
     loop.output.send = _around(loop.output.send, domain)
 
 

@@ -8,7 +8,7 @@ from vla_nav_node.driving.diagnostics import journal
 from vla_nav_node.driving.diagnostics.graph import GraphReport, Topic
 from vla_nav_node.driving.diagnostics.journal import Journal, PATIENCE_S, PAUSE_S
 from vla_nav_node.driving.diagnostics.statuses import CameraReport, policy_status
-from vla_nav_node.driving.watchdog import Watchdog
+from vla_nav_node.driving.watchdog import DiagnosticsReporter
 
 FROZEN = 'standing still: the picture is frozen: identical for {:.1f} s'
 
@@ -97,17 +97,17 @@ def test_the_monitor_writes_it_with_the_reason_of_the_diagnostics(story):
     topic = Topic('/image', 'sensor_msgs/msg/Image')
     camera = CameraReport(topic, (), 'best effort', received=1)
     published = []
-    watchdog = Watchdog(robot.loop, lambda: camera,
-                      lambda info: policy_status('scripted', info, 'passed'), GraphReport,
-                      published.append)
+    reporter = DiagnosticsReporter(
+        robot.loop, lambda: camera, lambda info: policy_status('scripted', info, 'passed'),
+        GraphReport, published.append)
     robot.go()
-    watchdog.report()
+    reporter.report()
     robot.pass_ms(300)
-    watchdog.report()
+    reporter.report()
     robot.go()
-    watchdog.report()
+    reporter.report()
     robot.output.close('SIGINT')
-    watchdog.report()  # the node itself says that it ends
+    reporter.report()  # the node itself says that it ends
     told = 'standing still: no usable image for 0.2 s (image_timeout)'
     assert [line[1:] for line in story.take()] == [
         ('INFO', 'drives'), ('WARNING', told), ('INFO', 'drives again')]
