@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 import re
 import sys
-from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Tuple
+from typing import Any, Iterator, List, NamedTuple, Sequence, Tuple
 
 import yaml
 
@@ -13,9 +13,8 @@ from ...system.machine import package_version
 
 PARAMETERS = 'ros__parameters'
 EVERY_NODE = '/**'
-# rcl's flags whose values are parsed here.
-KINDS = {'-p': 'rules', '--param': 'rules', '--params-file': 'files', '-r': 'remaps',
-         '--remap': 'remaps'}
+PARAMETER_FLAGS, REMAPPING_FLAGS = ('-p', '--param'), ('-r', '--remap')  # of rcl
+FILE_FLAGS = ('--params-file',)
 USAGE = ('pass parameters as --ros-args -p NAME:=VALUE, remappings as --ros-args -r FROM:=TO, '
          'files as --ros-args --params-file FILE')
 # Only the names are needed, so all values stay text.
@@ -45,24 +44,22 @@ class Remapping(NamedTuple):
 
 
 class Arguments(NamedTuple):
-    """A command line, parsed as rcl does it."""
+    """What a command line sets and remaps."""
 
     overrides: List[Override]
     remappings: List[Remapping]
-    others: List[str]  # not for ROS
 
 
 def parse(arguments: Sequence[str]) -> Arguments:
     """Parse a command line that rcl has accepted; raise SettingError for a bad file."""
-    values: Dict[str, List[str]] = {'rules': [], 'files': [], 'remaps': []}
-    ros, others = split(arguments)
-    for flag, value in zip(ros, ros[1:]):
-        if flag in KINDS:
-            values[KINDS[flag]].append(value)
-    overrides = [_override(rule) for rule in values['rules']]
-    for path in values['files']:
+    ros, _ = split(arguments)
+
+    def values(flags: Sequence[str]) -> List[str]:
+        return [value for flag, value in zip(ros, ros[1:]) if flag in flags]
+    overrides = [_override(rule) for rule in values(PARAMETER_FLAGS)]
+    for path in values(FILE_FLAGS):
         overrides += sections(path)
-    return Arguments(overrides, [_remapping(rule) for rule in values['remaps']], others)
+    return Arguments(overrides, [_remapping(rule) for rule in values(REMAPPING_FLAGS)])
 
 
 def split(arguments: Sequence[str]) -> Tuple[List[str], List[str]]:
