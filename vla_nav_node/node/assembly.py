@@ -1,4 +1,4 @@
-"""The stages of a cycle, put together as the parameters want them."""
+"""Build the policy and the cycle from the settings."""
 
 from dataclasses import replace
 from typing import Tuple
@@ -15,7 +15,7 @@ from ..vision.preprocess import Preprocess
 
 
 def policy_and_cycle(opener: RuntimeOpener, settings: Settings) -> Tuple[FallbackPolicy, Cycle]:
-    """Open the runtimes and return the policy and the cycle that it drives in, or raise."""
+    """Open the runtimes, and return the policy and its cycle; raise VlaNavError on failure."""
     prepare()
     pictures.stay_in_one_thread()
     if settings.image_transport == 'compressed':

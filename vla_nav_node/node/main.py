@@ -1,4 +1,4 @@
-"""The ROS 2 node: wires parameters, topics, services and threads to the cycle."""
+"""The ROS 2 node: parameters, topics, services and threads around the driving loop."""
 
 from dataclasses import fields
 import os
@@ -24,9 +24,9 @@ from .nvtx_ranges import show_stages
 from .ros_graph import GraphMonitor
 from .ros_log import log_to_ros
 from .ros_parameters import answer, declare
-from .start.reach import refuse_unheard
-from .start.ros_arguments import only_ros
+from .start.ros_arguments import refuse_non_ros
 from .start.shutdown_context import NodeContext, start
+from .start.unused_settings import refuse_unused
 from ..backends import BACKENDS, open_backend
 from ..bundle.bundle import load_bundle
 from ..bundle.changes import BundleChanges
@@ -49,35 +49,35 @@ from ..system.threads import describe, Threads
 from ..types import BackendInfo, Command
 
 NAME = 'vla_nav_node'
-ABOUT = """Drive a robot by camera: images in, velocity commands out, until a signal ends it.
+ABOUT = """Drive a robot by camera: subscribe to images, publish velocity commands.
 
 parameters: """ + ', '.join(field.name for field in fields(Settings)) + """
-(meaning and values: README.md, or ros2 param describe /vla_nav_node NAME while it runs)"""
-# What can be remapped.
+(described in README.md, and by ros2 param describe /vla_nav_node NAME while the node runs)"""
+# Topics and services, which can be remapped.
 TOPICS = ('image', 'image/compressed', 'cmd_vel', '~/latency', '/diagnostics', '~/enable',
           '~/reset')
-BASE_FRAME = 'base_link'  # of TwistStamped: REP 105's name of the frame that the command is in
-# How long a thread may hold the interpreter while another one waits for it; Python's own 5 ms is
-# a quarter of a control period.
+BASE_FRAME = 'base_link'  # frame of TwistStamped; the name is REP 105's
+# How long a thread may hold the interpreter while another one waits; Python's default of 5 ms is a
+# quarter of a control period.
 SWITCH_S = 0.0005
-IDLE_S = 0.2  # how often the services' thread looks whether it has to end
-LAST_ZERO_S = 0.5  # how long to wait until the base has acknowledged the last zero
+IDLE_S = 0.2  # how often the services' thread checks whether it has to end
+LAST_ZERO_S = 0.5  # how long to wait for the base to acknowledge the last zero
 
 
 class VlaNavNode(Node):
-    """Images in, commands out; whatever else happens, happens between two cycles."""
+    """The node: images in, commands out; everything else happens between two cycles."""
 
     def __init__(self, context: NodeContext) -> None:
-        """Load and open everything; nothing runs before `run`."""
+        """Load the bundle and open the policy, or raise; `run` starts the threads."""
         super().__init__(NAME, context=context)
-        self._ros = context
+        self._ros_context = context
         log_to_ros(self.get_logger())
         bundle = load_bundle(declare(self, [MODEL])['model'])
         self._table = parameters(bundle.limits, tuple(BACKENDS), bundle.input.rotation)
         self._settings = settings_of(self._table, {
             'model': self.get_parameter('model').value,
             **declare(self, [row for row in self._table if row is not MODEL])})
-        refuse_unheard(self, context.arguments, TOPICS)
+        refuse_unused(self, context.arguments, TOPICS)
         self._failure = ''
         self._ending = Ending()
         self._realtime = Realtime(self._settings.realtime, self.get_logger())
@@ -87,14 +87,14 @@ class VlaNavNode(Node):
         opener = RuntimeOpener(bundle, open_backend, self._settings.allow_unverified)
         self._policy, cycle = policy_and_cycle(opener, self._settings)
         self._loop = DrivingLoop(cycle, self._output, self._settings, self._ros_now_ns,
-                              self._publish_latency)
+                                 self._publish_latency)
         if self._settings.nvtx:
             show_stages(self._loop)
         self._camera = Camera(self, self._settings, self._loop.mailbox)
         self._graph = GraphMonitor(self, self._commands, TWIST_STAMPED if self._stamped else TWIST,
-                                 self._camera.node)
+                                   self._camera.node)
         self._on_disk = BundleChanges(bundle)
-        self._on_disk.confirm()  # what was opened since is what was checked
+        self._on_disk.confirm()  # the opened files are the checked ones
         self._hot_swap = HotSwap(self._on_disk, self._loop, self._policy, opener)
         self._reporter = DiagnosticsReporter(
             self._loop, self._camera.report, self._policy_status, self._graph.report, self._report)
@@ -103,9 +103,9 @@ class VlaNavNode(Node):
         self._make_services()
 
     def run(self) -> int:
-        """Drive until a signal, a shutdown of ROS or a failure; give the exit status."""
+        """Drive until a signal, a shutdown of ROS or a failure; return the exit status."""
         self._ending.catch_signals()
-        self._ros.before_shutdown = self._before_shutdown
+        self._ros_context.before_shutdown = self._before_shutdown
         info = self._policy.backend.info
         self.get_logger().info(f'driving by {info}, images from {self._camera.topic}')
         self._realtime.lock_memory()
@@ -123,7 +123,7 @@ class VlaNavNode(Node):
             if self.context.ok():
                 self._commands.wait_for_all_acked(Duration(seconds=LAST_ZERO_S))
             stop_process()
-        self.get_logger().warning(f'going on after {name}: the robot starts from standing')
+        self.get_logger().warning(f'resumed after {name}: the robot starts from standstill')
 
     def _stop_for_good(self, reason: str) -> None:
         self._output.close(f'the node ends: {reason}')
@@ -138,14 +138,14 @@ class VlaNavNode(Node):
         self._ending.because(reason)
 
     def _end(self, reason: str) -> int:
-        self._ros.before_shutdown = None
+        self._ros_context.before_shutdown = None
         self._stop_for_good(reason)
         self.get_logger().info(f'stopped the robot: {reason}')
         status = 1 if self._failure else 0
         self._threads.stopping.set()
         self._reporter.wake()
         if not self._threads.stop() or self._hot_swap.busy:
-            # A thread that hangs in a runtime cannot be ended, and would keep the process.
+            # A thread that hangs in a runtime cannot be ended, and would keep the process alive.
             sys.stderr.flush()
             os._exit(status)
         self._camera.close()
@@ -157,10 +157,13 @@ class VlaNavNode(Node):
 
     def _start_driving(self) -> None:
         self._realtime.lower_priority('driving')
-        self._threads.start('driving', self._realtime.with_priority('driving', self._hang_recovery.drive))
+        self._start_thread('driving', self._hang_recovery.drive)
+
+    def _start_thread(self, name: str, work: Callable[[Event], None]) -> None:
+        self._threads.start(name, self._realtime.with_priority(name, work))
 
     def _serve(self, stopping: Event) -> None:
-        """Answer services; a group holds one thread at most, so that none waits for another's."""
+        """Answer services, in a thread for each callback group so that none waits for another."""
         groups = (self.default_callback_group, *self._groups)
         executor = MultiThreadedExecutor(num_threads=len(groups) + 1, context=self.context)
         executor.add_node(self)
@@ -168,14 +171,14 @@ class VlaNavNode(Node):
             executor.spin_once(timeout_sec=IDLE_S)
         executor.shutdown(timeout_sec=IDLE_S)
 
-    def _on_failure(self, what: str) -> None:
-        """Stop the robot first, from the thread that failed."""
-        self._failure = self._failure or what
+    def _on_failure(self, failure: str) -> None:
+        """Stop the robot at once, in the thread that failed."""
+        self._failure = self._failure or failure
         try:
-            self._output.close(what)
+            self._output.close(failure)
         finally:
-            self.get_logger().fatal(what)
-            self._ending.because(what)
+            self.get_logger().fatal(failure)
+            self._ending.because(failure)
 
     def _make_publishers(self) -> None:
         self._stamped = self._settings.enable_stamped_cmd_vel
@@ -187,7 +190,7 @@ class VlaNavNode(Node):
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
 
     def _make_services(self) -> None:
-        # Each in a group of its own: the robot can be disabled while a swap or a reset waits.
+        # In separate groups: the robot can be disabled while a swap or a reset waits.
         self._groups = [MutuallyExclusiveCallbackGroup() for _ in range(2)]
         self.create_service(Trigger, '~/reset', self._on_reset, callback_group=self._groups[0])
         self.create_service(SetBool, '~/enable', self._on_enable, callback_group=self._groups[1])
@@ -195,7 +198,7 @@ class VlaNavNode(Node):
             lambda wanted: answer(self._on_parameters, wanted))
 
     def _ros_now(self) -> Time:
-        """Return the time of stamps; from the camera's node, where no service holds /clock up."""
+        """Return the time of the camera's node, where no service delays /clock."""
         return self._camera.node.get_clock().now()
 
     def _ros_now_ns(self) -> int:
@@ -244,7 +247,7 @@ class VlaNavNode(Node):
                   response: Trigger.Response) -> Trigger.Response:
         try:
             self._loop.between_cycles(self._loop.reset)
-            response.success, response.message = True, 'the state of the policy is reset'
+            response.success, response.message = True, 'policy state reset'
         except VlaNavError as error:
             response.success, response.message = False, str(error)
         return response
@@ -259,16 +262,16 @@ class VlaNavNode(Node):
 
 
 def main(args: Optional[List[str]] = None) -> int:
-    """Run the node; exit status 0 after a signal, 1 after a failure, 2 if it cannot start."""
+    """Run the node; return 0 after a signal, 1 after a failure, 2 if it cannot start."""
     arguments = sys.argv[1:] if args is None else args
     try:
-        only_ros(NAME, ABOUT, arguments)
+        refuse_non_ros(NAME, ABOUT, arguments)
         sys.setswitchinterval(SWITCH_S)
         return _start_and_run(arguments, Start())
     except VlaNavError as error:
         print(f'{NAME}: {error}', file=sys.stderr)
         return 2
-    except Exception as error:  # noqa: BLE001  # one line and a status, whatever it is
+    except Exception as error:  # noqa: BLE001  # the user gets one line and a status
         print(f'{NAME}: {describe(error)}', file=sys.stderr)
         return 1
 
@@ -286,8 +289,8 @@ def _start_and_run(arguments: Sequence[str], starting: Start) -> int:
     finally:
         if context is not None:
             context.try_shutdown()
-    # Libraries turn an interrupt into errors of their own, and Python ends by SIGINT although it
-    # was handled where it came while code was being compiled.
+    # Libraries turn an interrupt into errors of their own, and Python ends by SIGINT even if it
+    # was handled, when it came while code was being compiled.
     os._exit(0)
 
 
