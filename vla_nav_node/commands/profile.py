@@ -4,7 +4,6 @@ import argparse
 from collections import defaultdict
 from pathlib import Path
 from struct import pack_into
-from threading import Event, Thread
 import time
 from typing import Any, Callable, Dict, List
 
@@ -14,7 +13,8 @@ from sensor_msgs.msg import Image
 
 from ..driving import loop
 from ..driving.latency_recorder import FIELDS
-from ..node.main import VlaNavNode
+from ..node.configured import Configured
+from ..node.managed_node import VlaNavNode
 from ..node.start.shutdown_context import start
 from ..system import gc_schedule
 from ..system.arguments import picture_size
@@ -68,9 +68,11 @@ def run(args: argparse.Namespace) -> int:
                      *parameters])
     try:
         node = VlaNavNode(context)
+        parts = _activated(node)
         print(f'{args.frames} pictures of {width}x{height} rgb8 at {args.rate:g} Hz, '
-              f'{node._loop.cycle.policy.backend.info}')
-        spans = _drive(node, messages, args.frames + WARM_UP, 1.0 / args.rate)
+              f'{parts.policy.backend.info}')
+        spans = _drive(parts, messages, args.frames + WARM_UP, 1.0 / args.rate)
+        node.lifecycle.trigger('shutdown')
         node.destroy_node()
     finally:
         context.try_shutdown()
@@ -82,24 +84,27 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _drive(node: VlaNavNode, messages: List[bytearray], count: int, period_s: float) -> Spans:
-    """Let the node's own driving thread work, and play the camera's thread in this one."""
+def _activated(node: VlaNavNode) -> Configured:
+    for label in ('configure', 'activate'):
+        error = node.lifecycle.trigger(label)
+        if error is not None:
+            raise error
+    assert node.configured is not None
+    return node.configured
+
+
+def _drive(parts: Configured, messages: List[bytearray], count: int, period_s: float) -> Spans:
+    """Let the node's own threads work, and play the camera's thread in this one."""
     spans: Spans = defaultdict(list)
-    _instrument(node._loop, spans)
-    gc_schedule.settle()
-    stopping = Event()
-    driving = Thread(target=node._loop.run, args=(stopping,), daemon=True)
-    driving.start()
+    _instrument(parts.loop, spans)
     due = time.monotonic()
     for number in range(count):
         raw = messages[number % len(messages)]
         pack_into('<iI', raw, STAMP_AT, *divmod(time.time_ns(), 10 ** 9))
         pack_into('<Q', raw, NUMBER_AT, number)
-        node._camera.on_image(bytes(raw))
+        parts.camera.on_image(bytes(raw))
         due += period_s
         time.sleep(max(due - time.monotonic(), 0.0))
-    stopping.set()
-    driving.join()
     return {name: values[WARM_UP:] for name, values in spans.items()}
 
 

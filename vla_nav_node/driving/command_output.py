@@ -118,6 +118,16 @@ class CommandOutput:
             self._stop('enabled again, waiting for the next image' if on else 'disabled', now_ns)
             self.enabled = on
 
+    def reopen(self) -> None:
+        """Let commands out again, enabled and from standstill."""
+        with self._lock:
+            self.ticket += 1
+            self._silent_ns = None
+            self.enabled, self.closed = True, False
+            self.last = Command(0.0, 0.0, 'no image yet')
+            self._due_ns = self.clock_ns()
+        self.woken.set()
+
     def close(self, reason: str) -> None:
         """Publish FINAL_ZEROS zeros; nothing leaves after them."""
         try:

@@ -46,12 +46,24 @@ class DrivingLoop:
         self._on_cycle = on_cycle
         self._requests: Deque[Tuple[Callable[[], Any], 'Future[Any]']] = deque()
         self._reset_due = False  # before the next frame
+        self.active = False
         self.apply(settings)
 
     def apply(self, settings: Settings) -> None:
         """Limit commands by `settings` at once, and drive by them from the next frame on."""
         self.output.settings = self.frame_checks.settings = self.settings = settings
         self.cycle.blank_guard = settings.blank_guard
+
+    def activate(self) -> None:
+        """Let commands out, from standstill and with a new state."""
+        self._reset_due = True  # before the output lets any frame drive
+        self.active = True
+        self.output.reopen()
+
+    def deactivate(self) -> None:
+        """Publish zero; no command leaves after it."""
+        self.active = False
+        self.output.close('deactivated')
 
     def enable(self, on: bool) -> str:
         """

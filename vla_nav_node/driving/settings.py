@@ -113,6 +113,7 @@ class Settings:
     fallback_backends: Tuple[str, ...]
     nvtx: bool
     hardware_id: str
+    autostart: bool
 
     @property
     def runtime(self) -> Runtime:
@@ -216,6 +217,8 @@ def parameters(limits: Mapping[str, float], backends: Tuple[str, ...],
                   'ranges. Needs the Python package nvtx.'),
         Parameter('hardware_id', '', 'hardware_id of all diagnostics, which identifies the robot; '
                   "empty: the node's full name, such as robot1/vla_nav_node."),
+        Parameter('autostart', True, 'Configure and activate at the start. Set to false if a '
+                  'lifecycle manager does that.'),
     )
 
 

@@ -8,8 +8,8 @@ from typing import Callable, List, Tuple
 from .diagnostics.graph import GraphReport
 from .diagnostics.journal import Journal
 from .diagnostics.statuses import (
-    camera_status, CameraReport, driving_status, graph_status, latency_status, no_image_reason,
-    Status)
+    camera_status, CameraReport, driving_status, graph_status, inactive_status, latency_status,
+    no_image_reason, Status)
 from .loop import DrivingLoop
 from ..types import BackendInfo, Command
 
@@ -67,14 +67,22 @@ class DiagnosticsReporter:
         """Return the five statuses."""
         loop, camera, graph = self._loop, self._camera(), self._graph()
         return [
-            camera_status(camera, *self._a_second_ago(camera), loop.settings.image_timeout),
+            self._camera_status(camera),
             self._policy(loop.cycle.policy.backend.info),
             latency_status(loop.latency.summary(time.perf_counter_ns() / 1e9),
                            loop.settings.control_period_ms, camera.replaced),
             self._driving_status(camera, graph), graph_status(graph)]
 
+    def _camera_status(self, camera: CameraReport) -> Status:
+        before = self._a_second_ago(camera)
+        if not self._loop.active:
+            return inactive_status('camera', f'not subscribed to {camera.subscribed.name}')
+        return camera_status(camera, *before, self._loop.settings.image_timeout)
+
     def _driving_status(self, camera: CameraReport, graph: GraphReport) -> Status:
         """Return whether the robot drives, and log what is new about it."""
+        if not self._loop.active:
+            return inactive_status('driving', 'publishes no commands until it is activated')
         output, hang = self._loop.output, self._loop.hang()
         command, enabled, seen = self._command(camera), output.enabled, output.stops
         stops, self._stops = seen - self._stops, seen

@@ -63,6 +63,7 @@ class Camera:
         self._subscription: Optional[Subscription] = None
         self._executor = SingleThreadedExecutor(context=main.context)
         self._executor.add_node(self.node)
+        self._wanted = False
         self.refresh()
 
     def run(self, stopping: Event) -> None:
@@ -73,6 +74,11 @@ class Camera:
             if time.monotonic() >= next_refresh:
                 self.refresh()
                 next_refresh = time.monotonic() + (REFRESH_S if self._newest else SEARCH_S)
+
+    def subscribe(self, on: bool) -> None:
+        """Receive images from now on, or no longer; the thread of `run` subscribes."""
+        self._wanted = on
+        self._executor.create_task(self.refresh)
 
     def close(self) -> None:
         """Destroy the node; only after `run` has returned."""
@@ -98,6 +104,8 @@ class Camera:
         `sequence` is the publisher's count of its images, 0 if the middleware does not have it.
         """
         received_ns = time.perf_counter_ns()
+        if not self._wanted:
+            return
         try:
             frame = self._read(raw, received_ns, sequence)
         except ImageError as error:
@@ -118,7 +126,8 @@ class Camera:
         self._elsewhere = () if offers else tuple(
             topic for topic in topics(self.node, (IMAGE, COMPRESSED), self.node.count_publishers)
             if topic.name != self.topic)
-        reliability = choose_reliability(self._qos, offers, self._reliability)
+        reliability = (choose_reliability(self._qos, offers, self._reliability) if self._wanted
+                       else '')
         if reliability != self._reliability:
             self._reliability = reliability
             self._subscribe()
@@ -126,6 +135,9 @@ class Camera:
     def _subscribe(self) -> None:
         if self._subscription is not None:
             self.node.destroy_subscription(self._subscription)
+            self._subscription = None
+        if not self._reliability:
+            return
         policy = (ReliabilityPolicy.RELIABLE if self._reliability == RELIABLE
                   else ReliabilityPolicy.BEST_EFFORT)
         try:

@@ -203,6 +203,11 @@ def driving_status(command: Command, enabled: bool, stops: int, last_stop: str,
     return Status('driving', OK, 'driving', values)
 
 
+def inactive_status(name: str, what: str) -> Status:
+    """Return the status of a part that does nothing in the lifecycle state inactive."""
+    return Status(name, OK, f'inactive: {what}', {})
+
+
 def graph_status(graph: GraphReport) -> Status:
     """Return who subscribes to the commands, and what is wrong in the graph."""
     wrong = problems(graph)
