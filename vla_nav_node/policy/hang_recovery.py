@@ -16,7 +16,7 @@ CHECKS_OF_A_HANG = 2
 
 
 class DrivingThread(Protocol):
-    """The part of driving.loop.DrivingLoop that this room uses."""
+    """The part of driving.loop.DrivingLoop that the policy package uses."""
 
     cycle: Any  # recent_steps, stage_timer
     settings: Any
