@@ -46,3 +46,18 @@ def test_foxglove_places_every_panel_once():
     document = json.loads((CONFIG / 'foxglove.json').read_text())
     placed = re.findall(r'"(?:first|second)": "([^"]+)"', json.dumps(document['layout']))
     assert sorted(placed) == sorted(document['configById'])
+
+
+def test_the_chain_behind_nav2_lets_an_omniwheel_robot_move_sideways_and_stops_in_time():
+    tree = yaml.safe_load((CONFIG / 'nav2.yaml').read_text())
+    settings = {name: part['ros__parameters'] for name, part in tree.items()}
+    smoother = settings['velocity_smoother']
+    for name in ('max_velocity', 'min_velocity', 'max_accel', 'max_decel'):
+        assert smoother[name][1] == smoother[name][0] != 0.0
+    assert smoother['velocity_timeout'] <= 0.2  # image_timeout
+    mux = settings['twist_mux']['topics']
+    assert mux['joystick']['priority'] > mux['navigation']['priority']
+    manager = settings['lifecycle_manager_camera_navigation']
+    assert manager['node_names'] == ['velocity_smoother', 'collision_monitor', 'vla_nav_node']
+    assert len({settings[name]['enable_stamped_cmd_vel']
+                for name in manager['node_names'][:2]} | {settings['twist_mux']['use_stamped']}) == 1

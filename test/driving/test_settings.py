@@ -36,7 +36,7 @@ def test_defaults_are_those_of_the_documentation():
         cudnn_conv_algo_search='HEURISTIC', gpu_mem_limit_mb=0,
         arena_extend_strategy='kSameAsRequested', cudnn_conv_use_max_workspace=True,
         profile_directory='', fallback_backends=(),
-        nvtx=False, hardware_id='')
+        nvtx=False, hardware_id='', autostart=True)
     assert settings.period_s == pytest.approx(0.02)
     assert settings.runtime == ('onnx', 'fp32', 'auto', BackendOptions())
     assert settings.options == BackendOptions()
