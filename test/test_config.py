@@ -59,5 +59,5 @@ def test_the_chain_behind_nav2_lets_an_omniwheel_robot_move_sideways_and_stops_i
     assert mux['joystick']['priority'] > mux['navigation']['priority']
     manager = settings['lifecycle_manager_camera_navigation']
     assert manager['node_names'] == ['velocity_smoother', 'collision_monitor', 'vla_nav_node']
-    assert len({settings[name]['enable_stamped_cmd_vel']
-                for name in manager['node_names'][:2]} | {settings['twist_mux']['use_stamped']}) == 1
+    stamped = [settings[name]['enable_stamped_cmd_vel'] for name in manager['node_names'][:2]]
+    assert {*stamped, settings['twist_mux']['use_stamped']} == {False}
