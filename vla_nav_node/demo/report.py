@@ -63,7 +63,7 @@ def _draw_arena(axes: Any, episode: Episode) -> None:
 
 def _corners(box: Box) -> np.ndarray:
     half = np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]) * (box.half_x, box.half_y)
-    return np.transpose(rotate(*half.T, box.yaw)) + (box.x, box.y)
+    return np.transpose(rotate(half[:, 0], half[:, 1], box.yaw)) + (box.x, box.y)
 
 
 def _draw_over_time(axes: Any, record: Record) -> None:
