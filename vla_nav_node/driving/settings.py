@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields, replace
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Type, Union
 
+from ..backends import DEVICES, PRECISIONS
 from ..backends.options import BackendOptions, CHOICES, DEFAULTS
 from ..errors import SettingError
 from ..policy.runtime_spec import read_runtimes, Runtime
@@ -155,11 +156,11 @@ def parameters(limits: Mapping[str, float], backends: Tuple[str, ...],
                   'swaps it between two cycles, once the new one has been opened and checked.',
                   choices=backends, live=True),
         Parameter('precision', 'fp32', 'Precision of the layers; the bundle must have a file for '
-                  'it.', choices=('fp32', 'fp16', 'int8'), live=True),
+                  'it.', choices=PRECISIONS, live=True),
         Parameter('device', 'auto', 'Where the policy runs. auto: a GPU of a kind on which '
                   '`vla_nav verify --device cuda` has passed on this machine, else the CPU; cuda '
                   'is refused where it cannot be had.',
-                  choices=('auto', 'cpu', 'cuda'), live=True),
+                  choices=DEVICES, live=True),
         Parameter('control_period_ms', 20.0, 'Budget of one cycle, and the interval at which the '
                   'last command is repeated while no newer one comes. Usual: 10.0 or 20.0; at '
                   'most 100.0.',
