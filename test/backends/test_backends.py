@@ -168,9 +168,9 @@ def test_a_picture_that_is_a_view_is_read_right(name, lstm):
 def test_info_is_what_the_library_says(name, lstm):
     info = open_backend(name, lstm, device=plainest(name)).info
     backend = name.split()[0]
-    library = sys.modules[BACKENDS[backend][2]]
+    library = sys.modules[BACKENDS[backend].package]
     assert (info.name, info.library, info.version) == (
-        backend, BACKENDS[backend][2], library.__version__)
+        backend, BACKENDS[backend].package, library.__version__)
     assert (info.device.split(' ')[0], info.precision) == (plainest(name), 'fp32')
     assert info.provider == LIBRARIES[name]
 
@@ -191,7 +191,7 @@ def gpu_opens(name):
     if name == 'tensorrt':
         return True  # or it would have been skipped
     import onnxruntime
-    from vla_nav_node.backends.onnx.onnx_missing import driver_for
+    from vla_nav_node.backends.onnx.onnx_libraries import driver_for
     try:
         driver_for(onnxruntime, 'CUDAExecutionProvider')
     except BackendError:
@@ -279,8 +279,9 @@ def measured_import(how):
 @pytest.mark.skipif(not is_installed('torch'), reason='torch is not installed')
 def test_torch_is_imported_without_holding_up_another_thread():
     # The best of two each, for a busy machine; usual is 200 ms against 10 ms.
-    gentle, plain = (min(measured_import(how) for _ in range(2)) for how in ('gentle', 'plain'))
-    assert gentle < plain / 2
+    background, plain = (min(measured_import(how) for _ in range(2))
+                         for how in ('background', 'plain'))
+    assert background < plain / 2
 
 
 def test_the_quiet_moment_is_asked_for_and_settings_are_given_back():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tiny
 from vla_nav_node.backends import open_backend
-from vla_nav_node.backends.device_step import DeviceState, DeviceStep, KEPT
+from vla_nav_node.backends.device_step import DeviceState, DeviceStep, SLOTS
 from vla_nav_node.driving.cycle import RECENT
 from vla_nav_node.errors import BackendError
 from vla_nav_node.policy.recurrent_policy import Policy
@@ -63,7 +63,7 @@ def test_a_state_is_recognised_when_it_is_handed_back(bundle):
 def test_a_driving_node_never_fetches_a_state(bundle):
     """The node keeps the states of the last steps for the check of another backend."""
     step, memory = open_step(bundle)
-    assert KEPT > RECENT + 2
+    assert SLOTS > RECENT + 2
     policy, recent = Policy(step, bundle.zero_state()), []
     for image in tiny.images(60):
         before = policy.state
@@ -76,10 +76,10 @@ def test_states_that_live_on_keep_their_numbers_though_there_are_more_than_slots
         bundle, reference):
     step, memory = open_step(bundle)
     kept, expected = [bundle.zero_state()], [bundle.zero_state()]
-    for image in tiny.images(3 * KEPT):
+    for image in tiny.images(3 * SLOTS):
         kept.append(step.infer(image, kept[-1])[1])
         expected.append(reference.infer(image, expected[-1])[1])
-    assert memory.downloads == 3 * KEPT + 1 + 2 * KEPT  # only those that had to make room
+    assert memory.downloads == 3 * SLOTS + 1 + 2 * SLOTS  # only those that had to make room
     assert all(map(same, kept, expected))
 
 

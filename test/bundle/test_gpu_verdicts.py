@@ -151,12 +151,12 @@ def test_only_auto_asks_for_verdicts_and_the_log_says_what_to_run(bundle, monkey
     library = SimpleNamespace(__name__='onnxruntime', __version__='1.31.1')
     monkeypatch.setattr(auto_device, 'gpus_here', lambda: (GPU,))
     for device in ('cpu', 'cuda'):
-        assert auto_device.settle(device, bundle, 'onnx', 'fp16', library) == (device, '', '')
+        assert auto_device.resolve_device(device, bundle, 'onnx', 'fp16', library) == (device, '', '')
     assert not caplog.records
-    choice = auto_device.settle('auto', bundle, 'onnx', 'fp16', library)
+    choice = auto_device.resolve_device('auto', bundle, 'onnx', 'fp16', library)
     assert choice.device == 'cpu' and f'tiny_lstm: {choice.note}' in caplog.text
     keep(bundle, INFO, [])
-    assert auto_device.settle('auto', bundle, 'onnx', 'fp16', library).device == 'cuda'
+    assert auto_device.resolve_device('auto', bundle, 'onnx', 'fp16', library).device == 'cuda'
 
 
 def test_diagnostics_say_what_to_run(bundle):

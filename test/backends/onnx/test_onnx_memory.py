@@ -13,8 +13,8 @@ import onnxruntime
 import pytest
 import tiny
 from vla_nav_node.backends import open_backend
+from vla_nav_node.backends.cuda.cuda_errors import CudaError
 from vla_nav_node.backends.cuda.cuda_memory import CudaMemory
-from vla_nav_node.backends.cuda.gpu_problem import CudaError
 from vla_nav_node.backends.device_step import DeviceState, DeviceStep
 from vla_nav_node.backends.onnx import onnx_cuda
 from vla_nav_node.backends.onnx.onnx_memory import RUNS, SessionMemory, WARM_UPS

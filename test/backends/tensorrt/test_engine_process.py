@@ -14,8 +14,8 @@ import time
 
 import pytest
 from vla_nav_node.backends import is_installed
-from vla_nav_node.backends.cuda.gpu_problem import KERNEL_MODULE
-from vla_nav_node.backends.tensorrt.engine_builder import LEFT_ALONE, Progress
+from vla_nav_node.backends.cuda.cuda_errors import KERNEL_MODULE
+from vla_nav_node.backends.tensorrt.engine_builder import ORPHANED, Progress
 from vla_nav_node.backends.tensorrt.engine_cache import Engine, EngineCache, EngineKey
 from vla_nav_node.backends.tensorrt.engine_process import build_engine, BUILDER
 from vla_nav_node.bundle.bundle import sha256_of, SHIPPED
@@ -107,11 +107,11 @@ def test_the_builder_ends_when_nobody_waits_for_it(graph, cache):
         time.sleep(0.5)
         assert process.poll() is None
         process.stdin.close()
-        assert process.wait(30) == LEFT_ALONE
+        assert process.wait(30) == ORPHANED
 
 
 def test_progress_is_told_while_it_lasts(monkeypatch):
-    monkeypatch.setattr('vla_nav_node.backends.tensorrt.engine_builder.TELL_EVERY_S', 0.05)
+    monkeypatch.setattr('vla_nav_node.backends.tensorrt.engine_builder.REPORT_EVERY_S', 0.05)
     lines = io.StringIO()
     progress = Progress(lines)
     progress.start()

@@ -8,9 +8,9 @@ from torch.nn.modules.utils import _pair
 
 class AdaptiveAvgPool2d(nn.AdaptiveAvgPool2d):
     """
-    Torch's layer, which ONNX and TorchScript's oneDNN have only where all bins have one size.
+    Torch's layer, which ONNX and TorchScript's oneDNN support only if all bins have one size.
 
-    Where they have not, it is traced as a product with a matrix along each axis: the same means.
+    Otherwise it is traced as a product with a matrix along each axis, with the same result.
     """
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -24,7 +24,7 @@ class AdaptiveAvgPool2d(nn.AdaptiveAvgPool2d):
             bins = [side // size for side, size in zip(sides, sizes)]
             return nn.functional.avg_pool2d(maps, bins)
         for side, size in zip(sides, sizes):
-            # The matrix comes first: a constant that comes second is a layer's weights.
+            # The matrix comes first: a constant in second place would count as a layer's weights.
             means = torch.from_numpy(bin_means(side, size)).to(maps)
             maps = torch.matmul(means, maps).transpose(-1, -2)
         return maps

@@ -11,8 +11,8 @@ import pytest
 import tiny
 from vla_nav_node.backends import open_backend
 from vla_nav_node.backends.cuda.cuda_driver import CudaDriver
-from vla_nav_node.backends.onnx import onnx_missing
-from vla_nav_node.backends.onnx.onnx_missing import built_for, missing_libraries
+from vla_nav_node.backends.onnx import onnx_libraries
+from vla_nav_node.backends.onnx.onnx_libraries import cuda_major, missing_libraries
 from vla_nav_node.backends.onnx.onnx_session import CUDA, TENSORRT
 from vla_nav_node.errors import BackendError
 
@@ -59,7 +59,7 @@ def test_a_package_without_cuda_and_one_that_shadows_the_other_are_told_apart(
             f'Metadata-Version: 2.1\nName: {name.replace("_", "-")}\nVersion: 1.31.1\n')
     said = printed_by(tmp_path, (
         'import onnxruntime\n'
-        'from vla_nav_node.backends.onnx.onnx_missing import driver_for\n'
+        'from vla_nav_node.backends.onnx.onnx_libraries import driver_for\n'
         'from vla_nav_node.errors import BackendError\n'
         'try:\n'
         '    driver_for(onnxruntime, "CUDAExecutionProvider")\n'
@@ -81,7 +81,7 @@ def test_without_a_tool_to_ask_the_loader_only_cudnn_is_looked_for(tmp_path, mon
     (['libnvinfer.so.10', 'libcudnn.so.9'], 'onnxruntime-gpu[cuda,cudnn]', 'nothing')])
 def test_each_missing_library_is_named_with_its_cure(monkeypatch, names, told, not_told):
     monkeypatch.setattr(onnxruntime, 'cuda_version', '13.0')
-    error = onnx_missing._missing(onnxruntime, names)
+    error = onnx_libraries._missing(onnxruntime, names)
     assert ', '.join(names) in error.found and 'built for CUDA 13' in error.found
     assert told in error.fix and not_told not in error.fix
 
@@ -89,7 +89,7 @@ def test_each_missing_library_is_named_with_its_cure(monkeypatch, names, told, n
 @pytest.mark.parametrize('version, major', [('13.0', 13), ('12.8', 12), ('', 0), ('local', 0)])
 def test_the_cuda_that_it_is_for_is_read(monkeypatch, version, major):
     monkeypatch.setattr(onnxruntime, 'cuda_version', version)
-    assert built_for(onnxruntime) == major
+    assert cuda_major(onnxruntime) == major
 
 
 def test_the_loader_is_asked_for_all_that_is_missing(tmp_path, monkeypatch):
@@ -100,7 +100,7 @@ def test_the_loader_is_asked_for_all_that_is_missing(tmp_path, monkeypatch):
     gone = capi / 'libgone.so.7'
     for command in (
             [compiler(), '-shared', '-o', gone, '-Wl,-soname,libgone.so.7', tmp_path / 'empty.c'],
-            [compiler(), '-shared', '-o', capi / onnx_missing.LIBRARIES[CUDA],
+            [compiler(), '-shared', '-o', capi / onnx_libraries.LIBRARIES[CUDA],
              '-Wl,--no-as-needed', tmp_path / 'empty.c', gone, '-lm']):
         subprocess.run(command, check=True, timeout=60)
     monkeypatch.setattr(onnxruntime, '__file__', str(capi.parent / '__init__.py'))
@@ -119,7 +119,7 @@ def test_libraries_that_came_as_python_packages_are_loaded(tmp_path):
         subprocess.run([compiler(), '-shared', '-o', tmp_path / name, empty], check=True)
     said = printed_by(tmp_path, (
         'import onnxruntime\n'
-        'from vla_nav_node.backends.onnx.onnx_missing import CUDA, preload\n'
+        'from vla_nav_node.backends.onnx.onnx_libraries import CUDA, preload\n'
         f'onnxruntime.__file__ = "{tmp_path}/onnxruntime/__init__.py"\n'
         'preload(onnxruntime, CUDA)\n'
         'print(open("/proc/self/maps").read())\n'))
@@ -131,13 +131,13 @@ def test_libraries_that_came_as_python_packages_are_loaded(tmp_path):
 @pytest.mark.parametrize('provider', [CUDA, TENSORRT])
 def test_the_real_wheel_without_a_driver_says_so(provider):
     with pytest.raises(BackendError, match='no NVIDIA driver is installed|its library is not'):
-        onnx_missing.driver_for(onnxruntime, provider)
+        onnx_libraries.driver_for(onnxruntime, provider)
 
 
 @needs_gpu_wheel
 @without_driver
 def test_the_real_wheel_names_all_that_it_misses(capfd):
-    onnx_missing.preload(onnxruntime, CUDA)
+    onnx_libraries.preload(onnxruntime, CUDA)
     missing = missing_libraries(onnxruntime, CUDA)
     assert any(name.startswith('libcuda.so') for name in missing)
     assert {name.partition('.')[0] for name in missing} <= {
