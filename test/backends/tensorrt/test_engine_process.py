@@ -94,6 +94,16 @@ def test_a_process_that_dies_is_told_with_its_last_words(graph, cache, monkeypat
             build_engine(graph, key_of(graph), cache, 'tiny')
 
 
+def test_a_builder_may_take_its_time_to_exit(graph, cache, monkeypatch, tmp_path):
+    """A closed input would end it with an error after it has stored the engine."""
+    path = tmp_path / 'slow'
+    path.write_text(f'#!{sys.executable}\nimport os, select, sys\nsys.stdin.readline()\n'
+                    'os.close(1)\nsys.exit(bool(select.select([0], [], [], 0.5)[0]))\n')
+    path.chmod(0o755)
+    monkeypatch.setattr(sys, 'executable', str(path))
+    build_engine(graph, key_of(graph), cache, 'tiny')
+
+
 def test_the_builder_ends_when_nobody_waits_for_it(graph, cache):
     """A node that was killed must not leave a process behind that keeps its GPU busy."""
     order = {'key': asdict(key_of(graph)), 'graph': str(graph),

@@ -40,6 +40,7 @@ def build_engine(graph: Path, key: EngineKey, cache: EngineCache, name: str) -> 
             # Unbuffered, and left open: it closes when this process ends, and so the builder ends.
             os.write(process.stdin.fileno(), json.dumps(order).encode() + b'\n')
             refusal = _follow(process.stdout, name)
+            process.wait()  # leaving the block closes its input, which ends a builder at once
         if process.returncode:
             raise BackendError(*refusal) if refusal else _died(process.returncode, errors)
     LOG.info('the TensorRT engine of %s (%s) is built', name, key.precision)
