@@ -10,7 +10,7 @@ TICK_S = 0.002
 
 
 def largest_gap(work: Callable[[], Any]) -> Tuple[float, Any]:
-    """Run `work` in a thread; return the largest lateness of a ticking one in ms, and its result."""
+    """Run `work` in a thread; return a ticking thread's largest lateness in ms, and the result."""
     result: List[Any] = []
     worker = threading.Thread(target=lambda: result.append(work()))
     worker.start()

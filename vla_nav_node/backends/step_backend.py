@@ -1,12 +1,17 @@
-"""What all backends share: the checks of their arrays, and the step that they run and release."""
+"""What all backends share: their device, the checks of their arrays, and the step they run."""
 
-from typing import Optional, Protocol, Tuple
+import logging
+from typing import Any, Optional, Protocol, Tuple
 
 import numpy as np
 
+from .cuda.cuda_driver import CudaDriver
 from ..bundle.bundle import Bundle
+from ..bundle.gpu_verdicts import choose, DeviceChoice
 from ..errors import BackendError
 from ..types import BackendInfo, State
+
+LOG = logging.getLogger(__name__)
 
 
 class StepRunner(Protocol):
@@ -63,3 +68,27 @@ def _check_array(what: str, array: np.ndarray, shape: Tuple[int, ...], dtype: ty
     if array.shape != shape or array.dtype != dtype:
         raise BackendError(f'{what} is {array.dtype} {list(array.shape)}',
                            f'{np.dtype(dtype)} {list(shape)}')
+
+
+def resolve_device(device: str, bundle: Bundle, backend: str, precision: str,
+                   library: Any) -> DeviceChoice:
+    """
+    Return the device for a requested one; `auto` is a GPU if `vla_nav verify` has passed on it.
+
+    `library` is the module that would run the bundle.
+    """
+    if device != 'auto':
+        return DeviceChoice(device)
+    choice = choose(bundle, BackendInfo(backend, library.__name__, library.__version__, '', '',
+                                        precision), gpus_here())
+    if choice.note:
+        LOG.info('%s: %s', bundle.name, choice.note)
+    return choice
+
+
+def gpus_here() -> Tuple[str, ...]:
+    """Return the name of the GPU that a backend would run on; empty without one."""
+    try:
+        return (CudaDriver().gpu().name,)
+    except BackendError:
+        return ()

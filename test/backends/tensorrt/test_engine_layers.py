@@ -4,7 +4,8 @@ import json
 
 from hypothesis import given, strategies as st
 import pytest
-from vla_nav_node.backends.tensorrt.engine_layers import precision_problem, precisions_of, read_layers
+from vla_nav_node.backends.tensorrt.engine_layers import (
+    precision_problem, precisions_of, read_layers)
 from vla_nav_node.errors import BackendError
 
 SHAPE = [1, 16, 14, 14]

@@ -30,7 +30,6 @@ PROTOTYPES: Dict[str, Tuple[Any, ...]] = {
     'cuDevicePrimaryCtxRetain': (POINTER(c_void_p), c_int),
     'cuDevicePrimaryCtxRelease_v2': (c_int,),
     'cuCtxSetCurrent': (c_void_p,),
-    'cuMemGetInfo_v2': (POINTER(c_size_t), POINTER(c_size_t)),
     'cuMemAlloc_v2': (POINTER(Address), c_size_t),
     'cuMemFree_v2': (Address,),
     'cuMemHostAlloc': (POINTER(c_void_p), c_size_t, c_uint),
@@ -89,12 +88,6 @@ class CudaDriver:
                               for which in (CAPABILITY_MAJOR, CAPABILITY_MINOR))
         return Gpu(name.value.decode(errors='replace'), capability,
                    str(uuid.UUID(bytes=bytes(identity))))
-
-    def free_bytes(self) -> Tuple[int, int]:
-        """Return the free and the total bytes of the GPU's memory."""
-        free, total = c_size_t(), c_size_t()
-        self.call('cuMemGetInfo_v2', ctypes.byref(free), ctypes.byref(total))
-        return free.value, total.value
 
     def _number(self, name: str, *arguments: Any) -> int:
         result = c_int()

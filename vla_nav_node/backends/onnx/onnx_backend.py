@@ -13,11 +13,10 @@ from .onnx_cuda import open_on_gpu
 from .onnx_placement import check_placement, check_precision, NoProfile, read_placement
 from .onnx_session import (
     check_graph, check_providers, CPU, CUDA, open_session, run, run_on_zeros, TENSORRT)
-from ..auto_device import resolve_device
 from ..background_import import import_in_background, WaitForIdle
 from ..layer_profile import profile_prefix, write_onnx_profile
 from ..options import BackendOptions, DEFAULTS
-from ..step_backend import StepBackend
+from ..step_backend import resolve_device, StepBackend
 from ...bundle.bundle import Bundle, graph_name
 from ...bundle.gpu_verdicts import DeviceChoice
 from ...errors import BackendError, first_line

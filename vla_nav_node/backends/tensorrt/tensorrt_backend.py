@@ -11,7 +11,6 @@ from .engine_layers import precision_problem, precisions_of, read_layers
 from .engine_process import build_engine
 from .tensorrt_library import (
     cuda_major, errors_since, import_tensorrt, log_of, logged_error, try_create)
-from ..auto_device import resolve_device
 from ..background_import import WaitForIdle
 from ..cuda.cuda_driver import CudaDriver
 from ..cuda.cuda_errors import check_driver, CODE
@@ -19,7 +18,7 @@ from ..cuda.cuda_memory import CudaMemory
 from ..device_step import DeviceStep
 from ..layer_profile import profile_prefix, write_tensorrt_profile
 from ..options import BackendOptions, DEFAULTS
-from ..step_backend import StepBackend
+from ..step_backend import resolve_device, StepBackend
 from ...bundle.bundle import Bundle
 from ...bundle.gpu_verdicts import unverified
 from ...bundle.verdicts import reads

@@ -7,10 +7,9 @@ from typing import Any
 from .torch_device import device_name, is_for_cuda, pick_device
 from .torch_modes import resolve_mode
 from .torch_step import open_step
-from ..auto_device import resolve_device
 from ..background_import import import_in_background, WaitForIdle
 from ..options import BackendOptions, DEFAULTS
-from ..step_backend import StepBackend
+from ..step_backend import resolve_device, StepBackend
 from ...bundle.bundle import Bundle, WEIGHTS
 from ...bundle.gpu_verdicts import DeviceChoice
 from ...errors import BackendError, first_line
