@@ -1,4 +1,4 @@
-"""Profiles of the layers: real ones of ONNX Runtime; TensorRT's are only summed up here."""
+"""Profiles of the layers: real ones of ONNX Runtime, and summaries of TensorRT's."""
 
 import json
 import os

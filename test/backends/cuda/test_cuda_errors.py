@@ -1,4 +1,4 @@
-"""Why no GPU can be used: each cause has its own words, and the real libraries are asked."""
+"""Why no GPU can be used: each cause has its own error; the real libraries confirm it."""
 
 import os
 from pathlib import Path
@@ -61,8 +61,8 @@ def test_a_driver_that_is_not_there_and_one_that_is_not_passed_in_are_told_apart
     nowhere, here = tmp_path / 'none', tmp_path / 'version'
     here.write_text(next(iter(MODULES)))
     assert 'no NVIDIA driver is installed' in str(no_driver('no libcuda', nowhere))
-    told = str(no_driver('no libcuda', here))
-    assert '535.183.01 runs on this machine' in told and '--gpus all' in told
+    message = str(no_driver('no libcuda', here))
+    assert '535.183.01 runs on this machine' in message and '--gpus all' in message
 
 
 @pytest.mark.parametrize('code, words', [
@@ -112,7 +112,7 @@ WITHOUT_GPU = pytest.mark.skipif(cuda_errors.KERNEL_MODULE.exists(),
 
 
 def run(code):
-    """Run Python code in a process of its own, which may crash; give what it printed."""
+    """Run Python code in a process of its own, which may crash; return its output."""
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True,
                           timeout=120, check=False,
                           env={**os.environ, 'PYTHONPATH': os.pathsep.join(
@@ -124,40 +124,40 @@ def run(code):
 @WITHOUT_GPU
 def test_the_real_error_35_of_tensorrt_11_is_told_as_the_missing_driver():
     pytest.importorskip('tensorrt_lean', reason='tensorrt-lean-cu13 is not installed here')
-    said = run('from vla_nav_node.backends.tensorrt.tensorrt_backend import open_runtime\n'
-               'from vla_nav_node.backends.tensorrt.tensorrt_library import (\n'
-               '    cuda_major, import_tensorrt, log_of)\n'
-               'from vla_nav_node.errors import BackendError\n'
-               'trt = import_tensorrt(name="tensorrt_lean")\n'
-               'assert cuda_major() in (12, 13)\n'
-               'try:\n'
-               '    open_runtime(trt)\n'
-               'except BackendError as error:\n'
-               '    print(error)\n'
-               'print(log_of(trt).messages)\n')
-    assert 'no NVIDIA driver is installed here (TensorRT: failure with error: 35' in said
-    assert 'CUDA initialization failure with error: 35' in said.splitlines()[1]
+    output = run('from vla_nav_node.backends.tensorrt.tensorrt_backend import open_runtime\n'
+                 'from vla_nav_node.backends.tensorrt.tensorrt_library import (\n'
+                 '    cuda_major, import_tensorrt, log_of)\n'
+                 'from vla_nav_node.errors import BackendError\n'
+                 'trt = import_tensorrt(name="tensorrt_lean")\n'
+                 'assert cuda_major() in (12, 13)\n'
+                 'try:\n'
+                 '    open_runtime(trt)\n'
+                 'except BackendError as error:\n'
+                 '    print(error)\n'
+                 'print(log_of(trt).messages)\n')
+    assert 'no NVIDIA driver is installed here (TensorRT: failure with error: 35' in output
+    assert 'CUDA initialization failure with error: 35' in output.splitlines()[1]
 
 
 @WITHOUT_GPU
 def test_the_real_error_35_of_a_full_tensorrt_is_told_as_the_missing_driver():
     pytest.importorskip('tensorrt', reason='TensorRT is not installed here')
-    said = run('from vla_nav_node.backends.tensorrt.tensorrt_library import (\n'
-               '    import_tensorrt, log_of, logged_error, network_flags)\n'
-               'trt = import_tensorrt()\n'
-               'flags, strong = network_flags(trt)\n'
-               'assert flags and strong == hasattr(\n'
-               '    trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")\n'
-               'log = log_of(trt)\n'
-               'try:\n'
-               '    trt.Builder(log)\n'
-               'except TypeError:\n'
-               '    print(logged_error(log, 0, "TensorRT cannot start its builder"))\n')
-    assert 'no NVIDIA driver is installed here (TensorRT: failure with error: 35' in said
+    output = run('from vla_nav_node.backends.tensorrt.tensorrt_library import (\n'
+                 '    import_tensorrt, log_of, logged_error, network_flags)\n'
+                 'trt = import_tensorrt()\n'
+                 'flags, strong = network_flags(trt)\n'
+                 'assert flags and strong == hasattr(\n'
+                 '    trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")\n'
+                 'log = log_of(trt)\n'
+                 'try:\n'
+                 '    trt.Builder(log)\n'
+                 'except TypeError:\n'
+                 '    print(logged_error(log, 0, "TensorRT cannot start its builder"))\n')
+    assert 'no NVIDIA driver is installed here (TensorRT: failure with error: 35' in output
 
 
 def test_a_package_without_its_library_is_told_as_that(tmp_path, monkeypatch):
-    """What the wheels of TensorRT are without libnvinfer: a module that does not load."""
+    """As the wheels of TensorRT without libnvinfer: a module that does not load."""
     for name, fails in (('trt_stub', 'libnvinfer.so.10: cannot open shared object file'),
                         ('trt_without_cudnn', 'libcudnn.so.8: cannot open shared object file')):
         (tmp_path / name).mkdir()

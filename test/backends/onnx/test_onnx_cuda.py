@@ -1,4 +1,4 @@
-"""ONNX Runtime on a GPU: its options, what is refused, and on a GPU what it does there."""
+"""ONNX Runtime on a GPU: its options and refusals, and with a GPU its steps."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -28,16 +28,6 @@ def why_no_gpu(provider=CUDA):
 NO_GPU, NO_TENSORRT = why_no_gpu(), why_no_gpu(TENSORRT)
 needs_gpu = pytest.mark.skipif(bool(NO_GPU), reason=NO_GPU)
 needs_tensorrt = pytest.mark.skipif(bool(NO_TENSORRT), reason=NO_TENSORRT)
-
-
-@pytest.fixture(name='bundle', scope='module', params=['LSTM', 'GRU'])
-def _bundle(request, tmp_path_factory):
-    return tiny.write_tiny(tmp_path_factory.mktemp('onnx') / 'tiny', request.param, layers=2)
-
-
-@pytest.fixture(name='reference', scope='module')
-def _reference(bundle):
-    return open_backend('onnx', bundle, device='cpu')
 
 
 @pytest.mark.parametrize('asked, found, opened', [

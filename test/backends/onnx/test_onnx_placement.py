@@ -1,4 +1,4 @@
-"""Where and in which type nodes run: real profiles of ONNX Runtime, and whatever else may come."""
+"""Where and in which type nodes run: real profiles of ONNX Runtime, and damaged ones."""
 
 import json
 from pathlib import Path
@@ -42,14 +42,14 @@ def _lie(bundle, tmp_path_factory):
 
 
 def profiled(path, tmp_path, *providers):
-    """Open a graph with a profile, run it once, and read what that tells."""
+    """Open a graph with a profile, run it once, and return its placement."""
     session = open_session(onnxruntime, path, *(providers or (CPU,)), profile=tmp_path / 'p')
     placement.run_on_zeros(session)
     return placement.read_placement(session)
 
 
 def products_of(path):
-    """Count the products in a file, by its types; only for what is not quantised."""
+    """Count the products in a file that is not quantised."""
     return sum(node.op_type in ('Conv', 'Gemm', 'MatMul') for node in onnx.load(path).graph.node)
 
 
@@ -82,21 +82,21 @@ def test_a_precision_that_is_another_one_inside_is_refused(lie, asked):
 
 
 def gpu_nodes(*types, provider=CUDA, kind='MatMul'):
-    """Return what a GPU's profile tells of products."""
+    """Return the placement of products on a GPU."""
     return Placement([Node(f'n{number}', str(number), kind, provider, (one, one))
                       for number, one in enumerate(types)], 1)
 
 
-@pytest.mark.parametrize('types, asked, told', [
+@pytest.mark.parametrize('types, asked, message', [
     (['float16', 'float16'], 'fp16', ''), (['float16', 'float'], 'fp16', 'asked for fp16'),
     (['float', 'float'], 'fp16', 'asked for fp16'), (['float', 'float'], 'fp32', ''),
     (['float', 'float16'], 'fp32', 'asked for fp32'), (['float'], 'int8', 'asked for int8')])
-def test_on_a_gpu_fp16_has_to_be_fp16(types, asked, told):
+def test_on_a_gpu_fp16_has_to_be_fp16(types, asked, message):
     count = gpu_nodes(*types).precisions()
-    if not told:
+    if not message:
         placement.check_precision(count, asked, on_cpu=False)
         return
-    with pytest.raises(BackendError, match=told):
+    with pytest.raises(BackendError, match=message):
         placement.check_precision(count, asked, on_cpu=False)
 
 

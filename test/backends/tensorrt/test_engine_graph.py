@@ -1,4 +1,4 @@
-"""The step graph as TensorRT gets it: the same numbers, and only what TensorRT has."""
+"""The step graph for TensorRT: the same results, and only operators that TensorRT has."""
 
 import numpy as np
 import onnx
@@ -104,15 +104,15 @@ def test_half_precision_weights_are_counted_through_what_reshapes_them():
     assert graph_facts(model).weights == 12
 
 
-@pytest.mark.parametrize('node, told', [
+@pytest.mark.parametrize('node, message', [
     (helper.make_node('MatMulInteger', ['a', 'b'], ['c']), 'MatMulInteger'),
     (helper.make_node('DynamicQuantizeLinear', ['x'], ['a', 'b', 'c']), 'DynamicQuantizeLinear'),
     (helper.make_node('MatMulNBits', ['x', 'w', 's'], ['c'], domain='com.microsoft'),
      'com.microsoft.MatMulNBits')])
-def test_int8_of_a_cpu_is_refused_by_its_name(tmp_path, node, told):
+def test_int8_of_a_cpu_is_refused_by_its_name(tmp_path, node, message):
     model = graph_of([node, helper.make_node('Identity', ['x'], ['y'])])
     onnx.save(model, str(tmp_path / 'policy.int8.onnx'))
-    with pytest.raises(BackendError, match=rf'does not have: .*{told}.*QuantizeLinear'):
+    with pytest.raises(BackendError, match=rf'does not have: .*{message}.*QuantizeLinear'):
         read_for_tensorrt(tmp_path / 'policy.int8.onnx')
 
 

@@ -1,4 +1,4 @@
-"""What runs in which type: read from what TensorRT's inspector writes, in all its forms."""
+"""What runs in which type: read from the output of TensorRT's inspector, in all its forms."""
 
 import json
 
@@ -95,9 +95,9 @@ def test_a_part_that_does_not_tell_is_counted_as_that():
 
 
 def test_it_is_told_in_words():
-    told = str(found(REFORMAT, convolution(FP16_8, 'Half'), gemm('Half'), gemm('Float'),
-                     POINTWISE))
-    assert told == '2 of 3 products in fp16, 1 of 3 products in fp32; 2 other layers'
+    message = str(found(REFORMAT, convolution(FP16_8, 'Half'), gemm('Half'), gemm('Float'),
+                        POINTWISE))
+    assert message == '2 of 3 products in fp16, 1 of 3 products in fp32; 2 other layers'
 
 
 @pytest.mark.parametrize('layers, asked, graph, right', [

@@ -1,4 +1,4 @@
-"""What we call of TensorRT is there, in whichever version is installed here; no GPU is needed."""
+"""What the backend calls exists in the installed TensorRT; no GPU is needed."""
 
 import importlib
 import importlib.util
@@ -39,7 +39,7 @@ def test_the_stub_of_the_package_index_is_told_as_that(tmp_path, monkeypatch):
 
 
 def missing(trt, wanted):
-    """Return what of `wanted` a module does not have."""
+    """Return the names of `wanted` that a module lacks."""
     return [f'{kind}.{name}' for kind, names in wanted.items() for name in names
             if not hasattr(getattr(trt, kind, None), name)]
 

@@ -22,11 +22,6 @@ from vla_nav_node.errors import BackendError  # noqa: E402
 CPU = torch.device('cpu')
 
 
-@pytest.fixture(name='bundle', scope='module', params=['LSTM', 'GRU'])
-def _bundle(request, tmp_path_factory):
-    return tiny.write_tiny(tmp_path_factory.mktemp('memory') / 'tiny', request.param, layers=2)
-
-
 def network(bundle):
     """Build a bundle's network."""
     return load_network(bundle.file('policy.safetensors'), bundle.architecture, bundle.mean,
@@ -44,7 +39,7 @@ def eager(bundle):
 
 
 def same(states, others):
-    """Tell whether two states hold the same numbers."""
+    """Return whether two states hold the same numbers."""
     return all(map(np.array_equal, states, others))
 
 
@@ -102,10 +97,10 @@ def test_what_is_no_number_does_not_drive(bundle):
 
 
 class Recording(TorchMemory):
-    """Memory whose recorded work knows no tensor any more, as it is with a CUDA graph."""
+    """Memory whose recorded work holds no tensor, as with a CUDA graph."""
 
     def record(self, work):
-        """Do the work, and give nothing of it back."""
+        """Run `work`, and return nothing that holds it."""
         work()
         return lambda: None
 
