@@ -60,7 +60,7 @@ def plan_rows(policy: str, bundle: Bundle, precisions: Sequence[str], device: st
 def absence(bundle: Bundle, backend: str, precision: str) -> str:
     """Say why there can be no such row; empty when there can."""
     if not is_installed(backend):
-        return f'the Python package {BACKENDS[backend][2]} is not installed'
+        return f'the Python package {BACKENDS[backend].package} is not installed'
     name, = reads(bundle, backend, precision)
     if name not in bundle.manifest['files']:
         return f'the bundle has no {name}'
