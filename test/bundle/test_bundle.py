@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 import tiny
 from vla_nav_node.bundle import bundle as bundles
-from vla_nav_node.bundle.amend import amend
-from vla_nav_node.bundle.bundle import load_bundle, MANIFEST, parse_manifest, write_bundle
+from vla_nav_node.bundle.bundle import amend, load_bundle, MANIFEST, parse_manifest, write_bundle
 from vla_nav_node.bundle.manifest import CHECKS
 from vla_nav_node.errors import BundleError
 from vla_nav_node.system.atomic_files import _exchange_in_steps

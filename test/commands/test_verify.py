@@ -8,8 +8,7 @@ import pytest
 import tiny
 from vla_nav_node import cli
 from vla_nav_node.backends import open_backend
-from vla_nav_node.bundle.amend import amend
-from vla_nav_node.bundle.bundle import load_bundle, write_bundle
+from vla_nav_node.bundle.bundle import amend, load_bundle, write_bundle
 from vla_nav_node.bundle.verdicts import problem, refuse, STEPS, verdict_of
 from vla_nav_node.commands.verify import FRAMES_SEED
 from vla_nav_node.convert.verify.open_loop import check_frames, compare, record, worst

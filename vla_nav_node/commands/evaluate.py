@@ -6,8 +6,7 @@ import os
 from pathlib import Path
 from typing import Any, Dict
 
-from ..bundle.amend import amend
-from ..bundle.bundle import Bundle, load_bundle
+from ..bundle.bundle import amend, Bundle, load_bundle
 from ..errors import SettingError
 from ..sim.evaluation.success_rate import summarise, verdict
 from ..sim.evaluation.trials import plan_trials, refuse_trained, Result, run_trials

@@ -9,8 +9,7 @@ import numpy as np
 
 from .open_loop import check_frames, compare, GROWTH, NOTEWORTHY, Record, record, worst
 from ...backends import BACKENDS, is_installed, open_backend, PRECISIONS
-from ...bundle.amend import amend
-from ...bundle.bundle import Bundle, WEIGHTS
+from ...bundle.bundle import amend, Bundle, WEIGHTS
 from ...bundle.verdicts import decisive_hash, files_of, GATES, reads, REFERENCE, STEPS
 from ...errors import BackendError, BundleError, SettingError, VlaNavError
 from ...types import BackendInfo
