@@ -9,7 +9,7 @@ import tiny
 from vla_nav_node import cli
 from vla_nav_node.backends import open_backend
 from vla_nav_node.bundle.bundle import amend, load_bundle, write_bundle
-from vla_nav_node.bundle.verdicts import problem, refuse, STEPS, verdict_of
+from vla_nav_node.bundle.verdicts import refusal_reason, require_verified, STEPS, verdict_of
 from vla_nav_node.commands.verify import FRAMES_SEED
 from vla_nav_node.convert.verify.open_loop import check_frames, compare, record, worst
 from vla_nav_node.convert.verify.verdict import (
@@ -121,11 +121,11 @@ def with_graph(bundle, change, precision='fp32'):
 
 def test_the_verdict_of_a_sound_bundle_lets_it_drive(policy, tmp_path, capsys):
     """It stands in policy.yaml and in the JSON, says what it ran on, and keeps the rest."""
-    assert 'has not been verified' in problem(policy, 'onnx', 'fp32')
+    assert 'has not been verified' in refusal_reason(policy, 'onnx', 'fp32')
     assert verify(policy, '--json', str(tmp_path / 'out.json')) == 0
     assert 'passed' in capsys.readouterr().out
     after = load_bundle(policy.directory)
-    assert problem(after, 'onnx', 'fp32') == ''
+    assert refusal_reason(after, 'onnx', 'fp32') == ''
     verdict = verdict_of(after, 'onnx', 'fp32')
     assert verdict['ran_on']['library'] == 'onnxruntime'
     assert verdict['frames'] == {'source': 'frames.npy', 'frames': 60}
@@ -154,12 +154,12 @@ def test_a_damaged_bundle_is_told_and_refused(policy, capsys):
     """The verdict is written too, and a graph that is put right has to be verified anew."""
     assert verify(policy) == 0
     damaged = with_graph(load_bundle(policy.directory), damage.scale_a_matrix)
-    assert problem(damaged, 'onnx', 'fp32') == 'was verified with other files'
+    assert refusal_reason(damaged, 'onnx', 'fp32') == 'was verified with other files'
     assert verify(damaged) == 1
     assert 'the gate is 0.0001' in capsys.readouterr().out
     after = load_bundle(policy.directory)
     with pytest.raises(BundleError, match=r'did not pass: one step differs by .*allow_unverified'):
-        refuse(after, 'onnx', 'fp32')
+        require_verified(after, 'onnx', 'fp32')
 
 
 def test_nothing_is_written_when_that_is_asked_for(policy):
@@ -173,8 +173,8 @@ def test_a_graph_that_does_not_open_has_not_passed(policy, capsys):
     assert verify(broken) == 1
     assert 'onnx fp16: it does not open' in capsys.readouterr().out.replace('\n', ' ')
     after = load_bundle(policy.directory)
-    assert problem(after, 'onnx', 'fp32') == ''
-    assert problem(after, 'onnx', 'fp16') == 'has not been verified'
+    assert refusal_reason(after, 'onnx', 'fp32') == ''
+    assert refusal_reason(after, 'onnx', 'fp16') == 'has not been verified'
 
 
 @pytest.mark.parametrize('arguments, told', [

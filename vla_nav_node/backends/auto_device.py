@@ -5,7 +5,7 @@ from typing import Any
 
 from .cuda.cuda_driver import gpus_here
 from ..bundle.bundle import Bundle
-from ..bundle.gpu_verdicts import DeviceChoice, choose
+from ..bundle.gpu_verdicts import choose_device, DeviceChoice
 from ..types import BackendInfo
 
 LOG = logging.getLogger(__name__)
@@ -15,8 +15,8 @@ def settle(device: str, bundle: Bundle, backend: str, precision: str, library: A
     """Return the device for the one that was asked for; `library` is the module that runs it."""
     if device != 'auto':
         return DeviceChoice(device)
-    choice = choose(bundle, BackendInfo(backend, library.__name__, library.__version__, '', '',
-                                        precision), gpus_here())
+    info = BackendInfo(backend, library.__name__, library.__version__, '', '', precision)
+    choice = choose_device(bundle, info, gpus_here())
     if choice.note:
         LOG.info('%s: %s', bundle.name, choice.note)
     return choice

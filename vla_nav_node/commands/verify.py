@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Sequence
 
 from ..backends import BACKENDS, DEVICES, PRECISIONS
 from ..bundle.bundle import Bundle, load_bundle
-from ..bundle.gpu_verdicts import keep, verdicts_directory
+from ..bundle.gpu_verdicts import save_verdict, verdicts_directory
 from ..bundle.verdicts import is_trained, STEPS
 from ..convert.frames.calibrated import Calibrated
 from ..convert.frames.calibrated import SIMULATOR
@@ -87,7 +87,7 @@ def _prepare(bundle: Bundle, args: argparse.Namespace, loop: bool,
 
 def _keep_for_this_machine(bundle: Bundle, rows: Sequence[Row]) -> None:
     """Write down, for `device: auto`, what was found on a GPU; policy.yaml is for all machines."""
-    kept = [row.name for row in rows if row.info and keep(bundle, row.info, row.problems)]
+    kept = [row.name for row in rows if row.info and save_verdict(bundle, row.info, row.problems)]
     if kept:
         print(f'for device auto on this machine: {", ".join(kept)} in {verdicts_directory()}')
 

@@ -30,7 +30,7 @@ from .start.shutdown_context import NodeContext, start
 from ..backends import BACKENDS, open_backend
 from ..bundle.bundle import load_bundle
 from ..bundle.changes import BundleChanges
-from ..bundle.verdicts import standing
+from ..bundle.verdicts import verification_status
 from ..driving.command_output import CommandOutput
 from ..driving.diagnostics.graph import TWIST, TWIST_STAMPED
 from ..driving.diagnostics.statuses import policy_status, realtime_status, Status
@@ -212,7 +212,7 @@ class VlaNavNode(Node):
 
     def _policy_status(self, info: BackendInfo) -> Status:
         bundle = self._on_disk.bundle
-        return policy_status(bundle.name, info, *standing(bundle, info),
+        return policy_status(bundle.name, info, *verification_status(bundle, info),
                              changed=self._on_disk.changed(), fallback=self._hang_recovery.warning(),
                              spares=self._policy.told())
 

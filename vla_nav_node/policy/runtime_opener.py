@@ -10,7 +10,7 @@ from .runtime_spec import Runtime
 from ..backends import check_machine
 from ..backends.options import BackendOptions
 from ..bundle.bundle import Bundle
-from ..bundle.verdicts import refuse
+from ..bundle.verdicts import require_verified
 from ..errors import BackendError, VlaNavError
 from ..system.threads import describe
 from ..types import Backend
@@ -46,7 +46,8 @@ class RuntimeOpener:
         `now` is the bundle as it is on disk, if that may be another; `quiet` see open_backend.
         """
         check_machine(runtime.backend)  # first: what cannot be had here needs no verdict
-        refuse(now or self.bundle, runtime.backend, runtime.precision, self._allow_unverified)
+        require_verified(now or self.bundle, runtime.backend, runtime.precision,
+                         self._allow_unverified)
         return self._open(runtime.backend, self.bundle, runtime.precision, runtime.device, quiet,
                           runtime.options)
 

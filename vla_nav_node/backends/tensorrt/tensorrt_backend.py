@@ -21,8 +21,8 @@ from ..device_step import DeviceStep
 from ..layer_profile import profile_prefix, write_tensorrt_profile
 from ..options import BackendOptions, DEFAULTS
 from ...bundle.bundle import Bundle
-from ...bundle.gpu_verdicts import unverified
-from ...bundle.verdicts import reads
+from ...bundle.gpu_verdicts import unverified_error
+from ...bundle.verdicts import files_read
 from ...errors import BackendError
 from ...types import BackendInfo, State
 
@@ -48,7 +48,7 @@ class TensorrtBackend:
         _check_version(driver)
         choice = settle(device, bundle, 'tensorrt', precision, trt)
         if choice.device == 'cpu':
-            raise unverified(choice)
+            raise unverified_error(choice)
         self._shapes = StepShapes(bundle)
         self._zero = bundle.zero_state()
         self._profile_to = profile_prefix(options.profile_directory, f'tensorrt-{precision}')
@@ -155,7 +155,7 @@ class TensorrtBackend:
 
 def graph_of(bundle: Bundle, precision: str) -> Path:
     """Return the graph to build from, the one that a verdict of verify is about."""
-    name, = reads(bundle, 'tensorrt', precision)
+    name, = files_read(bundle, 'tensorrt', precision)
     return bundle.file(name)
 
 
