@@ -15,6 +15,7 @@ import yaml
 torch = pytest.importorskip('torch', reason='PyTorch is not installed')
 onnx = pytest.importorskip('onnx', reason='onnx is not installed')
 onnxruntime = pytest.importorskip('onnxruntime', reason='ONNX Runtime is not installed')
+pytest.importorskip('psutil', reason='psutil, which describes the machine, is not installed')
 
 from onnx import helper, numpy_helper, TensorProto  # noqa: E402, I100
 from vla_nav_node.backends import open_backend  # noqa: E402
