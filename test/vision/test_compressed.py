@@ -12,7 +12,7 @@ import pytest
 from vla_nav_node.errors import ImageError
 from vla_nav_node.types import Frame
 from vla_nav_node.vision import pictures
-from vla_nav_node.vision.compressed import told
+from vla_nav_node.vision.compressed import size_and_encoding
 from vla_nav_node.vision.image_format import Format, read_format
 
 HEIGHT, WIDTH = 24, 32
@@ -147,9 +147,9 @@ def test_formats_that_are_read(text, wanted):
     ('theora', "'theora'"), ('rgb8; tiff compressed ', 'parameter format to jpeg or png'),
     ('rgb8; zstd compressed', 'parameter format'), ('rgb8;', 'parameter format'), (';', 'param'),
     ('rgb8; jpeg compressed bgr8; png', 'parameter format'),
-    ('16UC1; compressedDepth png', 'of depths'), ('32FC1; compressedDepth', 'of depths'),
+    ('16UC1; compressedDepth png', 'holds depths'), ('32FC1; compressedDepth', 'holds depths'),
     ('16UC1; compressedDepth rvl', "remap `image` to the camera's colour topic"),
-    ('bgr8; compresseddepth png', 'of depths')])
+    ('bgr8; compresseddepth png', 'holds depths')])
 def test_formats_that_are_refused_by_name(text, words):
     for data in (bytes(WIDTH * HEIGHT * 3 // 2), jpeg(scene()), png(scene())):
         assert words in refusal(compressed(data, text))
@@ -288,11 +288,11 @@ def test_what_comes_behind_a_whole_png_is_harmless(behind):
 
 
 def test_diagnostics_show_the_size_that_a_compressed_picture_states():
-    assert told(compressed(jpeg(scene()), 'jpeg')) == '32x24 jpeg'
-    assert told(compressed(png(scene()), 'rgb8; png compressed bgr8')) == \
+    assert size_and_encoding(compressed(jpeg(scene()), 'jpeg')) == '32x24 jpeg'
+    assert size_and_encoding(compressed(png(scene()), 'rgb8; png compressed bgr8')) == \
         '32x24 rgb8; png compressed bgr8'
-    assert told(compressed(b'none', 'jpeg')) == '0x0 jpeg'
-    assert told(raw_frame('mono8')) == '32x24 mono8'
+    assert size_and_encoding(compressed(b'none', 'jpeg')) == '0x0 jpeg'
+    assert size_and_encoding(raw_frame('mono8')) == '32x24 mono8'
 
 
 @settings(deadline=None, max_examples=300)

@@ -33,7 +33,7 @@ FRAMES = st.builds(
 
 
 def now(frame, fresh):
-    """Return the frame as received now, if `fresh` with a stamp that lets it get to the decoder."""
+    """Return the frame as received now; if `fresh`, its stamp lets it reach the decoder."""
     stamp_ns = time.time_ns() if fresh else frame.stamp_ns
     return Frame(memoryview(frame.data), frame.encoding, frame.height, frame.width, frame.step,
                  stamp_ns, time.perf_counter_ns(), frame.is_bigendian,
