@@ -13,7 +13,7 @@ from rig import CameraThread, NodeProcess, Rig
 from tiny import write_tiny
 
 from vla_nav_node.driving.diagnostics.statuses import OK, realtime_status, WARN
-from vla_nav_node.system.realtime import Answer, cores, PRIORITIES, Realtime
+from vla_nav_node.system.realtime import Answer, parse_cores, PRIORITIES, Realtime
 
 ROOT = Path(__file__).parents[2]
 ASK = """
@@ -50,7 +50,7 @@ def test_what_is_said_to_be_granted_is_so():
     print(memory, first, core, sep='\n')
     assert first.granted == (policy == fifo)
     assert core.granted == (len(allowed) == 1)
-    assert all(answer.granted or f'{answer.wish} refused' in said
+    assert all(answer.granted or f'{answer.request} refused' in said
                for answer in (memory, first, core))
 
 
@@ -106,7 +106,7 @@ def test_who_hangs_makes_room_for_who_takes_the_place():
 @pytest.mark.parametrize(('text', 'wanted'), [
     ('\n', set()), ('3\n', {3}), ('1-3\n', {1, 2, 3}), ('0,4-5,7\n', {0, 4, 5, 7})])
 def test_the_kernels_lists_of_cores(text, wanted):
-    assert cores(text) == wanted
+    assert parse_cores(text) == wanted
 
 
 def test_diagnostics_name_what_was_refused():

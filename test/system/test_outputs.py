@@ -42,7 +42,7 @@ def test_what_is_read_is_not_written_over_by_any_name(tmp_path, others):
     filled = {name: [one.format(path) for one in value] if isinstance(value, list)
               else type(value)(str(value).format(path).replace('/mine.json/..', ''))
               for name, value in others.items()}
-    with pytest.raises(SettingError, match='is what is read'):
+    with pytest.raises(SettingError, match='is an input'):
         check_json(args(path, **filled))
 
 
@@ -96,7 +96,7 @@ def test_an_earlier_report_is_replaced_but_not_what_is_read_in_it(tmp_path):
         (tmp_path / name).write_text('{}')
     make_report_folder(args(out=tmp_path, frames='sim'), NAMES, NAMES[0])
     make_report_folder(args(out=tmp_path / 'new' / 'one'), NAMES, NAMES[0])
-    with pytest.raises(SettingError, match='is what is read'):
+    with pytest.raises(SettingError, match='is an input'):
         make_report_folder(args(out=tmp_path, frames=str(tmp_path / NAMES[2])), NAMES, NAMES[0])
     (tmp_path / 'file').write_text('x')
     with pytest.raises(SettingError, match='--out'):
@@ -124,7 +124,7 @@ def test_labels_that_would_be_written_over_are_told_before_anything_is_opened(tm
     before = labels.read_bytes()
     assert cli.main(['compare', 'shipped', 'shipped:int8', '--frames', str(labels), '--out',
                      str(tmp_path)]) == 2
-    assert 'is what is read' in capsys.readouterr().err
+    assert 'is an input' in capsys.readouterr().err
     assert labels.read_bytes() == before
 
 

@@ -43,8 +43,8 @@ from ..policy.hang_recovery import HangRecovery
 from ..policy.hot_swap import HotSwap
 from ..policy.runtime_opener import RuntimeOpener
 from ..system import gc_schedule
-from ..system.ending import Ending, Start
 from ..system.realtime import Realtime
+from ..system.shutdown_signals import ShutdownSignals, StartupSignals
 from ..system.threads import describe, Threads
 from ..types import BackendInfo, Command
 
@@ -79,7 +79,7 @@ class VlaNavNode(Node):
             **declare(self, [row for row in self._table if row is not MODEL])})
         refuse_unheard(self, context.arguments, TOPICS)
         self._failure = ''
-        self._ending = Ending()
+        self._ending = ShutdownSignals()
         self._realtime = Realtime(self._settings.realtime, self.get_logger())
         self._threads = Threads(self._on_failure)
         self._make_publishers()
@@ -134,7 +134,7 @@ class VlaNavNode(Node):
         self._stop_for_good(reason)
         self._watchdog.report()
         self._threads.stopping.set()  # what fails from now on has lost ROS, and that is all
-        self._ending.because(reason)
+        self._ending.request(reason)
 
     def _end(self, reason: str) -> int:
         self._ros.before_shutdown = None
@@ -174,7 +174,7 @@ class VlaNavNode(Node):
             self._output.close(what)
         finally:
             self.get_logger().fatal(what)
-            self._ending.because(what)
+            self._ending.request(what)
 
     def _make_publishers(self) -> None:
         self._stamped = self._settings.enable_stamped_cmd_vel
@@ -262,7 +262,7 @@ def main(args: Optional[List[str]] = None) -> int:
     try:
         only_ros(NAME, ABOUT, arguments)
         sys.setswitchinterval(SWITCH_S)
-        return _start_and_run(arguments, Start())
+        return _start_and_run(arguments, StartupSignals())
     except VlaNavError as error:
         print(f'{NAME}: {error}', file=sys.stderr)
         return 2
@@ -271,7 +271,7 @@ def main(args: Optional[List[str]] = None) -> int:
         return 1
 
 
-def _start_and_run(arguments: Sequence[str], starting: Start) -> int:
+def _start_and_run(arguments: Sequence[str], starting: StartupSignals) -> int:
     context = None
     try:
         context = start(arguments)
