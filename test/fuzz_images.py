@@ -3,7 +3,7 @@ The coverage-guided fuzzer of what cameras send (`make fuzz RUNS=10000000`).
 
 Each worker is libFuzzer, by way of atheris, on fuzz_target.Target; they share a corpus, which is
 kept for the next time. The exit status is 1 when there was a finding; what brought it about is
-then a file in the folder that is told, to be looked at with `--replay FILE`.
+then a file in the folder that is printed; see it with `--replay FILE`.
 """
 
 import argparse

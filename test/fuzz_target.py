@@ -58,13 +58,14 @@ class Target:
         self.fed = self.drove = self.decoded = 0
         settings = settings_of(parameters(bundle.limits, tuple(BACKENDS)), {})
         policy = Policy(open_backend('onnx', bundle), bundle.zero_state())
-        gate = CommandLimits(settings.max_linear_x, settings.max_linear_y, settings.max_acceleration)
+        limits = CommandLimits(settings.max_linear_x, settings.max_linear_y,
+                               settings.max_acceleration)
         self._decode = getattr(pictures, 'Decoder', lambda: pictures.decode)()
         self._sent = []
         self._picture = False
-        self._loop = DrivingLoop(Cycle(policy, Preprocess(bundle.input), gate, self._checked_decode),
-                              CommandOutput(self._sent.append, settings), settings, time.time_ns,
-                              lambda values: None)
+        cycle = Cycle(policy, Preprocess(bundle.input), limits, self._checked_decode)
+        self._loop = DrivingLoop(cycle, CommandOutput(self._sent.append, settings), settings,
+                                 time.time_ns, lambda values: None)
 
     def let_blank_pass(self) -> None:
         """Drive on pictures that show nothing, too."""

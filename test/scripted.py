@@ -59,7 +59,7 @@ class Robot:
                                      judge.objection)
         self.output = CommandOutput(self._send, settings, lambda: self.now_ns)
         self.loop = DrivingLoop(Cycle(self.policy, Preprocess(InputSpec(SIDE, SIDE)), judge),
-                             self.output, settings, lambda: self.ros_ns, self.latencies.append)
+                                self.output, settings, lambda: self.ros_ns, self.latencies.append)
         self._tick_ns = self.now_ns
 
     def _send(self, command):

@@ -1,4 +1,4 @@
-"""By which verdicts `device: auto` takes a GPU: those of this machine, on that kind, and sound."""
+"""`device: auto` takes a GPU only by a sound verdict of this machine on that kind of GPU."""
 
 from dataclasses import replace
 import json
@@ -34,7 +34,7 @@ def _cache(tmp_path, monkeypatch):
 
 
 def only_file():
-    """Return the one verdict that is kept."""
+    """Return the path of the only saved verdict."""
     path, = verdicts_directory().iterdir()
     return path
 
@@ -192,7 +192,7 @@ def test_verify_keeps_what_it_found_on_a_gpu_for_this_machine(bundle, capsys):
     rows = [verify.Row('onnx', 'fp16', INFO), verify.Row('onnx', 'fp32', problems=['x'],
             info=replace(INFO, precision='fp32')), verify.Row('torch', 'fp16', skipped='absent'),
             verify.Row('onnx', 'int8', replace(INFO, precision='int8', device='cpu'))]
-    verify._keep_for_this_machine(bundle, rows)
+    verify._save_for_this_machine(bundle, rows)
     assert 'onnx fp16, onnx fp32 in ' in capsys.readouterr().out
     assert find_verdict(key_of(bundle, INFO, GPU)) == (True, [])
     assert find_verdict(key_of(bundle, replace(INFO, precision='fp32'), GPU)) == (False, ['x'])

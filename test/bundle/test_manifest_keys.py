@@ -1,4 +1,4 @@
-"""A manifest has the keys that somebody reads or writes, at every depth, and no other."""
+"""A manifest has the known keys, at every depth, and no others."""
 
 import copy
 from dataclasses import fields
@@ -14,7 +14,7 @@ import yaml
 
 
 def mappings_of(value, place=()):
-    """Return the place of every mapping in a document."""
+    """Yield the path of every mapping in a document."""
     pairs = value.items() if isinstance(value, dict) else \
         enumerate(value) if isinstance(value, list) else ()
     if isinstance(value, dict):
@@ -32,7 +32,7 @@ PLACES = [place for place in mappings_of(SHIPPED)
 
 
 def put(place, key, value):
-    """Return the manifest that ships with one thing more in it."""
+    """Return the manifest that ships with one entry added."""
     manifest = copy.deepcopy(SHIPPED)
     inner = manifest
     for step in place:

@@ -1,4 +1,4 @@
-"""What may drive: verdicts that are sound, and all that are not."""
+"""Which backends may drive: sound verdicts, and all others."""
 
 import copy
 
@@ -42,7 +42,7 @@ def test_what_has_passed_may_drive_and_the_reference_always(bundle):
     assert verification_status(bundle, INFO)[0].startswith('passed on onnxruntime ')
 
 
-@pytest.mark.parametrize('keys, value, told', [
+@pytest.mark.parametrize('keys, value, message', [
     ((*VERDICT, 'passed'), False, 'did not pass: its verdict does not say why'),
     ((*VERDICT, 'passed'), 'true', 'did not pass'),
     ((*VERDICT, 'files', 'policy.fp32.onnx'), '0' * 64, 'was verified with other files'),
@@ -54,10 +54,10 @@ def test_what_has_passed_may_drive_and_the_reference_always(bundle):
     (('verification',), {}, 'has not been verified'),
     (('training', 'trained'), False, UNTRAINED),
     (('training',), {}, UNTRAINED)])
-def test_what_has_not_is_refused_with_the_reason(bundle, keys, value, told):
+def test_what_has_not_is_refused_with_the_reason(bundle, keys, value, message):
     found = changed(bundle, *keys, value=value)
-    assert told in refusal_reason(found, 'onnx', 'fp32')
-    with pytest.raises(BundleError, match=told.split('(')[0]):
+    assert message in refusal_reason(found, 'onnx', 'fp32')
+    with pytest.raises(BundleError, match=message.split('(')[0]):
         require_verified(found, 'onnx', 'fp32')
 
 

@@ -78,7 +78,7 @@ def test_planted_damage_is_caught(shipped, tmp_path, name):
     figures = figures_of(shipped, tmp_path / name)
     for precision in ('fp32', 'fp16'):
         problems = judge_open_loop(precision, figures)
-        assert any('the rollout differs' in told for told in problems)
+        assert any('the rollout differs' in problem for problem in problems)
 
 
 def test_int8_passes_and_a_saturated_layer_does_not(shipped, quantised, tmp_path):
@@ -87,7 +87,7 @@ def test_int8_passes_and_a_saturated_layer_does_not(shipped, quantised, tmp_path
     damage.saturate(model, damage.weights_of(shipped[0]))
     onnx.save(model, tmp_path / 'saturated')
     problems = judge_open_loop('int8', figures_of(shipped, tmp_path / 'saturated', 'int8'))
-    assert any('the state differs' in told for told in problems)
+    assert any('the state differs' in problem for problem in problems)
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def test_a_policy_of_the_simulator_is_driven_there_too(policy, capsys):
 
 
 def test_a_damaged_bundle_is_told_and_refused(policy, capsys):
-    """The verdict is written too, and a graph that is put right has to be verified anew."""
+    """The verdict is written too, and a repaired graph has to be verified again."""
     assert verify(policy) == 0
     damaged = with_graph(load_bundle(policy.directory), damage.scale_a_matrix)
     assert refusal_reason(damaged, 'onnx', 'fp32') == 'was verified with other files'
@@ -177,34 +177,34 @@ def test_a_graph_that_does_not_open_has_not_passed(policy, capsys):
     assert refusal_reason(after, 'onnx', 'fp16') == 'has not been verified'
 
 
-@pytest.mark.parametrize('arguments, told', [
+@pytest.mark.parametrize('arguments, problem', [
     (['--precisions', 'int8'], 'int8 cannot be verified'),
     (['--backends', 'torch'], 'nothing to compare'),
     (['--backends', 'torch', '--precisions', 'int8'], 'torch cannot be verified'),
     (['--steps', '10'], 'at least 1000'),
     (['--workers', '0'], '--workers'),
     (['--frames', 'nowhere'], 'nowhere')])
-def test_what_cannot_run_ends_with_2(policy, capsys, arguments, told):
+def test_what_cannot_run_ends_with_2(policy, capsys, arguments, problem):
     assert verify(policy, *arguments) == 2
-    assert told in capsys.readouterr().err
+    assert problem in capsys.readouterr().err
 
 
 def test_an_output_that_is_not_finite_does_not_pass(policy):
     def spoil(model, weights):
         damage.alter(model, weights['actions.0.weight'], lambda matrix: matrix * np.nan)
     row, = verify_open_loop(with_graph(policy, spoil), tiny.scenes(), [('onnx', 'fp32')])
-    assert any('differs by nan' in told for told in row.problems)
+    assert any('differs by nan' in problem for problem in row.problems)
     assert row.figures['rollout']['vx'] == {'mean': None, 'max': None}
 
 
-@pytest.mark.parametrize('frames, told', [
+@pytest.mark.parametrize('frames, problem', [
     (np.full((60, 24, 32, 3), 7, np.uint8), '1 different frames'),
     (np.arange(60, dtype=np.uint8)[:, None, None, None] * np.ones((1, 24, 32, 3), np.uint8),
      'one colour'),
     (tiny.images(60)[:, 0], 'noise'),
     (tiny.scenes()[:20], '20 different frames')])
-def test_frames_that_prove_nothing_are_refused(frames, told):
-    with pytest.raises(SettingError, match=told):
+def test_frames_that_prove_nothing_are_refused(frames, problem):
+    with pytest.raises(SettingError, match=problem):
         check_frames(frames)
     check_frames(tiny.scenes())
 
@@ -214,8 +214,8 @@ def test_a_state_that_is_off_does_not_pass_though_the_speeds_are_right():
     right = np.zeros((999, 2))
     assert judge_open_loop('fp32', figures(right, right, 1e-5)) == []
     for state in (0.03, float('nan')):
-        told, = judge_open_loop('int8', figures(right, right, state))
-        assert 'the state differs' in told
+        problem, = judge_open_loop('int8', figures(right, right, state))
+        assert 'the state differs' in problem
 
 
 def test_states_are_compared_part_by_part_and_never_by_nothing():
@@ -241,7 +241,7 @@ def test_nothing_is_verified_on_what_it_was_calibrated_on():
 def test_drift_that_grows_does_not_pass():
     """Unless it is far below the gate, where it may be mere rounding."""
     assert judge_open_loop('int8', growing(1, 1.9)) == []
-    assert ['grows' in told for told in judge_open_loop('int8', growing(1, 3))] == [True]
+    assert ['grows' in problem for problem in judge_open_loop('int8', growing(1, 3))] == [True]
     assert judge_open_loop('int8', growing(0.01, 0.03)) == []
 
 

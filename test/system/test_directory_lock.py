@@ -1,4 +1,4 @@
-"""Of all who write in a directory one does at a time, and nobody waits for the dead."""
+"""A directory has one writer at a time, and a dead one blocks nobody."""
 
 import os
 import signal

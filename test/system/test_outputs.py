@@ -133,7 +133,7 @@ def test_what_a_training_is_resumed_by_is_no_report(tmp_path, capsys):
     pytest.importorskip('mujoco')
     (tmp_path / 'plan.json').write_text('{"seed": 0}')
     assert cli.main(['train', '--out', str(tmp_path), '--json', f'{tmp_path}/./plan.json']) == 2
-    assert 'resumed by' in capsys.readouterr().err
+    assert 'is needed to resume the training' in capsys.readouterr().err
     assert (tmp_path / 'plan.json').read_text() == '{"seed": 0}'
 
 

@@ -4,7 +4,7 @@ import argparse
 import json
 import os
 from pathlib import Path
-from typing import Any, Iterator, Sequence
+from typing import Any, Container, Iterable, Iterator, Sequence
 
 from .atomic_files import write_file
 from ..errors import SettingError
@@ -36,6 +36,19 @@ def write_json(path: Path, document: Any, **how: Any) -> None:
         raise SettingError(f'{path} cannot be written: {error.strerror}',
                            'a directory of your own, with free space',
                            'name another one') from None
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]],
+                texts: Container[str]) -> None:
+    """Print a table; columns named in `texts` are aligned left, the others right."""
+    from rich.console import Console
+    from rich.table import Table
+    table = Table(title=title)
+    for column in columns:
+        table.add_column(column, justify='left' if column in texts else 'right')
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
 
 
 def make_report_folder(args: argparse.Namespace, names: Sequence[str], proof: str) -> None:
