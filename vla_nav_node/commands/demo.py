@@ -94,29 +94,25 @@ def _drive(record: Record, processes: Processes, show: Callable[[str], None]) ->
     """Wait for both processes, then drive one episode after the other."""
     from ..demo.listener import Listener
     listener = Listener(record)
+
+    def listen_until(is_done: Callable[[], bool], limit_s: float, note: Callable[[], str]) -> None:
+        end_s = time.monotonic() + limit_s
+        while not is_done():
+            processes.check()
+            show(note())
+            if time.monotonic() > end_s:
+                raise VlaNavError(f'{note() or "no end of the episode"} after {limit_s:g} s; '
+                                  + processes.last_words(), 'both processes on one ROS graph')
+            listener.listen(VIEW_S)
+        show('')
     try:
-        def until(is_true: Callable[[], bool], limit_s: float, note: Callable[[], str]) -> None:
-            _listen_until(is_true, limit_s, note, listener.listen, processes, show)
-        until(lambda: not listener.missing(), START_S, listener.missing)
+        listen_until(lambda: not listener.missing(), START_S, listener.missing)
         listener.check_alone()
         for number in range(1, record.wanted + 1):
             episode = listener.begin(number)
-            until(lambda: bool(episode.outcome), EPISODE_S, str)  # noqa: B023, used in this turn
+            listen_until(lambda: bool(episode.outcome),  # noqa: B023, used in this turn
+                         EPISODE_S, str)
             listener.recording = False
             listener.listen(PAUSE_S)
     finally:
         listener.close()
-
-
-def _listen_until(is_true: Callable[[], bool], limit_s: float, note: Callable[[], str],
-                  listen: Callable[[float], None], processes: Processes,
-                  show: Callable[[str], None]) -> None:
-    start = time.monotonic()
-    while not is_true():
-        processes.check()
-        show(note())
-        if time.monotonic() > start + limit_s:
-            raise VlaNavError(f'{note() or "no end of the episode"} after {limit_s:g} s; '
-                              + processes.last_words(), 'both processes on one ROS graph')
-        listen(VIEW_S)
-    show('')

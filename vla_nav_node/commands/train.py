@@ -7,9 +7,11 @@ round it drives itself, and is trained on the expert's actions there (Ross et al
 
 import argparse
 from collections import Counter
+from dataclasses import fields
 import json
 import os
 from pathlib import Path
+import tempfile
 from typing import Any, Dict, Iterator, List
 
 import numpy as np
@@ -24,28 +26,22 @@ from ..system.progress import track
 EXAMPLE = 'vla_nav train --out out/train --seed 0'
 DISTURBED_FIRST, DISTURBED_LATER = 0.6, 0.35  # shares of the lessons: cloning, DAgger
 EPISODES_PER_STEP = 16
+PLAN_HELP = {
+    'seed': 'of the run', 'scenes': 'to render pictures of for training the encoder',
+    'epochs': 'over those pictures', 'rounds': 'of driving and training; the first is cloning',
+    'first_episodes': 'in the first round', 'episodes': 'in each later round',
+    'first_steps': 'of the optimiser in the first round', 'steps': 'in each round between',
+    'last_steps': 'in the last round'}
 FRAMES = 250  # for verifying the exported graph, forwards and backwards
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
-    default = Plan()
     parser.add_argument('--out', type=Path, default=Path('out/train'),
                         help='folder of the run: pictures, lessons, bundle (%(default)s)')
-    parser.add_argument('--seed', type=int, default=default.seed)
-    parser.add_argument('--scenes', type=int, default=default.scenes,
-                        help='to render pictures of for training the encoder (%(default)s)')
-    parser.add_argument('--epochs', type=int, default=default.epochs,
-                        help='over those pictures (%(default)s)')
-    parser.add_argument('--rounds', type=int, default=default.rounds,
-                        help='of driving and training; the first is cloning (%(default)s)')
-    parser.add_argument('--first-episodes', type=int, default=default.first_episodes)
-    parser.add_argument('--episodes', type=int, default=default.episodes,
-                        help='in each round after the first (%(default)s)')
-    parser.add_argument('--first-steps', type=int, default=default.first_steps,
-                        help='of the optimiser, in the first round (%(default)s)')
-    parser.add_argument('--steps', type=int, default=default.steps)
-    parser.add_argument('--last-steps', type=int, default=default.last_steps)
+    for field in fields(Plan):
+        parser.add_argument('--' + field.name.replace('_', '-'), type=int, default=field.default,
+                            help=PLAN_HELP[field.name] + ' (%(default)s)')
     parser.add_argument('--workers', type=int, default=os.cpu_count() or 1)
     parser.add_argument('--device', choices=('auto', 'cpu', 'cuda'), default='auto')
     parser.add_argument('--json', type=Path, help='write the result of each stage to this file')
@@ -54,10 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train, or resume the training in `--out`; return 0."""
     if args.json and args.json.resolve() == (args.out / PLAN).resolve():
-        raise SettingError(f'--json {args.json} is needed to resume the training',
-                           'another file')
-    plan = Plan(args.seed, args.scenes, args.epochs, args.rounds, args.first_episodes,
-                args.episodes, args.first_steps, args.steps, args.last_steps)
+        raise SettingError(f'--json {args.json} is needed to resume the training', 'another file')
+    plan = Plan(**{field.name: getattr(args, field.name) for field in fields(Plan)})
     os.environ['MUJOCO_GL'] = rendering.choose()  # a failing worker would be restarted for ever
     training = Training(plan, args.out, args.workers, _device(args.device))
     training.run()
@@ -174,7 +168,6 @@ class Training:
 
 def write_trained(directory: Path, weights: Dict[str, Any], plan: Plan, log: List[dict]) -> None:
     """Write weights and step graph to a bundle."""
-    import tempfile
     from safetensors.torch import save_file
     from ..sim.expert.rollout import LIMITS
     from ..bundle.bundle import graph_name, WEIGHTS, write_bundle
