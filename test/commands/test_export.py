@@ -1,4 +1,4 @@
-"""`vla_nav export`: files that say what they are and compute what the network does."""
+"""`vla_nav export`: files that state what they are and compute what the network does."""
 
 import json
 

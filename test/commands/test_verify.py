@@ -1,4 +1,4 @@
-"""Verify: what is sound passes, what is damaged does not, and the verdict is what drives."""
+"""Verify: sound graphs pass, damaged ones do not, and only a verdict lets a graph drive."""
 
 import json
 
@@ -41,7 +41,7 @@ def quantised(shipped, tmp_path_factory):
 
 
 def figures_of(shipped, path, precision='fp32'):
-    """Compare a graph of the trained policy with torch, and print what comes of it."""
+    """Compare a graph of the trained policy with torch, and print the result."""
     bundle, frames, kept = shipped
     manifest = {key: value for key, value in bundle.manifest.items() if key != 'files'}
     written = write_bundle(path.with_name(f'{path.stem}.bundle'), manifest, {
@@ -68,7 +68,7 @@ SCALED = ('vision_encoder.0.weight', 'vision_encoder.6.weight', 'rnn.weight_hh_l
 
 @pytest.mark.parametrize('name', [*damage.DAMAGES, *SCALED])
 def test_planted_damage_is_caught(shipped, tmp_path, name):
-    """By the gates of fp32, and by those of fp16, which are fifty times wider."""
+    """By the thresholds of fp32, and by those of fp16, which are fifty times larger."""
     model, weights = onnx.load(shipped[0].file('policy.fp32.onnx')), damage.weights_of(shipped[0])
     if name in SCALED:
         damage.scale_a_matrix(model, weights, name)
@@ -102,7 +102,7 @@ def policy(tmp_path):
 
 
 def verify(bundle, *arguments):
-    """Run the verb on the array of pictures beside the bundle; give its status."""
+    """Run the verb on the array of pictures beside the bundle; return its status."""
     frames = bundle.directory.with_name('frames.npy')
     return cli.main(['verify', str(bundle.directory), '--frames', str(frames), *arguments])
 
@@ -120,7 +120,7 @@ def with_graph(bundle, change, precision='fp32'):
 
 
 def test_the_verdict_of_a_sound_bundle_lets_it_drive(policy, tmp_path, capsys):
-    """It stands in policy.yaml and in the JSON, says what it ran on, and keeps the rest."""
+    """It is in policy.yaml and in the JSON, states what it ran on, and keeps the rest."""
     assert 'has not been verified' in refusal_reason(policy, 'onnx', 'fp32')
     assert verify(policy, '--json', str(tmp_path / 'out.json')) == 0
     assert 'passed' in capsys.readouterr().out
@@ -138,7 +138,7 @@ def test_the_verdict_of_a_sound_bundle_lets_it_drive(policy, tmp_path, capsys):
 
 
 def test_a_policy_of_the_simulator_is_driven_there_too(policy, capsys):
-    """One that knows nothing wanders the same way on both runtimes, on seeds it never saw."""
+    """An untrained policy drives the same way on both runtimes, on new seeds."""
     pytest.importorskip('mujoco', reason='MuJoCo is not installed')
     amend(policy, lambda manifest: manifest['training'].update(seeds={'first': 100, 'last': 199}))
     assert verify(policy, '--seed', '95', '--episodes', '6') == 2
@@ -226,7 +226,7 @@ def test_states_are_compared_part_by_part_and_never_by_nothing():
 
 
 def growing(first, last):
-    """Return figures whose rollout is worse by such factors than one step, in the thirds."""
+    """Return figures whose rollout is worse than one step by these factors, in its thirds."""
     from vla_nav_node.convert.verify.open_loop import figures
     once = np.full((999, 2), 0.001)
     rolled = once * np.repeat([first, (first + last) / 2, last], 333)[:, None]
@@ -239,7 +239,7 @@ def test_nothing_is_verified_on_what_it_was_calibrated_on():
 
 
 def test_drift_that_grows_does_not_pass():
-    """Unless it is far below the gate, where it may be mere rounding."""
+    """Unless it is far below the threshold, where it may be mere rounding."""
     assert judge_open_loop('int8', growing(1, 1.9)) == []
     assert ['grows' in problem for problem in judge_open_loop('int8', growing(1, 3))] == [True]
     assert judge_open_loop('int8', growing(0.01, 0.03)) == []

@@ -1,4 +1,4 @@
-"""Reports go where nothing is lost: not over what is read, nor over what is no report."""
+"""Reports replace no input and no file that is not a report."""
 
 import argparse
 import json
@@ -16,7 +16,7 @@ NAMES = ('compare.json', 'compare.md', 'compare.npz')
 
 
 def args(json=None, out=None, **others):
-    """Return what argparse would."""
+    """Return arguments as from argparse."""
     return argparse.Namespace(json=json, out=out, **others)
 
 

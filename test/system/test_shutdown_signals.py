@@ -38,7 +38,7 @@ while True:
 
 @pytest.fixture
 def begin():
-    """Start processes that wait for signals, each in a process group of its own as a job is."""
+    """Start processes that wait for signals, each in its own process group, as a job."""
     processes = []
 
     def begin(setup='pass', code=WAITING, **how):
