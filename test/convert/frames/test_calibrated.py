@@ -11,7 +11,7 @@ from vla_nav_node import cli
 from vla_nav_node.bundle.bundle import Bundle, load_bundle
 from vla_nav_node.bundle.plain_yaml import MOST_BYTES
 from vla_nav_node.convert.frames.calibrated import (
-    Calibrated, FEWEST, FIRST_SEED, HASH_BYTES, MOST_FRAMES, NEIGHBOURS, noted)
+    Calibrated, calibration_facts, FEWEST, FIRST_SEED, HASH_BYTES, MOST_FRAMES, NEIGHBOURS)
 from vla_nav_node.errors import SettingError
 from vla_nav_node.sim.expert.simulated_frames import load_frames
 from vla_nav_node.vision.preprocess import InputSpec, Preprocess
@@ -37,7 +37,8 @@ def calibrated(bundle, **facts):
 
 def of_scenes(bundle, part):
     """Say that some of the scenes calibrated."""
-    return Calibrated([(calibrated(bundle, **noted('recording', SEEN[part])), 'int8')])
+    facts = calibration_facts('recording', SEEN[part])
+    return Calibrated([(calibrated(bundle, **facts), 'int8')])
 
 
 def places(frames):
@@ -109,7 +110,7 @@ def test_the_simulators_episodes_are_known_by_their_seeds(plain, frames):
 
 
 def test_the_hashes_of_as_many_as_there_may_be_fit_into_a_manifest_twice():
-    text = noted('x', np.zeros((3, 2, 2, 3), np.uint8))['calibrated']
+    text = calibration_facts('x', np.zeros((3, 2, 2, 3), np.uint8))['calibrated']
     assert len(text) == 3 * HASH_BYTES * 4 / 3
     assert 2 * MOST_FRAMES * HASH_BYTES * 4 / 3 < 0.7 * MOST_BYTES
 
