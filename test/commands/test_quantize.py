@@ -22,14 +22,15 @@ from vla_nav_node.backends.onnx.onnx_placement import run_once, take  # noqa: E4
 from vla_nav_node.backends.onnx.onnx_session import CPU, open_session  # noqa: E402
 from vla_nav_node.bundle.bundle import load_bundle  # noqa: E402
 from vla_nav_node.cli import main  # noqa: E402
-from vla_nav_node.convert.export.graph_nodes import layers_of  # noqa: E402
 from vla_nav_node.convert.int8 import layer_search  # noqa: E402
 from vla_nav_node.convert.int8.gptq import compensated  # noqa: E402
+from vla_nav_node.convert.int8.graph_nodes import layers_of  # noqa: E402
 from vla_nav_node.convert.int8.int8_graph import quantise  # noqa: E402
 from vla_nav_node.convert.int8.matmul_int8 import (  # noqa: E402
-    BLOCK, per_block, per_column, MatmulInt8)
-from vla_nav_node.convert.int8.mixed_precision_graph import Choice, MixedPrecisionGraph  # noqa: E402
-from vla_nav_node.convert.int8.trial import Race, Reference, StepFile  # noqa: E402
+    BLOCK, MatmulInt8, per_block, per_column)
+from vla_nav_node.convert.int8.mixed_precision_graph import (  # noqa: E402
+    Choice, MixedPrecisionGraph)
+from vla_nav_node.convert.verify.drift import Race, Reference, StepFile  # noqa: E402
 from worth_int8 import architecture as _architecture, bundle as _bundle, HIDDEN  # noqa: E402
 
 WEIGHTS = arrays(np.float32, st.tuples(st.integers(1, 70), st.integers(1, 9)),

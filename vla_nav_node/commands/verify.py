@@ -14,8 +14,8 @@ from ..convert.frames.calibrated import Calibrated
 from ..convert.frames.calibrated import SIMULATOR
 from ..convert.verify.open_loop import worst
 from ..convert.verify.verdict import (
-    candidates, device_for, judge_closed_loop, NOT_DRIVEN, Row, told_frames, trained_in_simulator,
-    verdict, verify_open_loop, write_verdicts)
+    candidates, describe_frames, device_for, judge_closed_loop, NOT_DRIVEN, Row,
+    trained_in_simulator, verdict, verify_open_loop, write_verdicts)
 from ..errors import BackendError, SettingError
 from ..sim.expert.simulated_frames import load_frames
 from ..system.outputs import write_json
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     rows = verify_open_loop(bundle, frames, wanted, args.steps, args.device, track)
     _refuse_absent(rows, args)
     _close_loop(bundle, rows, args, loop)
-    told = told_frames(args.frames, frames)
+    told = describe_frames(args.frames, frames)
     _report(bundle, rows)
     if args.json:
         write_json(args.json, _document(bundle, rows, told), indent=2)

@@ -13,7 +13,7 @@ from vla_nav_node.backends import open_backend
 from vla_nav_node.backends.tensorrt.engine_cache import cache_directory
 from vla_nav_node.backends.tensorrt.tensorrt_backend import graph_of, TensorrtBackend
 from vla_nav_node.bundle.bundle import write_bundle
-from vla_nav_node.convert.int8.trial import StepFile
+from vla_nav_node.convert.verify.drift import StepFile
 from vla_nav_node.errors import BackendError, BundleError
 
 

@@ -14,7 +14,7 @@ from vla_nav_node.bench.models.runners.contestant import parse  # noqa: E402
 from vla_nav_node.bench.models.runners.pairing import action_of, pair_states  # noqa: E402
 from vla_nav_node.bench.models.runners.runners import open_runner  # noqa: E402
 from vla_nav_node.bundle.bundle import write_bundle  # noqa: E402
-from vla_nav_node.convert.int8.trial import StepFile  # noqa: E402
+from vla_nav_node.convert.verify.drift import StepFile  # noqa: E402
 from vla_nav_node.errors import BackendError  # noqa: E402
 from vla_nav_node.policy.recurrent_policy import Policy  # noqa: E402
 
