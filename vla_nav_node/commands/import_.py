@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Optional, Tuple, TYPE_CHECKING
 
 from ..bundle.bundle import Bundle
-from ..convert.structure.recipe import PICTURE, InputRecipe
+from ..convert.structure.recipe import CHANNEL_COUNTS, InputRecipe
 from ..errors import SettingError
 from ..system.arguments import picture_size
 from ..system.outputs import write_json
@@ -51,8 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         'supersample (the mean of more pixels)')
     parser.add_argument('--rotation', type=int, choices=tuple(TURNS), default=0,
                         help="degrees clockwise by which the camera's pictures were turned first")
-    parser.add_argument('--channels', choices=tuple(PICTURE), help='in training; bgr is what '
-                        "OpenCV reads, gray its and PIL's gray, gray-mean the mean of R, G, B")
+    parser.add_argument('--channels', choices=tuple(CHANNEL_COUNTS), help='in training; bgr '
+                        "is what OpenCV reads, gray its and PIL's gray, gray-mean the mean of RGB")
     parser.add_argument('--pixel-max', type=float, choices=(1.0, 255.0), metavar='{1,255}',
                         help='what white is before --mean and --std: 1 after ToTensor, else 255')
     parser.add_argument('--mean', nargs='+', type=float, metavar='C', help='subtracted from each '
@@ -67,19 +67,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Import, or write the template; 0 when it is done."""
-    from ..convert.checkpoint.backbones import refuse_foreign
-    from ..convert.checkpoint.checkpoint import Choice, read_checkpoint
+    from ..convert.checkpoint.checkpoint import read_checkpoint, refuse_foreign
+    from ..convert.checkpoint.containers import Selection
     checkpoint = read_checkpoint(args.checkpoint,
-                                 Choice(args.weights or '', args.drop, dict(args.map)))
+                                 Selection(args.weights or '', args.drop, dict(args.map)))
     refuse_foreign(checkpoint)
     if args.template:
         _write_template(checkpoint, args.template, args.channels)
         return 0
     _ask_for_missing(checkpoint, args)
     width, height = args.size
-    recipe = InputRecipe(args.name or args.checkpoint.stem,
-                    InputSpec(height, width, args.fit, args.resize, args.rotation), args.channels,
-                    args.pixel_max, args.mean, args.std, args.limits)
+    recipe = InputRecipe(
+        args.name or args.checkpoint.stem,
+        InputSpec(height, width, args.fit, args.resize, args.rotation), args.channels,
+        args.pixel_max, args.mean, args.std, args.limits)
     bundle, report = import_checkpoint(checkpoint, args.structure, recipe, args.out)
     if args.json:
         write_json(args.json, report)

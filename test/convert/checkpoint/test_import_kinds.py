@@ -27,9 +27,10 @@ from importer import sb3_zip  # noqa: E402, I100
 import original  # noqa: E402, I100
 from safetensors.torch import save, save_file  # noqa: E402
 from torch import nn  # noqa: E402
-from vla_nav_node.convert.checkpoint.checkpoint import Choice, read_checkpoint  # noqa: E402
-from vla_nav_node.convert.checkpoint.reading.inert import Malformed, Refused  # noqa: E402
-from vla_nav_node.convert.checkpoint.reading.pickles import read_pickle  # noqa: E402
+from vla_nav_node.convert.checkpoint.checkpoint import read_checkpoint  # noqa: E402
+from vla_nav_node.convert.checkpoint.containers import Selection  # noqa: E402
+from vla_nav_node.convert.checkpoint.reading.pickles import (  # noqa: E402
+    Malformed, read_pickle, Refused)
 from vla_nav_node.errors import CheckpointError  # noqa: E402
 
 
@@ -368,4 +369,4 @@ def test_copies_of_one_text_do_not_grow():
 
 def test_drop_and_weights_reach_beside_what_is_no_tensor(tmp_path):
     torch.save({'run': Settings(), 'ema': original.original().state_dict()}, tmp_path / 'c.pth')
-    assert same_as_saved(read_checkpoint(tmp_path / 'c.pth', Choice(weights='ema')))
+    assert same_as_saved(read_checkpoint(tmp_path / 'c.pth', Selection(weights='ema')))

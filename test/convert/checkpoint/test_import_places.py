@@ -15,8 +15,9 @@ import original  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn  # noqa: E402
 from vla_nav_node.bundle.bundle import load_bundle  # noqa: E402
-from vla_nav_node.convert.checkpoint.backbones import refuse_foreign  # noqa: E402
-from vla_nav_node.convert.checkpoint.checkpoint import Choice, read_checkpoint  # noqa: E402
+from vla_nav_node.convert.checkpoint.checkpoint import (  # noqa: E402
+    read_checkpoint, refuse_foreign)
+from vla_nav_node.convert.checkpoint.containers import Selection  # noqa: E402
 from vla_nav_node.errors import CheckpointError  # noqa: E402
 
 
@@ -30,7 +31,7 @@ def under(prefix, weights):
 
 def read(tmp_path, document, weights='', drop=(), rules=()):
     torch.save(document, tmp_path / 'c.pth')
-    return read_checkpoint(tmp_path / 'c.pth', Choice(weights, drop, dict(rules)))
+    return read_checkpoint(tmp_path / 'c.pth', Selection(weights, drop, dict(rules)))
 
 
 def is_seed(checkpoint, seed):

@@ -72,12 +72,13 @@ FORMS = {
 @pytest.mark.parametrize('form', FORMS)
 @pytest.mark.parametrize('zipped', [True, False], ids=['zip', 'legacy'])
 def test_the_forms_in_which_people_save(tmp_path, tiny, form, zipped):
-    from vla_nav_node.convert.checkpoint.checkpoint import Choice, read_checkpoint
+    from vla_nav_node.convert.checkpoint.checkpoint import read_checkpoint
+    from vla_nav_node.convert.checkpoint.containers import Selection
     from vla_nav_node.commands.import_ import _rule
     change, more = FORMS[form]
     torch.save(change(original.document(tiny[0])), tmp_path / 'c.pth',
                _use_new_zipfile_serialization=zipped)
-    read = read_checkpoint(tmp_path / 'c.pth', Choice(rules=dict(map(_rule, more[1:]))))
+    read = read_checkpoint(tmp_path / 'c.pth', Selection(renames=dict(map(_rule, more[1:]))))
     assert read.tensors.keys() == tiny[0].state_dict().keys()
     assert all(torch.equal(read.tensors[name].float(), value)
                for name, value in tiny[0].state_dict().items())

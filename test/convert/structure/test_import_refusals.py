@@ -14,7 +14,7 @@ from importer import fresh_weights, importer  # noqa: E402, F401
 import original  # noqa: E402
 from torch import nn  # noqa: E402
 from vla_nav_node.convert.checkpoint.checkpoint import read_checkpoint  # noqa: E402
-from vla_nav_node.convert.structure.shape_check import check_walk  # noqa: E402
+from vla_nav_node.convert.structure.structure import check_shapes  # noqa: E402
 from vla_nav_node.convert.structure.structure import complete  # noqa: E402
 from vla_nav_node.convert.structure.structure_file import read_structure  # noqa: E402
 from vla_nav_node.errors import VlaNavError  # noqa: E402
@@ -133,7 +133,7 @@ def test_any_argument_of_a_layer_fits_or_is_refused(tmp_path_factory, layer, nam
     sound = read_checkpoint(folder / 'sound.pth')
     with contextlib.suppress(VlaNavError):
         architecture = complete(read_structure(str(folder / 'any.yaml')), sound)
-        check_walk(sound, architecture, InputSpec(48, 48))
+        check_shapes(sound, architecture, InputSpec(48, 48))
 
 
 @given(st.text() | st.fixed_dictionaries({'encoder': LAYERS | VALUES}, optional={
@@ -148,4 +148,4 @@ def test_any_structure_fits_or_is_refused(tmp_path_factory, described):
     sound = read_checkpoint(folder / 'sound.pth')
     with contextlib.suppress(VlaNavError):
         architecture = complete(read_structure(str(folder / 'any.yaml')), sound)
-        check_walk(sound, architecture, InputSpec(48, 48))
+        check_shapes(sound, architecture, InputSpec(48, 48))

@@ -241,7 +241,7 @@ def test_any_plain_sequence_drives_as_it_did(tmp_path_factory, layers, cell, las
     said = structure(folder / 's.yaml', [*layers, {'type': 'Flatten'}, {'type': 'Linear'}],
                      [{'type': 'Linear'}, {'type': last.__name__}], type=kind, **recurrent)
     recipe = InputRecipe('any', InputSpec(24, 24, 'stretch', 'linear'), 'rgb', 255.0, [127.5] * 3,
-                    [60.0] * 3, [0.5, 0.5])
+                         [60.0] * 3, [0.5, 0.5])
     try:
         import_checkpoint(read_checkpoint(folder / 'c.pth'), str(said), recipe, folder / 'b')
     except BundleError as error:

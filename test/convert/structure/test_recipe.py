@@ -15,7 +15,7 @@ MEAN_255, STD_255 = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 def recipe(channels, pixel_max, mean, std):
     """Return a recipe with this normalisation."""
     return InputRecipe('p', InputSpec(4, 4), channels, float(pixel_max), list(mean), list(std),
-                  [1.0, 1.0])
+                       [1.0, 1.0])
 
 
 @pytest.mark.parametrize('channels, pixel_max, mean, std', [
