@@ -95,8 +95,8 @@ def test_a_graph_in_any_order_drives_alike(tmp_path, inputs, outputs):
     step, found = StepFile(path), []
     state = step.zero
     for image in tiny.images(20):
-        action, state = step(image[0], state)
-        found.append(action)
+        action, state = step.infer(image, state)
+        found.append(action[0])
     assert np.array(found) == pytest.approx(expected, abs=1e-5)
     other = write_bundle(tmp_path / 'q', {
         key: value for key, value in bundle.manifest.items() if key != 'files'}, {

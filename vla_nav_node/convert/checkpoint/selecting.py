@@ -97,7 +97,10 @@ def _from_one_place(entries: Sequence[Entry], selection: Selection) -> Tuple[Ten
         _ask_which([one for one in fitting if one not in same])
     _refuse_objects(entries, place, renames)
     if not selection.weights:
-        _ask_about_name(place)
+        if not _is_usual(place):
+            raise CheckpointError(
+                f'the weights that fit lie at {place}, which may mean an average or another '
+                'network', 'a place that is chosen', f'add --weights {shlex.quote(place)}')
         beside = [entry for entry in entries if not any(below(entry.path, one) for one in same)]
         _ask_about_twins(place, twins_of(fitting[place], beside,
                                          _holders_at(place, named, renames)))
@@ -161,13 +164,6 @@ def _ask_which(places: Sequence[str]) -> NoReturn:
     names = [place or 'the file itself' for place in places]
     raise CheckpointError(f'weights that fit lie at {len(places)} places: {listed(names)}',
                           'one of them chosen', 'add ' + ', or '.join(lines))
-
-
-def _ask_about_name(place: str) -> None:
-    if not _is_usual(place):
-        raise CheckpointError(
-            f'the weights that fit lie at {place}, which may mean an average or another network',
-            'a place that is chosen', f'add --weights {shlex.quote(place)}')
 
 
 def _ask_about_twins(place: str, twins: Mapping[str, Sequence[Entry]]) -> None:

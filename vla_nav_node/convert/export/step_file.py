@@ -99,8 +99,8 @@ def _compare(network: Any, path: Path, spec: InputSpec) -> Tuple[float, float]:
         image = rng.integers(0, 256, spec.shape, np.uint8)
         with torch.inference_mode():
             action, *state = network.step(torch.from_numpy(image), *state)
-        graph_action, graph_state = graph(image[0], graph_state)
-        wanted.append(action[0].numpy())
+        graph_action, graph_state = graph.infer(image, graph_state)
+        wanted.append(action.numpy())
         found.append(graph_action)
     # A NaN anywhere gives a NaN here, which passes no limit.
     return float(np.abs(np.subtract(found, wanted)).max()), float(np.abs(wanted).max())

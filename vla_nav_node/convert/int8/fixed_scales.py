@@ -49,8 +49,8 @@ def _rollout_feeds(graph: Path, frames: np.ndarray) -> Iterator[Feed]:
     step = StepFile(graph)
     state = step.zero
     for frame in frames:
-        yield step.feed(frame, state)
-        _, state = step(frame, state)
+        yield step.feed(frame[None], state)
+        _, state = step.infer(frame[None], state)
 
 
 def quantise_static(source: Path, feeds: Iterable[Feed], **options: Any) -> bytes:

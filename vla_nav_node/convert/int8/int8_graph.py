@@ -66,6 +66,6 @@ def _finish(bundle: Bundle, reference: Reference, path: Path) -> Dict[str, Any]:
     import onnxruntime
     mark(path, {'name': bundle.name, 'precision': 'int8',
                 'weights_sha256': sha256_of(bundle.file(WEIGHTS))})
-    return {'drift': reference.drift(StepFile(path)).as_dict(), 'steps': len(reference.actions),
+    return {'drift': reference.drift(StepFile(path)).as_dict(), 'steps': reference.steps,
             'bytes': path.stat().st_size, 'onnxruntime': onnxruntime.__version__,
             'vla_nav_node': package_version()}

@@ -3,11 +3,11 @@
 from dataclasses import asdict, dataclass
 from pathlib import Path
 import time
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, Tuple
 
 import numpy as np
 
-from .open_loop import relative_error
+from .open_loop import errors, record
 from ...backends.onnx.onnx_session import CPU, open_session
 from ...bundle.manifest import RECURRENT_STATES
 from ...types import State
@@ -30,27 +30,27 @@ class StepFile:
         self._results = ['action', *(f'{part}_out' for part in parts)]
         self.zero: State = tuple(np.zeros(shapes[name], np.float32) for name in self._states)
 
-    def __call__(self, frame: np.ndarray, state: State) -> Tuple[np.ndarray, State]:
-        """Run one step: frame uint8 [H, W, 3], state -> action [2] m/s, new state."""
-        action, *after = self._session.run(self._results, self.feed(frame, state))
-        return action[0], tuple(after)
+    def infer(self, image: np.ndarray, state: State) -> Tuple[np.ndarray, State]:
+        """Run one step: image uint8 [1, H, W, 3], state -> action [1, 2] m/s, new state."""
+        action, *after = self._session.run(self._results, self.feed(image, state))
+        return action, tuple(after)
 
-    def all_outputs(self, frame: np.ndarray, state: State) -> Dict[str, np.ndarray]:
+    def all_outputs(self, image: np.ndarray, state: State) -> Dict[str, np.ndarray]:
         """Run one step and return every output of the graph by name."""
         names = [entry.name for entry in self._session.get_outputs()]
-        return dict(zip(names, self._session.run(names, self.feed(frame, state))))
+        return dict(zip(names, self._session.run(names, self.feed(image, state))))
 
-    def feed(self, frame: np.ndarray, state: State) -> Dict[str, np.ndarray]:
+    def feed(self, image: np.ndarray, state: State) -> Dict[str, np.ndarray]:
         """Return the graph's inputs by name."""
-        return {'image': frame[None], **dict(zip(self._states, state))}
+        return {'image': image, **dict(zip(self._states, state))}
 
-    def milliseconds(self, frame: np.ndarray) -> float:
+    def milliseconds(self, image: np.ndarray) -> float:
         """Return the time of an undisturbed step, from RUNS steps in a row."""
         times = []
         state = self.zero
         for _ in range(RUNS):
             start = time.perf_counter_ns()
-            _, state = self(frame, state)
+            _, state = self.infer(image, state)
             times.append(time.perf_counter_ns() - start)
         return float(np.percentile(times, UNDISTURBED)) / 1e6
 
@@ -75,28 +75,15 @@ class Reference:
 
     def __init__(self, step: StepFile, frames: np.ndarray) -> None:
         """Run `step` over `frames`, uint8 [N, H, W, 3], with carried state."""
+        self.steps = len(frames)
         self._frames = frames
-        self._states: List[State] = [step.zero]
-        actions = []
-        for frame in frames:
-            action, state = step(frame, self._states[-1])
-            actions.append(action)
-            self._states.append(state)
-        self.actions = np.array(actions)
+        self._record = record(step, frames, step.zero, len(frames))
 
     def drift(self, step: StepFile) -> Drift:
         """Run another graph over the frames, from the reference's states and with its own."""
-        one_step, rollout, state_errors, state = [], [], [], step.zero
-        for frame, before, wanted in zip(self._frames, self._states, self._states[1:]):
-            action, after = step(frame, before)
-            one_step.append(action)
-            state_errors.append(relative_error(after, wanted))
-            action, state = step(frame, state)
-            rollout.append(action)
-        single, rolled = (np.abs(np.array(actions) - self.actions)
-                          for actions in (one_step, rollout))
+        one_step, rollout, state_error = errors(step, self._frames, self._record)
         return Drift(*(float(value) for value in (
-            single.mean(), single.max(), rolled.mean(), rolled.max(), np.mean(state_errors))))
+            one_step.mean(), one_step.max(), rollout.mean(), rollout.max(), state_error)))
 
     def record_outputs(self, step: StepFile, most: int) -> Dict[str, np.ndarray]:
         """
@@ -105,10 +92,9 @@ class Reference:
         S is at most `most`, spread evenly over the frames.
         """
         chosen = np.linspace(0, len(self._frames) - 1, min(most, len(self._frames)))
-        recorded = [step.all_outputs(self._frames[index], self._states[index])
-                    for index in np.rint(chosen).astype(int)]
-        return {name: np.concatenate([outputs[name] for outputs in recorded])
-                for name in recorded[0]}
+        outputs = [step.all_outputs(self._frames[index][None], self._record.states[index])
+                   for index in np.rint(chosen).astype(int)]
+        return {name: np.concatenate([one[name] for one in outputs]) for name in outputs[0]}
 
 
 @dataclass(frozen=True)
@@ -126,11 +112,12 @@ class Race:
 
 
 def race(first: StepFile, second: StepFile, frame: np.ndarray) -> Race:
-    """Time two graphs in turns on one frame, each from the zero state."""
+    """Time two graphs in turns on a frame, uint8 [H, W, 3], each from the zero state."""
+    image = frame[None]
     for step in (first, second):
         for _ in range(WARM_UP):
-            step(frame, step.zero)
-    rounds = np.array([(first.milliseconds(frame), second.milliseconds(frame))
+            step.infer(image, step.zero)
+    rounds = np.array([(first.milliseconds(image), second.milliseconds(image))
                        for _ in range(ROUNDS)])
     lead = rounds[:, 1] - rounds[:, 0]
     fastest = rounds.min(axis=0)

@@ -1,12 +1,12 @@
 """Compare two backends on the same frames: single steps from equal states, and a rollout."""
 
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterable, List, Sequence
+from typing import Any, Callable, Dict, Iterable, List, Protocol, Sequence, Tuple
 
 import numpy as np
 
 from ...errors import SettingError
-from ...types import Backend, State
+from ...types import State
 
 AXES = ('vx', 'vy')
 # The frames must be such that a wrong network gives wrong answers on them.
@@ -20,6 +20,13 @@ GROWTH = 2.0
 NOTEWORTHY = 0.1  # of the limit
 
 Track = Callable[[Iterable[int]], Iterable[int]]  # shows progress
+
+
+class Steps(Protocol):
+    """A backend, or a step graph opened as one."""
+
+    def infer(self, image: np.ndarray, state: State) -> Tuple[np.ndarray, State]:
+        """Run one step: image uint8 [1, H, W, 3], state -> action [1, 2] m/s, new state."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,7 @@ def back_and_forth(count: int, steps: int) -> List[int]:
     return [period[step % len(period)] for step in range(steps)]
 
 
-def record(reference: Backend, frames: np.ndarray, zero: State, steps: int,
+def record(reference: Steps, frames: np.ndarray, zero: State, steps: int,
            track: Track = iter) -> Record:
     """Run the reference over the frames and keep every action and state."""
     order = back_and_forth(len(frames), steps)
@@ -66,9 +73,20 @@ def record(reference: Backend, frames: np.ndarray, zero: State, steps: int,
     return Record(order, np.asarray(actions, float), states)
 
 
-def compare(backend: Backend, frames: np.ndarray, reference: Record,
+def compare(backend: Steps, frames: np.ndarray, reference: Record,
             track: Track = iter) -> Dict[str, Any]:
     """Return the figures of single steps and of the rollout against the reference."""
+    return figures(*errors(backend, frames, reference, track))
+
+
+def errors(backend: Steps, frames: np.ndarray, reference: Record,
+           track: Track = iter) -> Tuple[np.ndarray, np.ndarray, float]:
+    """
+    Run a backend over the frames, from the reference's states and with its own.
+
+    Return the absolute errors of the actions, m/s, in single steps [steps, 2] and in the rollout
+    [steps, 2], and the mean relative error of the state after single steps.
+    """
     state = reference.states[0]
     stepped, rolled, state_errors = [], [], []
     for step, index in enumerate(track(reference.order)):
@@ -80,7 +98,7 @@ def compare(backend: Backend, frames: np.ndarray, reference: Record,
         rolled.append(action[0])
     one_step, rollout = (np.abs(np.asarray(actions, float) - reference.actions)
                          for actions in (stepped, rolled))
-    return figures(one_step, rollout, float(np.mean(state_errors)))
+    return one_step, rollout, float(np.mean(state_errors))
 
 
 def figures(one_step: np.ndarray, rollout: np.ndarray, state_error: float) -> Dict[str, Any]:

@@ -25,9 +25,9 @@ class Document(NamedTuple):
     metadata: Dict[str, Any] = {}  # texts beside the tree, in safetensors
 
 
-def read_zip(stream: BinaryIO, content: Any) -> Document:
+def read_zip(file: str, stream: BinaryIO, content: Any) -> Document:
     """
-    Read torch.save's zip, or policy.pth of a Stable-Baselines3 archive.
+    Read torch.save's zip called `file`, or policy.pth of a Stable-Baselines3 archive.
 
     Raise Malformed, Refused, or CheckpointError for a zip of another kind.
     """
@@ -38,7 +38,7 @@ def read_zip(stream: BinaryIO, content: Any) -> Document:
                            and name.count('/') == 1), '')
             nested = not folder and {NESTED, 'data'} <= records.keys()
             if not (nested or folder) or f'{folder}constants.pkl' in records:
-                refuse_zip(list(records))
+                refuse_zip(file, list(records))
             notes = _check_records(archive)
             if not nested:
                 return Document(_read_tree(archive, folder, records, content), notes)
@@ -48,7 +48,8 @@ def read_zip(stream: BinaryIO, content: Any) -> Document:
     except (BadZipFile, EOFError, LookupError, OverflowError, RuntimeError, ValueError,
             struct.error) as error:  # zipfile raises these for damaged archives
         raise Malformed(f'as a zip archive: {error or type(error).__name__}') from None
-    tree = read_zip(BytesIO(inner), inner).tree if inner[:2] == b'PK' else read_legacy(inner)
+    tree = read_zip(file, BytesIO(inner), inner).tree if inner[:2] == b'PK' \
+        else read_legacy(inner)
     return Document(tree, [f'a Stable-Baselines3 archive: {NESTED} was read, and nothing else in '
                            'it', *notes])
 

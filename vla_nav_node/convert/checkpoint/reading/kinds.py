@@ -69,11 +69,12 @@ ZIPS: Tuple[Tuple[str, str, str], ...] = (
     (r'\.(pth|pt|ckpt|safetensors|bin)$', 'an archive that holds {}', UNPACK))
 
 
-def refuse_zip(names: List[str]) -> NoReturn:
-    """Raise CheckpointError that says what a zip archive is, by the names in it."""
+def refuse_zip(file: str, names: List[str]) -> NoReturn:
+    """Raise CheckpointError that says what the zip archive `file` is, by the names in it."""
     for pattern, what, fix in ZIPS:
         fitting = [name for name in names if re.search(pattern, name)]
         if fitting:
-            raise CheckpointError('it is ' + what.format(', '.join(fitting[:4])), WEIGHTS, fix)
+            raise CheckpointError(f'{file} is ' + what.format(', '.join(fitting[:4])), WEIGHTS,
+                                  fix)
     held = ', '.join(names[:4]) or 'nothing'
-    raise CheckpointError(f'it is a zip archive that holds {held}', WEIGHTS, AS_SAVED)
+    raise CheckpointError(f'{file} is a zip archive that holds {held}', WEIGHTS, AS_SAVED)

@@ -62,28 +62,11 @@ def _tensor(storage: Any, offset: int, size: Sequence[int], stride: Sequence[int
         tuple(size), tuple(stride), offset)
 
 
-def _tensor_v2(storage: Any, offset: int, size: Any, stride: Any, *_: Any) -> Any:
-    return _tensor(storage, offset, size, stride)
-
-
-def _tensor_v3(storage: Any, offset: int, size: Any, stride: Any, _: Any, __: Any,
-               dtype: GlobalName, *___: Any) -> Any:
-    return _tensor(storage, offset, size, stride, DTYPES[dtype.name])
-
-
-def _parameter(tensor: Any, *_: Any) -> Any:
-    return tensor if isinstance(tensor, Tensor) else NotImplemented
-
-
 def _of_type(rebuild: GlobalName, kind: GlobalName, arguments: Any, _: Any) -> Any:
     """Return a tensor that had attributes; one of another class may mean anything."""
     plain = kind.name in ('torch.Tensor', 'torch.nn.parameter.Parameter')
     return MAKERS[rebuild.name](*arguments) if plain and rebuild.name in REBUILD \
         else NotImplemented
-
-
-def _size(sides: Any) -> Any:
-    return sides if isinstance(sides, tuple) else NotImplemented
 
 
 def _dict(*arguments: Any) -> Any:
@@ -96,11 +79,6 @@ def _dict(*arguments: Any) -> Any:
         pairs, arguments[0][:] = list(arguments[0]), []
         return {hashable(name): value for name, value in pairs}
     return {} if not arguments or isinstance(arguments[0], (GlobalName, type(None))) \
-        else NotImplemented
-
-
-def _reconstructed(kind: Any, *arguments: Any) -> Any:
-    return OpaqueObject(kind.name, arguments, None, None) if isinstance(kind, GlobalName) \
         else NotImplemented
 
 
@@ -158,14 +136,22 @@ def _array(content: Any, dtype: Any, shape: Any, by_columns: bool) -> Tensor:
 NUMPY = ('numpy.core', 'numpy._core')
 ARRAY_KINDS = [f'{name}.multiarray._reconstruct' for name in NUMPY]
 REBUILD: Dict[str, Callable[..., Any]] = {
-    'torch._utils._rebuild_tensor': _tensor_v2, 'torch._utils._rebuild_tensor_v2': _tensor_v2,
-    'torch._utils._rebuild_tensor_v3': _tensor_v3}
+    **dict.fromkeys(('torch._utils._rebuild_tensor', 'torch._utils._rebuild_tensor_v2'),
+                    lambda storage, offset, size, stride, *_: _tensor(
+                        storage, offset, size, stride)),
+    'torch._utils._rebuild_tensor_v3':
+        lambda storage, offset, size, stride, grad, hooks, dtype, *_: _tensor(
+            storage, offset, size, stride, DTYPES[dtype.name])}
+# By the name of the class or function in the pickle.
 MAKERS: Dict[str, Callable[..., Any]] = {
-    **REBUILD, 'torch._utils._rebuild_parameter': _parameter,
-    'torch._utils._rebuild_parameter_with_state': _parameter,
-    'torch.nn.parameter.Parameter': _parameter,
-    'torch._tensor._rebuild_from_type_v2': _of_type, 'torch.Size': _size,
+    **REBUILD,
+    **dict.fromkeys(('torch._utils._rebuild_parameter',
+                     'torch._utils._rebuild_parameter_with_state', 'torch.nn.parameter.Parameter'),
+                    lambda tensor, *_: tensor if isinstance(tensor, Tensor) else NotImplemented),
+    'torch._tensor._rebuild_from_type_v2': _of_type,
+    'torch.Size': lambda sides: sides if isinstance(sides, tuple) else NotImplemented,
     **dict.fromkeys(('collections.OrderedDict', 'collections.defaultdict',
                      'collections.Counter', 'builtins.dict'), _dict),
-    'copyreg._reconstructor': _reconstructed,
+    'copyreg._reconstructor': lambda kind, *arguments: OpaqueObject(
+        kind.name, arguments, None, None) if isinstance(kind, GlobalName) else NotImplemented,
     **{f'{name}.multiarray.scalar': _scalar for name in NUMPY}}

@@ -3,7 +3,6 @@
 import json
 import mmap
 from pathlib import Path
-import re
 import struct
 from typing import Any
 
@@ -54,7 +53,7 @@ def _read(path: Path) -> Document:
         content = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
         start = content[:512]
         if start.startswith(b'PK'):
-            return _read_zip(path, stream, content)
+            return read_zip(path.name, stream, content)
         if start.startswith(b'\x80'):
             return Document(read_legacy(content), [])
         if start[4:9] == b'\0\0\0\0{':
@@ -63,14 +62,6 @@ def _read(path: Path) -> Document:
         refuse_foreign_file(path, start, content[-8:])
     raise CheckpointError(f'{path.name} begins with {start[:8]!r}, which is neither a torch file '
                           'nor safetensors', WEIGHTS, AS_SAVED)
-
-
-def _read_zip(path: Path, stream: Any, content: Any) -> Document:
-    try:
-        return read_zip(stream, content)
-    except CheckpointError as error:
-        raise CheckpointError(re.sub('^it', path.name, error.found), error.expected,
-                              error.fix) from None
 
 
 def _check_lengths(content: Any) -> None:
