@@ -66,10 +66,10 @@ def importer(tmp_path, capsys):
         out = tmp_path / 'never'
         options.setdefault('structure', structure(tmp_path / 'usual.yaml'))
         assert importing(path, out, **options) == 2
-        told = capsys.readouterr().err.strip()
-        assert '\n' not in told and told.startswith('vla_nav: ')
+        message = capsys.readouterr().err.strip()
+        assert '\n' not in message and message.startswith('vla_nav: ')
         assert not out.exists() and not list(tmp_path.glob('.never*'))
-        return told
+        return message
     return check
 
 

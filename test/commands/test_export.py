@@ -93,7 +93,7 @@ def test_a_broken_file_is_refused(tmp_path):
     model = onnx.load(str(bundle.file('policy.fp32.onnx')))
     model.graph.node[3].input[0] = 'nowhere'
     onnx.save(model, str(tmp_path / 'x.onnx'))
-    with pytest.raises(BundleError, match='no sound ONNX'):
+    with pytest.raises(BundleError, match='not valid ONNX'):
         check_step_file(network, tmp_path / 'x.onnx', bundle.input, 'fp32')
 
 

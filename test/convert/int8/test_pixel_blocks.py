@@ -1,4 +1,4 @@
-"""The first convolution over blocks of pixels: the same to the bit, or left as it is."""
+"""The first convolution over blocks of pixels: equal to the bit, or unchanged."""
 
 from hypothesis import given, settings, strategies as st
 import numpy as np

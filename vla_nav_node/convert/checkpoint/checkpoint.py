@@ -91,7 +91,7 @@ def _refuse_unusable(tensors: Mapping[str, Tensor]) -> None:
                 if (problem := _problem(tensor))]
     if problems:
         raise CheckpointError(listed(problems), 'plain tensors of finite numbers',
-                              'save sound weights')
+                              'save finite weights of these types')
 
 
 def _problem(tensor: Tensor) -> str:
@@ -145,8 +145,8 @@ def refuse_foreign(checkpoint: Checkpoint) -> None:
     held = [f'{what} ({names[0]}, {len(names)} tensor{"s" * (len(names) > 1)})'
             for what, names in found.items()]
     without = f' and no {", no ".join(missing)}' if missing else ''
-    fix = ('train a policy of that form, for instance with the large one as its teacher; there is '
-           'no way to drive this one') if backbones else \
+    fix = ('train a policy of that form, for instance with the large one as its teacher; this '
+           'one cannot be driven') if backbones else \
         f'if they have other names here, --map NAME={missing[0]}'
     raise CheckpointError(
         f'{checkpoint.path.name} has {listed(held, 12)}{without}',

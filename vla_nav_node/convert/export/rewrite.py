@@ -28,7 +28,7 @@ def rewrite_bundle(bundle: Bundle, directory: Path, files: Mapping[str, Path],
                     if name not in files and now.manifest['files'].get(name) != facts]
         if replaced:
             raise BundleError(f'{replaced[0]} of {bundle.directory} was replaced meanwhile',
-                              'the one that this was made from', 'run the command again')
+                              'the file that this was made from', 'run the command again')
         manifest = copy.deepcopy(now.manifest)
         sources = {name: now.file(name) for name in manifest.pop('files')}
         if change:
@@ -50,7 +50,7 @@ def folder_beside(directory: Path) -> Iterator[Path]:
         folder = tempfile.TemporaryDirectory(prefix=f'.{directory.name}.', dir=directory.parent)
     except OSError as error:
         raise BundleError(f'nothing can be written beside {directory}: {error.strerror}',
-                          'a place that is yours', 'name one with --out') from None
+                          'a writable directory', 'name one with --out') from None
     with folder as name:
         yield Path(name)
 

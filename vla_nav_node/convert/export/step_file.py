@@ -74,8 +74,8 @@ def check_step_file(network: Any, path: Path, spec: InputSpec, precision: str) -
     try:
         onnx.checker.check_model(str(path), full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise BundleError(f'{path.name} is no sound ONNX: {first_line(error)[:300]}',
-                          'a graph that ONNX has', FIXES['fp32']) from error
+        raise BundleError(f'{path.name} is not valid ONNX: {first_line(error)[:300]}',
+                          'a valid graph', FIXES['fp32']) from error
     try:
         difference, largest = _compare(network, path, spec)
     except BackendError as error:
@@ -84,7 +84,7 @@ def check_step_file(network: Any, path: Path, spec: InputSpec, precision: str) -
     allowed = TOLERANCES[precision] * max(1.0, largest)
     if not difference <= allowed:
         raise BundleError(f'{path.name} is up to {difference:.2g} m/s off the network that it was '
-                          f'made from, over {STEPS} steps', f'at most {allowed:.2g}',
+                          f'exported from, over {STEPS} steps', f'at most {allowed:.2g}',
                           FIXES[precision])
 
 

@@ -67,7 +67,7 @@ def _write_onnx(module: nn.Module, arguments: Tuple[Tensor, ...], path: Path, in
         # After its first sentence come dozens of lines of its graph.
         reason = ' '.join(first_line(error).partition('[Caused by')[0].split())[:200]
         raise BundleError(f'{path.name} cannot be exported: {reason}',
-                          'layers and sizes that ONNX has',
+                          'layers and sizes that ONNX supports',
                           'replace the layer that is named') from error
 
 

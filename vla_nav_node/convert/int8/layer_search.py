@@ -60,7 +60,9 @@ class Search:
 
     def rows(self, choice: Choice) -> List[Row]:
         """Return every layer's form and the reason, in the graph's order."""
-        return [Row(layer, _form_of(layer.name, choice), self._why[layer.name])
+        forms = {**dict.fromkeys(choice.int8, INT8),
+                 **dict.fromkeys(choice.blocks, BLOCKS[choice.bits])}
+        return [Row(layer, forms.get(layer.name, FLOAT), self._why[layer.name])
                 for layer in self._graphs.layers]
 
     def _large_enough(self) -> Choice:
@@ -160,12 +162,6 @@ class Search:
 def _share(drift: Drift) -> float:
     """Return the share of the budget used; more than 1 is too much, and so is nan."""
     return float(np.max([drift.rollout_mean / BUDGET, drift.state / STATE_BUDGET]))
-
-
-def _form_of(name: str, choice: Choice) -> str:
-    if name in choice.blocks:
-        return BLOCKS[choice.bits]
-    return INT8 if name in choice.int8 else FLOAT
 
 
 def _gain(saved_us: float) -> str:

@@ -11,7 +11,7 @@ FIRST = 'vision_encoder.0'
 # Shares of red, green and blue in gray. The first are ITU-R BT.601, as in OpenCV, PIL and
 # torchvision. OpenCV and PIL round gray to whole levels, which is left out here.
 GRAYS = {'gray': (0.299, 0.587, 0.114), 'gray-mean': (1 / 3, 1 / 3, 1 / 3)}
-NOTES = {'bgr': 'the first convolution and the normalisation were turned from BGR to RGB',
+NOTES = {'bgr': 'the first convolution and the normalisation were changed from BGR to RGB',
          'gray': 'the first convolution makes gray itself: 0.299 R + 0.587 G + 0.114 B',
          'gray-mean': 'the first convolution makes gray itself: (R + G + B) / 3'}
 
@@ -71,7 +71,7 @@ def rgb_problems(first: Dict[str, Any], channels: str) -> List[str]:
     if channels == 'rgb' or (first['type'] == 'Conv2d' and first.get('groups', 1) == 1):
         return []
     return [f'{FIRST} is {first["type"]}, groups {first.get("groups", 1)}: only a plain first '
-            f'convolution can be turned from {channels} to rgb']
+            f'convolution can be changed from {channels} to rgb']
 
 
 def change_to_rgb(first: Dict[str, Any], weights: Dict[str, Tensor],

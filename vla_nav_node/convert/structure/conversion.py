@@ -36,7 +36,7 @@ def convert(checkpoint: Checkpoint, recipe: InputRecipe, architecture: Dict[str,
     manifest = _manifest(checkpoint, recipe, architecture)
     problems = problems_of({**manifest, 'files': {}})
     if problems:
-        raise BundleError('this would make no bundle: ' + '; '.join(problems))
+        raise BundleError('the bundle would be invalid: ' + '; '.join(problems))
     refuse_inside(directory, checkpoint.path)
     target = directory.expanduser().resolve()
     with folder_beside(target) as folder:

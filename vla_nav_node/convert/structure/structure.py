@@ -152,7 +152,7 @@ def _recurrent(stated: Structure, tensors: Tensors, unknown: List[str]) -> Dict[
 def _recurrent_problems(stated: Structure, recurrent: Dict[str, Any],
                         tensors: Tensors) -> List[str]:
     """Return what is wrong with the recurrent layer as a whole, apart from single weights."""
-    problems = [f'{key} is set in the structure, which a step in time cannot have'
+    problems = [f'{key} is set in the structure; a policy of single time steps cannot have it'
                 for key in FORBIDDEN if stated.get(key)] + recurrent_oddities(tensors)
     try:
         derived = recurrent_of(tensors)['type']

@@ -49,7 +49,7 @@ def read_structure(source: str) -> Structure:
         with open(path, 'rb') as file:
             structure = plain_yaml.load(file.read(plain_yaml.MOST_BYTES + 1))
     except (plain_yaml.NotPlain, OSError) as error:
-        raise SettingError(f'{path.name} is no YAML file: {error}', 'a structure',
+        raise SettingError(f'{path.name} is not a YAML file: {error}', 'a structure',
                            '--template FILE writes one to fill in') from None
     _check_file(path.name, structure)
     return {key: value for key, value in structure.items() if key != PLAIN}
@@ -70,7 +70,7 @@ def _check_file(name: str, structure: Any) -> None:
         and are_layers(structure.get('encoder')) \
         and (are_layers(structure.get('head')) or _are_sizes(structure.get('head', [])))
     if not is_structure:
-        raise SettingError(f'{name} is no structure', 'a mapping of encoder (a list of layers, '
+        raise SettingError(f'{name} is not a structure', 'a mapping of encoder (a list of layers, '
                            'each a mapping with a type), recurrent (a mapping) and head (a list '
                            'of hidden sizes or of layers)',
                            '--template FILE writes one to fill in')
@@ -84,7 +84,7 @@ def _check_file(name: str, structure: Any) -> None:
                            'all of them, as they were in training', IN_THE_CODE)
     if structure[PLAIN] is not True:
         raise SettingError(f'{name} says {PLAIN}: {str(structure[PLAIN])[:40]}', PLAIN_MEANS,
-                           'train a network that is one: a bundle holds no other')
+                           'train a plain sequence: a bundle can hold no other network')
 
 
 def are_layers(value: Any) -> bool:

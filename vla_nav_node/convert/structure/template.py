@@ -56,7 +56,7 @@ def _places(part: str, tensors: Tensors) -> Set[int]:
                if len(parts) != 2 or not parts[0].isdecimal() or len(parts[0]) > 4]
     if strange:
         raise CheckpointError(
-            f'{part} is no plain sequence of layers: it has {strange[0]}',
+            f'{part} is not a plain sequence of layers: it has {strange[0]}',
             f'{part}.NUMBER.weight and the like',
             f'where it is one, give its parts numbers, in the order they are run and with room '
             f'for those without weights: --map {strange[0].rpartition(".")[0]}={part}.NUMBER')

@@ -48,7 +48,7 @@ def check_frames(frames: np.ndarray) -> None:
     contrast = float(np.median(sample.std(axis=(1, 2, 3))))
     if contrast < LEAST_CONTRAST:
         raise SettingError(f'frames of one colour (contrast {contrast:.1f} grey levels)',
-                           f'at least {LEAST_CONTRAST:g}', 'frames from a camera that sees')
+                           f'at least {LEAST_CONTRAST:g}', 'frames from a working camera')
     smooth = float(np.corrcoef(sample[:, :, 1:].ravel(), sample[:, :, :-1].ravel())[0, 1])
     if smooth < LEAST_SMOOTHNESS:
         raise SettingError(f'frames of noise (neighbouring pixels correlate by {smooth:.2f})',

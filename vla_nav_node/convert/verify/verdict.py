@@ -2,8 +2,7 @@
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import (
-    Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple)
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -173,14 +172,10 @@ def write_verdicts(bundle: Bundle, rows: Iterable[Row], frames: Mapping[str, Any
 
     def change(manifest: Dict[str, Any]) -> None:
         verification = manifest['verification'] = dict(manifest.get('verification', {}))
-        verdicts = {name: dict(one) for name, one in _mappings(verification.get('verdicts'))}
+        before = verification.get('verdicts')  # anything, if the manifest was edited by hand
+        verdicts = {name: dict(one) for name, one in before.items() if isinstance(one, dict)} \
+            if isinstance(before, dict) else {}
         for row in ran:
             verdicts.setdefault(row.backend, {})[row.precision] = verdict(bundle, row, frames)
         verification['verdicts'] = verdicts
     return amend(bundle, change)
-
-
-def _mappings(value: Any) -> Iterator[Tuple[str, Mapping[str, Any]]]:
-    """Yield the items that are mappings; a manifest edited by hand may hold anything."""
-    items = value.items() if isinstance(value, dict) else ()
-    return ((name, one) for name, one in items if isinstance(one, dict))

@@ -65,7 +65,7 @@ def _check_records(archive: ZipFile) -> List[str]:
     damaged = archive.testzip()
     if damaged:
         raise Malformed(f'the checksum of {damaged} is wrong')
-    return ['it was saved without checksums: only its lengths were held against it'] \
+    return ['it was saved without checksums: only its lengths were checked'] \
         if unchecked else []
 
 
@@ -97,13 +97,13 @@ def _storage_reader(bytes_of: BytesOf) -> Callable[[Any], Any]:
         if what == 'module' and parts:
             return parts[0]
         if what != 'storage' or not isinstance(parts[0], GlobalName):
-            raise ValueError('a reference to something that is no storage')
+            raise ValueError('a reference to something else than a storage')
         kind, key, _, count, *view = parts
         if kind.name not in STORAGES or any(view):
             return OpaqueObject(kind.name, (), None, None)
         dtype = STORAGES[kind.name]
         if type(count) is not int or count < 0:
-            raise ValueError('a storage of no size')
+            raise ValueError('a storage without a size')
         return Storage(bytes_of(str(key), count * dtype.itemsize, dtype.itemsize), dtype)
     return read
 
@@ -148,7 +148,7 @@ def _storage_places(stream: Any, content: Any) -> Dict[str, Tuple[int, int]]:
     read_pickle(stream, {}, record_item)
     keys = read_pickle(stream, {}, _ignore)
     if not isinstance(keys, list):
-        raise Malformed('its list of storages is none')
+        raise Malformed('its list of storages is not a list')
     places: Dict[str, Tuple[int, int]] = {}
     for key in keys:
         if not isinstance(key, str) or key not in items:
