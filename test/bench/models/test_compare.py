@@ -21,7 +21,7 @@ from vla_nav_node import cli  # noqa: E402
 from vla_nav_node.backends.torch.network import load_network  # noqa: E402
 from vla_nav_node.bench.models.compare import compare_plot, compare_score  # noqa: E402
 from vla_nav_node.bench.models.compare.compare_session import Result  # noqa: E402
-from vla_nav_node.convert.export.one_shot import export_one_shot  # noqa: E402
+from vla_nav_node.convert.export.step_graph import export_one_shot  # noqa: E402
 from vla_nav_node.policy.recurrent_policy import Policy  # noqa: E402
 from vla_nav_node.vision.preprocess import InputSpec, Preprocess  # noqa: E402
 

@@ -77,7 +77,7 @@ def test_rows_are_compared_and_timed_and_a_wrong_one_fails(bundle, altered, tmp_
         assert row['parity']['figures']['rollout']['steps'] == STEPS
         assert row['device'] == 'cpu'
     good, bad = rows['tiny', 'onnx fp32']['parity'], rows['altered', 'onnx fp32']['parity']
-    assert good['problems'] == [] and any('the gate is' in one for one in bad['problems'])
+    assert good['problems'] == [] and any('the limit is' in one for one in bad['problems'])
     assert 'tensorrt fp32' in report['absent']['tiny']
     *ratios, gates = report['targets']
     assert gates['met'] is False and gates['found'] == '3 of 4; not: altered onnx fp32'

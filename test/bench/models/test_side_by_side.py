@@ -27,7 +27,7 @@ from vla_nav_node.bench.models.side_by_side.contender import Contender  # noqa: 
 from vla_nav_node.bench.models.side_by_side.rounds import take_turns  # noqa: E402
 from vla_nav_node.bench.models.side_by_side.tables import shown, Table  # noqa: E402
 from vla_nav_node.bench.models.side_by_side.worker import Span  # noqa: E402
-from vla_nav_node.convert.export.one_shot import export_one_shot, OneShot  # noqa: E402
+from vla_nav_node.convert.export.step_graph import export_one_shot, OneShot  # noqa: E402
 from vla_nav_node.errors import BackendError, SettingError, VlaNavError  # noqa: E402
 from vla_nav_node.policy.recurrent_policy import Policy  # noqa: E402
 from vla_nav_node.vision.preprocess import InputSpec  # noqa: E402

@@ -97,7 +97,7 @@ def _thread_choices() -> Tuple[int, ...]:
 
 def _write_one_shot(policy: str, bundle: Bundle, folder: Path) -> Path:
     """Export it anew from the bundle's own weights, so that it cannot be of others."""
-    from ....convert.export.one_shot import export_one_shot
+    from ....convert.export.step_graph import export_one_shot
     from ....backends.torch.network import load_network
     path = folder / f'{Path(policy).name}.one_shot.onnx'
     network = load_network(bundle.file(WEIGHTS), bundle.architecture, bundle.mean,

@@ -28,7 +28,7 @@ def open_model(name: str, folder: Path, precisions: Sequence[str], frames: str) 
 
 
 def _preset(name: str, directory: Path, precisions: Sequence[str], frames: str) -> Bundle:
-    from ....convert.export.export_bundle import export_bundle
+    from ....convert.export.step_file import export_bundle
     there = (directory / MANIFEST).is_file()
     bundle = load_bundle(directory) if there else write_preset(name, directory)
     if 'fp16' in precisions and 'fp16' not in bundle.precisions:
@@ -41,7 +41,7 @@ def _preset(name: str, directory: Path, precisions: Sequence[str], frames: str) 
 def _quantise(directory: Path, source: str) -> None:
     """Do what `vla_nav quantize` does; where it finds no layer worth it, there is no such row."""
     from ....convert.export.rewrite import folder_beside
-    from ....convert.frames.calibrated import noted, SEED
+    from ....convert.frames.calibrated import calibration_facts, SEED
     from ....convert.int8.int8_graph import FRAMES, INT8, keep, quantise
     from ....sim.expert.simulated_frames import load_frames
     bundle = load_bundle(directory)
@@ -49,4 +49,4 @@ def _quantise(directory: Path, source: str) -> None:
         frames = load_frames(source, bundle.input, FRAMES, SEED)
         _, facts = quantise(bundle, frames, folder / INT8)
         if (folder / INT8).exists():
-            keep(bundle, directory, folder / INT8, {**facts, **noted(source, frames)})
+            keep(bundle, directory, folder / INT8, {**facts, **calibration_facts(source, frames)})

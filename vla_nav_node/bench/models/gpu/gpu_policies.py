@@ -13,7 +13,7 @@ from ..runners.contestant import SHIPPED_NAME
 from ..side_by_side.bench_pictures import NOISE
 from ....bundle.bundle import Bundle
 from ....bundle.verdicts import is_trained
-from ....convert.frames.calibrated import Calibrated, NONE, noted
+from ....convert.frames.calibrated import Calibrated, calibration_facts, NONE
 from ....convert.frames.calibrated import SIMULATOR
 from ....convert.int8.fixed_scales import FILE as FIXED
 from ....convert.structure.presets import PRESETS
@@ -125,4 +125,4 @@ def _quantise(bundle: Bundle, directory: Path, frames: np.ndarray) -> None:
     with folder_beside(directory.resolve()) as folder:
         facts = int8_graph.with_fixed_scales(bundle, frames, folder / FIXED)
         int8_graph.keep(bundle, directory, folder / FIXED,
-                        {**facts, **noted('gpu-bench', frames)})
+                        {**facts, **calibration_facts('gpu-bench', frames)})

@@ -6,7 +6,7 @@ from pathlib import Path
 from .bench_pictures import HELP
 from ..runners.contestant import Recipe
 from ....backends import DEVICES
-from ....convert.structure.recipe import impossible
+from ....convert.structure.recipe import normalisation_problem
 from ....errors import SettingError
 from ....system.arguments import picture_size
 
@@ -45,7 +45,7 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
 
 def recipe(args: argparse.Namespace) -> Recipe:
     """Return the recipe as far as the user has said it."""
-    problem = impossible(args.mean, args.std, 255.0)
+    problem = normalisation_problem(args.mean, args.std, 255.0)
     if problem:
         raise SettingError(f'--mean {args.mean} --std {args.std}: {problem}',
                            'those of pixels from 0 to 255, --std above 0')

@@ -1,4 +1,4 @@
-"""The layers with weights in a step graph, under the names that they have in the network."""
+"""Find and edit the nodes of a step graph; name its layers as the network names them."""
 
 from dataclasses import dataclass
 import math
@@ -10,13 +10,13 @@ import onnx
 from onnx import numpy_helper
 
 CONVOLUTION, PRODUCT = 'convolution', 'product'
-Part = Tuple[List[onnx.NodeProto], List[onnx.TensorProto]]  # nodes, and the constants they take
+Part = Tuple[List[onnx.NodeProto], List[onnx.TensorProto]]  # nodes, and the constants they use
 KINDS = {'Conv': CONVOLUTION, 'Gemm': PRODUCT, 'MatMul': PRODUCT}
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One convolution or matrix product."""
+    """One convolution or matrix product with constant weights."""
 
     name: str  # vision_encoder.0, rnn.weight_hh_l0, actions.2
     node: str  # the node's name in the graph
@@ -26,21 +26,21 @@ class Layer:
 
 
 def layers_of(model: onnx.ModelProto) -> List[Layer]:
-    """List them in the graph's order."""
+    """Return the layers in the graph's order."""
     constants = {one.name: one for one in model.graph.initializer}
-    return [_layer(node, constants) for node in model.graph.node
-            if node.op_type in KINDS and node.input[1] in constants]
+    layers = []
+    for node in model.graph.node:
+        if node.op_type in KINDS and node.input[1] in constants:
+            module = node.name.split('/')[-2]  # empty for the step graph itself: the cell
+            layers.append(Layer(
+                _layer_name(node, module), node.name, KINDS[node.op_type],
+                math.prod(constants[node.input[1]].dims), recurrent=not module))
+    return layers
 
 
-def _layer(node: onnx.NodeProto, constants: Dict[str, onnx.TensorProto]) -> Layer:
-    weights = math.prod(constants[node.input[1]].dims)
-    module = node.name.split('/')[-2]  # that of the step graph itself, the cell, has no name
-    return Layer(_name(node, module), node.name, KINDS[node.op_type], weights, not module)
-
-
-def _name(node: onnx.NodeProto, module: str) -> str:
+def _layer_name(node: onnx.NodeProto, module: str) -> str:
     """
-    Name a layer as its weights are named in the checkpoint, or as its module is.
+    Return the name of the layer's weights in the checkpoint, else that of its module.
 
     The exporter names a constant after its parameter unless it was folded with something else.
     """
@@ -48,11 +48,12 @@ def _name(node: onnx.NodeProto, module: str) -> str:
     return constant[1] if constant else module or f'rnn{node.name}'
 
 
-def split(model: onnx.ModelProto) -> Tuple[List[onnx.NodeProto], List[onnx.NodeProto], str]:
+def split_at_product(model: onnx.ModelProto
+                     ) -> Tuple[List[onnx.NodeProto], List[onnx.NodeProto], str]:
     """
-    Part the nodes into the convolutions with what lies between them, and the rest.
+    Split the nodes into those that the first product depends on, and the rest.
 
-    Give both, and the tensor that leads from one to the other: what the first product takes.
+    Return both, and the tensor between them: the first product's input.
     """
     products = {layer.node for layer in layers_of(model) if layer.kind == PRODUCT}
     border = next(node.input[0] for node in model.graph.node if node.name in products)
@@ -68,18 +69,18 @@ def split(model: onnx.ModelProto) -> Tuple[List[onnx.NodeProto], List[onnx.NodeP
 
 
 def makers_of(nodes: Iterable[onnx.NodeProto]) -> Dict[str, onnx.NodeProto]:
-    """Return the node that each tensor comes from, by the tensor's name."""
+    """Return the node that makes each tensor, by the tensor's name."""
     return {name: node for node in nodes for name in node.output}
 
 
-def put_first(graph: onnx.GraphProto, nodes: Sequence[onnx.NodeProto]) -> None:
-    """Put nodes before all that a graph has: nodes come after what they take."""
+def prepend(graph: onnx.GraphProto, nodes: Sequence[onnx.NodeProto]) -> None:
+    """Insert nodes before all others: a graph lists nodes after those whose outputs they use."""
     for node in reversed(nodes):
         graph.node.insert(0, node)
 
 
 def constants_of(graph: onnx.GraphProto) -> Dict[str, np.ndarray]:
-    """Return the values that are in a graph, however the exporter wrote them."""
+    """Return the graph's constants by name, both initializers and Constant nodes."""
     values = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
     values.update({node.output[0]: numpy_helper.to_array(node.attribute[0].t)
                    for node in graph.node if node.op_type == 'Constant'})
@@ -87,7 +88,7 @@ def constants_of(graph: onnx.GraphProto) -> Dict[str, np.ndarray]:
 
 
 def remove_unused(graph: onnx.GraphProto) -> None:
-    """Remove nodes, from the last on, and then constants, that nobody takes anything from."""
+    """Remove the nodes and constants that no output depends on."""
     wanted = {one.name for one in graph.output}
     for node in reversed(list(graph.node)):
         if wanted.isdisjoint(node.output):

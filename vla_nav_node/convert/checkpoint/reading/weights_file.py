@@ -3,25 +3,24 @@
 import json
 import mmap
 from pathlib import Path
-import re
 import struct
 from typing import Any
 
-from .reading.archives import Found, read_legacy, read_zip
-from .reading.inert import Malformed, Refused
-from .reading.kinds import AS_SAVED, refuse_foreign_file, WEIGHTS
-from ...errors import CheckpointError
+from .archives import Document, read_legacy, read_zip
+from .kinds import AS_SAVED, refuse_foreign_file, WEIGHTS
+from .pickles import Malformed, Refused
+from ....errors import CheckpointError
 
 MOST_HEADER = 100_000_000  # bytes, as safetensors has it
 SUFFIXES = ('.pth', '.pt', '.ckpt', '.bin', '.safetensors', '.zip')
 
 
-def read_document(path: Path) -> Found:
+def read_document(path: Path) -> Document:
     """
-    Return what a torch file (zip or legacy) or safetensors holds; nothing in it is ever run.
+    Return the content of a torch file (zip or legacy) or safetensors; no code in it is run.
 
-    Raise CheckpointError that says what the file is instead. **Broken** is what a length or a
-    checksum says, never what has merely another form.
+    Raise CheckpointError that says what the file is instead. "Broken" is said only of a wrong
+    length or checksum, never of another form.
     """
     if not path.is_file():
         raise CheckpointError(_absent(path), WEIGHTS)
@@ -47,31 +46,22 @@ def _absent(path: Path) -> str:
     return f'{path} is no file' + (f', but a folder with {", ".join(held)}' if held else '')
 
 
-def _read(path: Path) -> Found:
-    size = path.stat().st_size
-    if not size:
+def _read(path: Path) -> Document:
+    if not path.stat().st_size:
         raise CheckpointError(f'{path.name} is empty', WEIGHTS, 'copy it again')
     with open(path, 'rb') as stream:
         content = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
         start = content[:512]
         if start.startswith(b'PK'):
-            return _read_zip(path, stream, content)
+            return read_zip(path.name, stream, content)
         if start.startswith(b'\x80'):
-            return Found(read_legacy(content), [])
+            return Document(read_legacy(content), [])
         if start[4:9] == b'\0\0\0\0{':
             _check_lengths(content)
             return _read_safetensors(path)
         refuse_foreign_file(path, start, content[-8:])
     raise CheckpointError(f'{path.name} begins with {start[:8]!r}, which is neither a torch file '
                           'nor safetensors', WEIGHTS, AS_SAVED)
-
-
-def _read_zip(path: Path, stream: Any, content: Any) -> Found:
-    try:
-        return read_zip(stream, content)
-    except CheckpointError as error:
-        raise CheckpointError(re.sub('^it', path.name, error.found), error.expected,
-                              error.fix) from None
 
 
 def _check_lengths(content: Any) -> None:
@@ -83,18 +73,18 @@ def _check_lengths(content: Any) -> None:
         header = json.loads(content[8:8 + length])
         end = max((entry['data_offsets'][1] for name, entry in header.items()
                    if name != '__metadata__'), default=0)
-        whole = 8 + length + end
+        expected = 8 + length + end
     except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise Malformed(f'its header: {error}') from None
-    if whole != len(content):
-        raise Malformed(f'{len(content)} bytes instead of {whole}')
+    if expected != len(content):
+        raise Malformed(f'{len(content)} bytes instead of {expected}')
 
 
-def _read_safetensors(path: Path) -> Found:
+def _read_safetensors(path: Path) -> Document:
     from safetensors import safe_open, SafetensorError
     try:
         with safe_open(path, framework='pt') as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return Found(tensors, [], file.metadata() or {})
+            return Document(tensors, [], file.metadata() or {})
     except SafetensorError as error:
         raise Refused(f'cannot be read by safetensors: {error}') from None
