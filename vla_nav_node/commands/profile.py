@@ -13,7 +13,7 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image
 
 from ..driving import loop
-from ..driving.latency_recorder import FIELDS
+from ..driving.latency_recorder import FIELDS, Percentiles
 from ..node.main import VlaNavNode
 from ..node.start.shutdown_context import start
 from ..system import gc_schedule
@@ -74,8 +74,8 @@ def run(args: argparse.Namespace) -> int:
         node.destroy_node()
     finally:
         context.try_shutdown()
-    figures = {name: {'p50': float(np.median(values)), 'p99': float(np.percentile(values, 99))}
-               for name, values in spans.items()}
+    percentiles = {name: Percentiles.of(values) for name, values in spans.items()}
+    figures = {name: {'p50': found.p50, 'p99': found.p99} for name, found in percentiles.items()}
     _print(figures)
     if args.json:
         write_json(args.json, {'us': figures})

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from struct import Struct
 from threading import Lock
-from typing import Dict, NamedTuple, Sequence
+from typing import Dict, NamedTuple, Sequence, Union
 
 import numpy as np
 
@@ -21,6 +21,11 @@ class Percentiles(NamedTuple):
     p95: float
     p99: float
     most: float
+
+    @classmethod
+    def of(cls, values: Union[Sequence[float], np.ndarray]) -> 'Percentiles':
+        """Return the percentiles of at least one value."""
+        return cls(*map(float, np.percentile(values, (*QUANTILES, 100))))
 
     def __str__(self) -> str:
         """Return the four numbers as people read them."""

@@ -2,11 +2,9 @@
 
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
-import numpy as np
-
 from .probe import Block
 from .sides import ECHO, IDIOMATIC, OURS, OURS_TORCH, Side
-from ...driving.latency_recorder import Percentiles, QUANTILES
+from ...driving.latency_recorder import Percentiles
 
 BUDGET_MS = 20.0
 BACK_TO_BACK = '640x480 back to back'
@@ -17,10 +15,8 @@ Report = Dict[str, Any]
 
 
 def percentiles(values: Sequence[float]) -> Optional[Dict[str, float]]:
-    """Return p50, p95, p99 and most; None when there is nothing."""
-    if not len(values):
-        return None
-    return Percentiles(*map(float, np.percentile(values, (*QUANTILES, 100))))._asdict()
+    """Return p50, p95, p99 and most; None without values."""
+    return Percentiles.of(values)._asdict() if len(values) else None
 
 
 def summarise(side: Side, block: Block) -> Report:
