@@ -1,9 +1,8 @@
-"""What was wanted of a GPU, beside what was found."""
+"""The targets for a GPU, and what was found."""
 
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
-from .gpu_plan import EAGER, GRAPH, Kind, TENSORRT
-from ..side_by_side.figures import device_of
+from .matrix import device_of, EAGER, GRAPH, Kind, TENSORRT
 
 Row = Dict[str, Any]
 Absent = Dict[str, Dict[str, str]]
@@ -22,68 +21,68 @@ class Target(NamedTuple):
     met: Optional[bool]
 
 
-class Measured:
+class Medians:
     """The median of each row that ran on a GPU, or why there is none."""
 
     def __init__(self, rows: Sequence[Row], absent: Absent) -> None:
-        """Take all rows of all policies."""
+        """Take the rows of all policies."""
         self._rows = {(row['policy'], row['label']): row for row in rows}
         self._absent = absent
 
     def p50(self, policy: str, label: str) -> Optional[float]:
-        """Return the median in ms; None without one."""
+        """Return the median in ms, or None."""
         row = self._rows.get((policy, label))
         return row['back_to_back']['p50'] if row and device_of(row) == 'cuda' else None
 
     def why_not(self, policy: str, label: str) -> str:
-        """Say why there is no median."""
+        """Return why there is no median."""
         if (policy, label) in self._rows:
             return f'{label} did not run on a GPU'
         return f'{label}: {self._absent.get(policy, {}).get(label, "not asked for")}'
 
 
 def targets(policies: Sequence[str], rows: Sequence[Row], absent: Absent) -> List[Target]:
-    """Return all lines, those without figures too."""
-    measured = Measured(rows, absent)
-    found = [_most(measured, policy, most) for policy, most in MOST_MS.items()
+    """Return all targets, also those without figures."""
+    medians = Medians(rows, absent)
+    found = [_most(medians, policy, most) for policy, most in MOST_MS.items()
              if policy in policies]
     for policy in policies:
-        # As it was trained, or in half precision: whichever is quicker there.
+        # As it was trained, or in half precision: the faster of them there.
         eager = [Kind('torch', precision, EAGER).label for precision in ('fp32', 'fp16')]
-        found.append(_ratio(measured, policy, eager, FASTER, True))
+        found.append(_ratio(medians, policy, eager, FASTER, True))
         graph = Kind('torch', 'fp16', GRAPH).label
-        found.append(_ratio(measured, policy, [graph], WITHIN, False))
-    return [*found, _parity(rows)]
+        found.append(_ratio(medians, policy, [graph], WITHIN, False))
+    return [*found, _gates(rows)]
 
 
-def _most(measured: Measured, policy: str, most: float) -> Target:
+def _most(medians: Medians, policy: str, most: float) -> Target:
     what, wanted = f'{policy}, {BEST}: p50', f'<= {most:.2f} ms'
-    p50 = measured.p50(policy, BEST)
+    p50 = medians.p50(policy, BEST)
     if p50 is None:
-        return Target(what, wanted, measured.why_not(policy, BEST), None)
+        return Target(what, wanted, medians.why_not(policy, BEST), None)
     return Target(what, wanted, f'{p50:.3f} ms', p50 <= most)
 
 
-def _ratio(measured: Measured, policy: str, labels: Sequence[str], limit: float,
+def _ratio(medians: Medians, policy: str, labels: Sequence[str], limit: float,
            least: bool) -> Target:
-    """Hold the quickest of some rows against BEST."""
+    """Compare the fastest of some rows with BEST."""
     others = {label: p50 for label in labels
-              if (p50 := measured.p50(policy, label)) is not None}
-    quickest = min(others, key=lambda label: others[label], default=labels[0])
-    what = f'{policy}: {quickest} / {BEST}'
+              if (p50 := medians.p50(policy, label)) is not None}
+    fastest = min(others, key=lambda label: others[label], default=labels[0])
+    what = f'{policy}: {fastest} / {BEST}'
     wanted = f'{">=" if least else "<="} {limit:g} x'
-    ours = measured.p50(policy, BEST)
-    if ours is None or not others:
+    p50 = medians.p50(policy, BEST)
+    if p50 is None or not others:
         return Target(what, wanted,
-                      measured.why_not(policy, BEST if ours is None else quickest), None)
-    ratio = others[quickest] / ours
+                      medians.why_not(policy, BEST if p50 is None else fastest), None)
+    ratio = others[fastest] / p50
     return Target(what, wanted, f'{ratio:.2f} x', ratio >= limit if least else ratio <= limit)
 
 
-def _parity(rows: Sequence[Row]) -> Target:
-    verdicts = [row['parity'] for row in rows]
-    passed = sum(one.get('problems') == [] for one in verdicts)
-    late = sum('unmeasured' in one for one in verdicts)
+def _gates(rows: Sequence[Row]) -> Target:
+    parities = [row['parity'] for row in rows]
+    passed = sum(parity.get('problems') == [] for parity in parities)
+    late = sum('unmeasured' in parity for parity in parities)
     bad = [f'{row["policy"]} {row["label"]}' for row in rows
            if row['parity'].get('problems') or row['parity'].get('failed')]
     found = f'{passed} of {len(rows)}' + (f', {late} not compared' if late else '')

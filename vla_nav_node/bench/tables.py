@@ -1,15 +1,17 @@
-"""A table for people: the same one on the terminal and in Markdown."""
+"""Tables for people: the same table on the terminal and in Markdown."""
 
 from dataclasses import dataclass, field
-from typing import List, Optional, Union
+from typing import Any, Callable, Iterable, List, Mapping, Optional, Union
 
-LOG_WIDTH = 120  # columns, where the output goes to no terminal
+LOG_WIDTH = 120  # columns, where the output is no terminal
 Cell = Union[str, int, float, None]
+VERDICTS = {True: 'met', False: 'MISSED', None: 'not measured'}  # of a target
+STYLES = {'met': 'green', 'MISSED': 'bold red', 'not measured': 'dim', 'NOT PASSED': 'bold red'}
 
 
 @dataclass
 class Table:
-    """Rows of texts and numbers; the first column is what the row is about."""
+    """Rows of texts and numbers; the first column names the row."""
 
     title: str
     columns: List[str]
@@ -20,28 +22,38 @@ class Table:
         self.rows.append([shown(cell) for cell in cells])
 
     def markdown(self) -> str:
-        """Return it as GitHub's Markdown has tables."""
+        """Return the table in GitHub's Markdown."""
         lines = [self.columns, ['---', *(['---:'] * (len(self.columns) - 1))], *self.rows]
         return '\n'.join([f'**{self.title}**', '',
                           *('| ' + ' | '.join(map(_escape, line)) + ' |' for line in lines)])
 
     def print(self) -> None:  # noqa: A003, RUF100
-        """Print it on the terminal."""
+        """Print the table on the terminal."""
         from rich.console import Console
         from rich.table import Table as Drawn
+        from rich.text import Text
         drawn = Drawn(title=self.title, title_justify='left')
         for number, name in enumerate(self.columns):
             drawn.add_column(name, justify='right' if number else 'left', overflow='fold')
         for row in self.rows:
-            drawn.add_row(*(cell.replace('[', r'\[') for cell in row))
+            drawn.add_row(*(Text(cell, STYLES.get(cell, '')) for cell in row))
         console = Console()
         if not console.is_terminal:
             console.width = LOG_WIDTH
         console.print(drawn)
 
 
+def table_of(title: str, rows: Iterable[Any], columns: Mapping[str, Callable[[Any], Cell]]
+             ) -> Table:
+    """Return a table with a row for each of `rows`; each column is a function of it."""
+    table = Table(title, list(columns))
+    for row in rows:
+        table.add(*(cell(row) for cell in columns.values()))
+    return table
+
+
 def shown(cell: Cell) -> str:
-    """Write a number with three digits that count; a dash for none."""
+    """Return a cell as text: a number with three significant digits, None as a dash."""
     if cell is None:
         return '-'
     if not isinstance(cell, float):
@@ -51,9 +63,9 @@ def shown(cell: Cell) -> str:
     return f'{cell:.0f}' if abs(cell) >= 100 else f'{cell:.3g}'
 
 
-def times(number: Optional[float]) -> str:
-    """Write a ratio."""
-    return '-' if number is None else f'{shown(float(number))} x'
+def times(ratio: Optional[float]) -> str:
+    """Return a ratio as text."""
+    return '-' if ratio is None else f'{shown(float(ratio))} x'
 
 
 def _escape(cell: str) -> str:
