@@ -24,6 +24,7 @@ from rclpy.serialization import deserialize_message  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 from tiny import write_tiny  # noqa: E402
 from vla_nav_node.backends import open_backend  # noqa: E402
+from vla_nav_node.bench import process_memory  # noqa: E402
 from vla_nav_node.bench.node import node_figures, node_tables, startup  # noqa: E402
 from vla_nav_node.bench.node.probe import Block, make_pictures, Probe  # noqa: E402
 from vla_nav_node.bench.node.sides import (  # noqa: E402
@@ -196,11 +197,11 @@ def scripted(side, script):
     try:
         picture, = make_pictures(16, 12)[:1]
         deadline = time.monotonic() + 30.0
-        while probe.ask(picture) is None:
+        while probe.send(picture) is None:
             assert time.monotonic() < deadline, 'no answer'
-        assert probe.ask(picture, 0.5) is not None  # and what comes after the first command
-        probe._listen(time.perf_counter() + 0.5)
-        yield lambda: probe.ask(picture), answerer
+        assert probe.send(picture, 0.5) is not None  # and what comes after the first command
+        probe._spin(time.perf_counter() + 0.5)
+        yield lambda: probe.send(picture), answerer
     finally:
         probe.close()
         answerer.close()
@@ -223,7 +224,7 @@ def test_a_command_that_is_repeated_is_no_answer(graph, repeats):
 
 def test_images_without_an_answer_and_the_turns_that_pass_are_counted(graph):
     probe = Probe(Side('nobody', '', ''))
-    block = probe.film(make_pictures(16, 12), 2)
+    block = probe.measure(make_pictures(16, 12), 2)
     probe.close()
     assert block.waits_ms == [None, None]
     assert block.skipped >= 2 * 49  # each is waited for during a second of 50 turns
@@ -328,12 +329,12 @@ def test_our_side_has_the_fields_of_the_node():
 def test_memory_is_read(rss, pss):
     text = (f'55a-7ff ---p 00000000 00:00 0    [rollup]\nRss:      {rss} kB\nPss:  {pss} kB\n'
             f'Pss_Anon:   1 kB\nSwap: 0 kB\n')
-    assert startup.parse_rollup(text) == pytest.approx(
-        {'rss_mb': rss * 1.024e-3, 'pss_mb': pss * 1.024e-3})
+    sizes = process_memory.parse_sizes(text)
+    assert (sizes['Rss'], sizes['Pss']) == pytest.approx((rss * 1.024e-3, pss * 1.024e-3))
 
 
 def test_memory_of_this_process():
-    found = startup.memory_of(os.getpid())
+    found = process_memory.memory_of(os.getpid())
     assert found['rss_mb'] >= found['pss_mb'] > 1.0
 
 
