@@ -5,6 +5,7 @@ from typing import Any, Callable, Iterable, List, Mapping, Optional, Union
 
 LOG_WIDTH = 120  # columns, where the output is no terminal
 Cell = Union[str, int, float, None]
+Column = Union[str, Callable[[Any], Cell]]  # the path of a figure in a row, or a function of it
 VERDICTS = {True: 'met', False: 'MISSED', None: 'not measured'}  # of a target
 STYLES = {'met': 'green', 'MISSED': 'bold red', 'not measured': 'dim', 'NOT PASSED': 'bold red'}
 
@@ -43,13 +44,20 @@ class Table:
         console.print(drawn)
 
 
-def table_of(title: str, rows: Iterable[Any], columns: Mapping[str, Callable[[Any], Cell]]
-             ) -> Table:
-    """Return a table with a row for each of `rows`; each column is a function of it."""
+def table_of(title: str, rows: Iterable[Any], columns: Mapping[str, Column]) -> Table:
+    """Return a table with a row for each of `rows`; `columns` are by heading."""
     table = Table(title, list(columns))
     for row in rows:
-        table.add(*(cell(row) for cell in columns.values()))
+        table.add(*(at(row, column) if isinstance(column, str) else column(row)
+                    for column in columns.values()))
     return table
+
+
+def at(figures: Any, path: str) -> Any:
+    """Return the figure at a path such as latency.p50."""
+    for name in path.split('.'):
+        figures = figures[name]
+    return figures
 
 
 def shown(cell: Cell) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Sequence
 import numpy as np
 
 from ..bench import bench_options
-from ..bench.models.candidate import Candidate, complete, HELP, parse
+from ..bench.models.candidate import Candidate, complete, HELP, parse, Size
 from ..errors import SettingError
 from ..system.machine import on_this_machine
 from ..system.outputs import make_report_folder
@@ -66,41 +66,34 @@ def run(args: argparse.Namespace) -> int:
 def _measure(args: argparse.Namespace, candidates: Sequence[Candidate]) -> Any:
     """Open each in a process of its own and measure both; raise VlaNavError if one fails."""
     from ..bench.models.agreement import action_mae, agreement
-    from ..bench.models.matrix import Entry
     from ..bench.models.measure import describe, latency, open_rows, Pace, run_rows
     from ..bench.models.score import Comparison
     from ..system.progress import progress
     with ExitStack() as stack:
-        entries = [Entry(key, candidate) for key, candidate in zip('AB', candidates)]
-        opened = open_rows(entries, stack, lambda count: None)
-        frame_sets = _frame_sets(args, [process for _, process in opened])
+        opened = open_rows([[each] for each in candidates], stack, lambda count: None)
+        frame_sets = _frame_sets(args, candidates, [each.opened.size for each in opened])
         with progress() as bar:
             measured = run_rows(opened, frame_sets, Pace(args.warm_up, args.runs), bar)
         actions = [one.actions for one in measured]
-        sides = {one.label: {
+        sides = {key: {
             **describe(one.process), 'latency': latency(one.spans[0]),
-            'action_mae': action_mae(one.actions, one.frame_set.actions)} for one in measured}
+            'action_mae': action_mae(one.actions, one.frame_set.actions)}
+            for key, one in zip('AB', measured)}
     return Comparison(sides, agreement(*actions), actions, frame_sets[0].actions,
                       [one.spans[0].ms for one in measured])
 
 
-def _frame_sets(args: argparse.Namespace, processes: Sequence[Any]) -> List[Any]:
+def _frame_sets(args: argparse.Namespace, candidates: Sequence[Candidate],
+                sizes: Sequence[Size]) -> List[Any]:
     """Return for each side the same frames at its own size; read once if the sizes are equal."""
     from ..bench.models.frame_sets import load_frame_set
     from ..bundle.bundle import load_bundle
     from ..convert.frames.calibrated import Calibrated
     from ..vision.preprocess import InputSpec
-    specs, int8 = [], []
-    for process in processes:
-        candidate = process.candidate
-        if candidate.kind == 'bundle':
-            bundle = load_bundle(candidate.path)
-            specs.append(bundle.input)
-            int8.append((bundle, candidate.precision))
-        else:
-            (height, width), recipe = process.opened.size, candidate.recipe
-            specs.append(InputSpec(height, width, recipe.fit, recipe.resize, recipe.rotation))
-    calibrated = Calibrated(int8)
+    calibrated = Calibrated((load_bundle(each.path), each.precision) for each in candidates
+                            if each.precision == 'int8')
+    specs = [InputSpec(*size, each.recipe.fit, each.recipe.resize, each.recipe.rotation)
+             for size, each in zip(sizes, candidates)]
     loaded = {spec: load_frame_set(args.frames, spec, args.count, args.seed, calibrated)
               for spec in dict.fromkeys(specs)}
     return [loaded[spec] for spec in specs]

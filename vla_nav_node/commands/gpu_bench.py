@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.models:
         raise SettingError('no model')
     make_report_folder(args, ('gpu-bench.json',), 'gpu-bench.json')
-    # No fp32 row uses TF32; ONNX Runtime's TensorRT provider is told by this variable only.
+    # No fp32 row uses TF32; ONNX Runtime's TensorRT provider reads this variable only.
     os.environ.setdefault(NO_TF32, '0')
     from ..bench.models import matrix_report
     from ..bench.processes import sigterm_as_interrupt

@@ -103,23 +103,21 @@ def test_a_preset_is_made_once(tmp_path, monkeypatch):
 
 def test_a_plan_has_a_row_for_what_there_is_and_a_reason_for_the_rest(bundle):
     plan = plan_rows('tiny', bundle, all_kinds(['fp32', 'int8']), 'cpu')
-    assert list(dict.fromkeys(entry.label for entry in plan.entries)) == [
-        'torch fp32', 'onnx fp32']
+    assert list(dict.fromkeys(each.name for each, in plan.batches)) == ['torch fp32', 'onnx fp32']
     assert {'torch int8', 'onnx int8'} <= set(plan.absent)
-    threads = [entry.candidate.threads for entry in plan.entries if entry.label == 'torch fp32']
+    threads = [each.threads for each, in plan.batches if each.name == 'torch fp32']
     assert threads == sorted(set(threads)) and threads[0] == 1
 
 
 def test_torch_has_a_row_for_each_way_to_run_it(bundle):
     plan = plan_rows('tiny', bundle, all_kinds(['fp32', 'int8'], ['auto', 'script', 'compile']),
                      'cpu')
-    assert list(dict.fromkeys(entry.label for entry in plan.entries)) == [
+    assert list(dict.fromkeys(each.name for each, in plan.batches)) == [
         'torch fp32', 'torch fp32 script', 'torch fp32 compile', 'onnx fp32']
     assert {'torch int8', 'torch int8 script', 'onnx int8'} <= set(plan.absent)
-    modes = [entry.candidate.options.torch_mode for entry in plan.entries]
+    modes = [each.options.torch_mode for each, in plan.batches]
     assert set(modes) == {'auto', 'script', 'compile'}
-    assert [entry.candidate.threads for entry in plan.entries
-            if entry.label == 'torch fp32 compile'] == [0]
+    assert [each.threads for each, in plan.batches if each.name == 'torch fp32 compile'] == [0]
 
 
 def made_row(label='onnx fp32', policy='p', device='cpu', p95=1.0, **other):

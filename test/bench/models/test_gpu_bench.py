@@ -20,7 +20,7 @@ from vla_nav_node.bench.hardware import gpu_report  # noqa: E402
 from vla_nav_node.bench.models import frame_sets, policies  # noqa: E402
 from vla_nav_node.bench.models.candidate import Candidate  # noqa: E402
 from vla_nav_node.bench.models.matrix import (  # noqa: E402
-    batches, GPU_KINDS, gpu_kinds, plan_rows)
+    GPU_KINDS, gpu_kinds, plan_rows)
 from vla_nav_node.bench.models.runners.row_process import Budget, LimitError  # noqa: E402
 from vla_nav_node.bench.models.targets import BEST, targets  # noqa: E402
 from vla_nav_node.bundle.bundle import load_bundle, write_bundle  # noqa: E402
@@ -109,24 +109,25 @@ def test_it_tells_why_it_cannot_run(arguments, reason, capsys, tmp_path):
 
 def test_every_way_to_run_has_a_row_or_a_reason(bundle):
     plan = plan_rows('tiny', bundle, EVERYTHING, 'cpu', quick=True)
-    labels = [entry.label for entry in plan.entries]
+    labels = [each.name for batch in plan.batches for each in batch]
     assert {*labels, *plan.absent} == {kind.label for kind in GPU_KINDS}
     assert {'torch fp32 compile', 'torch fp16 cuda_graph', 'onnx fp32 tensorrt'} <= set(labels)
-    modes = {entry.label: entry.candidate.options for entry in plan.entries}
+    modes = {each.name: each.options for batch in plan.batches for each in batch}
     assert modes['torch fp32 script'].torch_mode == 'script'
     assert modes['onnx fp32 tensorrt'].onnx_provider == 'tensorrt'
     assert modes['onnx fp32'].onnx_provider == 'auto'
     only = gpu_kinds(('torch', 'onnx', 'tensorrt'), ('fp32',), ('eager',))
-    assert [entry.label for entry in plan_rows('tiny', bundle, only, 'cpu', True).entries] == [
-        'torch fp32 eager', 'onnx fp32']
+    batch, = plan_rows('tiny', bundle, only, 'cpu', quick=True).batches
+    assert [each.name for each in batch] == ['torch fp32 eager', 'onnx fp32']
 
 
 def test_what_times_kernels_while_it_opens_is_alone(bundle):
-    entries = plan_rows('tiny', bundle, EVERYTHING, 'cpu', quick=True).entries
+    found = plan_rows('tiny', bundle, EVERYTHING, 'cpu', quick=True).batches
     builds = {kind.label for kind in GPU_KINDS if kind.builds}
-    found = batches(entries)
-    assert [entry for batch in found for entry in batch] == entries
-    alone = [batch for batch in found if any(entry.label in builds for entry in batch)]
+    order = [kind.label for kind in GPU_KINDS]
+    places = [order.index(each.name) for batch in found for each in batch]
+    assert places == sorted(places)
+    alone = [batch for batch in found if any(each.name in builds for each in batch)]
     assert alone and all(len(batch) == 1 for batch in alone)
     assert max(map(len, found)) > 2
 

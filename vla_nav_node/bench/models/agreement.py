@@ -1,6 +1,6 @@
 """How far the actions of two models differ on the same frames, and from the labels."""
 
-from typing import Any, Dict, List, Optional, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 import numpy as np
 
@@ -77,7 +77,7 @@ def record_reference(bundle: Bundle, frames: np.ndarray, budget: Budget) -> Unio
     return recorded
 
 
-def gate_rows(opened: List[Tuple[str, RowProcess]], recorded: Union[Record, str], foreign: bool,
+def gate_rows(opened: Sequence[RowProcess], recorded: Union[Record, str], foreign: bool,
               budget: Budget) -> Dict[str, Parity]:
     """
     Put all rows, which have loaded the frames, through the gates of `vla_nav verify` together.
@@ -85,10 +85,10 @@ def gate_rows(opened: List[Tuple[str, RowProcess]], recorded: Union[Record, str]
     `foreign` frames are unlike those that the policy was trained on.
     """
     if isinstance(recorded, str):
-        return {label: {'unmeasured': recorded} for label, _ in opened}
-    for _, process in opened:
+        return {each.candidate.name: {'unmeasured': recorded} for each in opened}
+    for process in opened:
         process.ask('compare', recorded)
-    return {label: _parity(process, foreign, budget) for label, process in opened}
+    return {each.candidate.name: _parity(each, foreign, budget) for each in opened}
 
 
 def _parity(process: RowProcess, foreign: bool, budget: Budget) -> Parity:

@@ -123,14 +123,14 @@ def recipe_of(bundle: Bundle) -> Recipe:
 
 def complete(candidates: Sequence[Candidate], given: Recipe) -> List[Candidate]:
     """
-    Add to model files the input recipe: as given, else that of the first bundle.
+    Add the input recipes: a bundle's own; for model files as given, else that of the first bundle.
 
-    A one-shot export takes normalised floats; beside the bundle that it was exported from, that
-    bundle has the normalisation.
+    A one-shot export takes normalised floats; the bundle that it was exported from has the
+    normalisation.
     """
-    bundles = [each for each in candidates if each.kind == 'bundle']
-    known = recipe_of(load_bundle(bundles[0].path)) if bundles else Recipe()
+    recipes = {each: recipe_of(load_bundle(each.path)) for each in candidates
+               if each.kind == 'bundle'}
+    known = next(iter(recipes.values()), Recipe())
     recipe = replace(known, size=given.size or known.size, mean=given.mean or known.mean,
                      std=given.std or known.std)
-    return [each if each.kind == 'bundle' else replace(each, recipe=recipe)
-            for each in candidates]
+    return [replace(each, recipe=recipes.get(each, recipe)) for each in candidates]

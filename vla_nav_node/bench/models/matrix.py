@@ -69,25 +69,17 @@ def all_kinds(precisions: Sequence[str], torch_modes: Sequence[str] = ('auto',))
 
 
 @dataclass(frozen=True)
-class Entry:
-    """
-    A row to open.
-
-    Entries of one label differ in the number of threads only, and the fastest becomes the row.
-    """
-
-    label: str
-    candidate: Candidate
-    alone: bool = True  # opened while no other one opens
-
-
-@dataclass(frozen=True)
 class Plan:
-    """The rows of one policy, and those that it cannot have with the reason."""
+    """
+    The rows of one policy, named by their candidates, and those that it cannot have and why.
+
+    The candidates of a batch open together. Candidates of one name differ in the number of threads
+    only, and the fastest becomes the row.
+    """
 
     policy: str
     bundle: Bundle
-    entries: List[Entry]
+    batches: List[List[Candidate]]
     absent: Dict[str, str]
 
 
@@ -98,7 +90,7 @@ def plan_rows(policy: str, bundle: Bundle, kinds: Sequence[Kind], device: str,
 
     `quick` opens rows together where that is possible, and tries no numbers of threads.
     """
-    plan = Plan(policy, bundle, [], {})
+    plan, joined = Plan(policy, bundle, [], {}), False
     for kind in kinds:
         reason = absence(bundle, kind)
         if reason:
@@ -106,10 +98,18 @@ def plan_rows(policy: str, bundle: Bundle, kinds: Sequence[Kind], device: str,
             continue
         candidate = Candidate(kind.label, 'bundle', bundle.directory, kind.precision,
                               kind.backend, device, options=kind.options)
-        for threads in (0,) if quick else thread_counts(kind):
-            plan.entries.append(Entry(kind.label, replace(candidate, threads=threads),
-                                      alone=kind.builds or not quick))
+        if not quick:
+            plan.batches.extend(_on_threads(candidate, thread_counts(kind)))
+        elif joined and not kind.builds:
+            plan.batches[-1].append(candidate)
+        else:
+            plan.batches.append([candidate])
+        joined = not kind.builds
     return plan
+
+
+def _on_threads(candidate: Candidate, counts: Sequence[int]) -> List[List[Candidate]]:
+    return [[replace(candidate, threads=count)] for count in counts]
 
 
 def add_one_shot(plan: Plan, device: str, folder: Path) -> None:
@@ -123,7 +123,7 @@ def add_one_shot(plan: Plan, device: str, folder: Path) -> None:
     export_one_shot(load_network(bundle.file(WEIGHTS), bundle.architecture, bundle.mean,
                                  bundle.std), path, bundle.input)
     candidate = Candidate(ONE_SHOT, 'onnx', path, device=device, recipe=recipe_of(bundle))
-    plan.entries.extend(Entry(ONE_SHOT, replace(candidate, threads=threads)) for threads in (0, 1))
+    plan.batches.extend(_on_threads(candidate, (0, 1)))
 
 
 def absence(bundle: Bundle, kind: Kind) -> str:
@@ -149,16 +149,6 @@ def thread_counts(kind: Kind) -> Tuple[int, ...]:
     cores = len(os.sched_getaffinity(0))
     powers = (1 << power for power in range(cores.bit_length()))
     return tuple(sorted({*(threads for threads in powers if threads <= cores), cores}))
-
-
-def batches(entries: Sequence[Entry]) -> List[List[Entry]]:
-    """Return the entries in order, grouped into those that open together."""
-    groups: List[List[Entry]] = []
-    for entry in entries:
-        if not groups or entry.alone or groups[-1][0].alone:
-            groups.append([])
-        groups[-1].append(entry)
-    return groups
 
 
 def device_of(row: Mapping[str, Any]) -> str:

@@ -8,13 +8,13 @@ from .matrix import device_of, EAGER, ONE_SHOT
 from .measure import BUDGETS_MS
 from .ranking import Row, RULE
 from .score import FORMULA, WEIGHTS
-from ..tables import Cell, Table, table_of, times, VERDICTS
+from ..tables import at, Cell, Column, Table, table_of, times, VERDICTS
 from ...convert.verify.open_loop import worst
 from ...system import machine
 from ...system.outputs import write_json
 
 Report = Dict[str, Any]
-Columns = Dict[str, Callable[[Any], Cell]]
+Columns = Dict[str, Column]
 TIMES = ('mean', 'std', 'p50', 'p95', 'p99', 'max')
 BASELINES = ('torch fp32', ONE_SHOT)  # what people have
 EXPLAINED = (
@@ -25,7 +25,7 @@ EXPLAINED = (
     'mean difference of the actions from the reference on the same frames. The one-shot export '
     'gets its floats already normalised and carries no state, so it does less than a step; torch '
     'and the one-shot export run on the number of threads that was the fastest here.')
-# Of each side of a comparison, by heading: where the figure stands in the report.
+# The figures of each side of a comparison, by heading.
 SIDE_TEXTS = {
     'library': 'library', 'version': 'version', 'provider': 'provider', 'device': 'device',
     'precision': 'precision', 'threads': 'threads', 'carries its state': 'carries_state',
@@ -57,21 +57,9 @@ def write_page(path: Path, title: str, tables: Sequence[Table], lines: Sequence[
     path.write_text('\n\n'.join(parts) + '\n', encoding='utf-8')
 
 
-def at(figures: Any, path: str) -> Any:
-    """Return the figure at a path such as latency.p50."""
-    for name in path.split('.'):
-        figures = figures[name]
-    return figures
-
-
-def _figure(path: str, form: str = '') -> Callable[[Any], Cell]:
-    """Return a column with the figure at a path, as text if it has a form."""
-    return lambda row: format(at(row, path), form) if form else at(row, path)
-
-
-def _figures(*paths: str) -> Columns:
-    """Return a column for each path, named by its last part."""
-    return {path.split('.')[-1]: _figure(path) for path in paths}
+def _figures(pace: str, *names: str) -> Columns:
+    """Return a column for each figure of a pace."""
+    return {name: f'{pace}.{name}' for name in names}
 
 
 def by_policy(report: Report) -> Iterator[List[Row]]:
@@ -109,43 +97,42 @@ def benchmark_tables(report: Report) -> List[Table]:
 
 
 def _policy_tables(rows: List[Row], bandwidth: float) -> List[Table]:
-    first, name = rows[0], {'': _figure('label')}
-    policy, budgets = first['policy'], [f'{budget:g}' for budget in BUDGETS_MS]
+    first, policy = rows[0], rows[0]['policy']
+    budgets = [f'{budget:g}' for budget in BUDGETS_MS]
 
-    def than(label: str) -> Callable[[Row], Cell]:
+    def than(label: str) -> Column:
         return lambda row: times(ratio(rows, label, row))
+
+    def share(budget: str) -> Column:
+        return lambda row: f'{row["paced"]["share"][budget]:.1%}'
 
     def read(row: Row) -> Optional[float]:  # MB a ms are GB a s
         return row['file_mb'] / row['back_to_back']['p50'] if device_of(row) == 'cpu' else None
 
-    def share(row: Row) -> Optional[str]:
+    def of_bandwidth(row: Row) -> Optional[str]:
         speed = read(row)
         return None if speed is None else f'{speed / bandwidth:.0%}'
-    runtimes: Columns = {
-        **name, 'library': lambda row: f'{row["library"]} {row["version"]}',
-        **_figures('provider', 'device', 'precision'), 'threads': _threads,
-        'may drive': lambda row: 'no' if row['may_not_drive'] else 'yes'}
-    back_to_back: Columns = {
-        **name, **_figures(*(f'back_to_back.{time}' for time in TIMES)),
-        'FPS': _figure('back_to_back.fps'), **{label: than(label) for label in BASELINES}}
-    paced: Columns = {
-        **name, **_figures(*(f'paced.{time}' for time in TIMES)),
-        **{f'of {budget} ms': _figure(f'paced.share.{budget}', '.1%') for budget in budgets},
-        **{f'over {budget}': _figure(f'paced.misses.{budget}') for budget in budgets},
-        'CPU time': _figure('paced.cpu_ms')}
-    costs: Columns = {
-        **name, 'own memory': _figure('memory.own'), 'most of the process': _figure('memory.most'),
-        'model file': _figure('file_mb'), 'start, s': _figure('start_s'),
-        'weights read, GB/s': read, f'of {bandwidth:.1f} GB/s': share,
-        'off, m/s': _figure('agreement.mean')}
     return [
-        table_of(f'{policy}: what really runs', rows, runtimes),
+        table_of(f'{policy}: what really runs', rows, {
+            '': 'label', 'library': lambda row: f'{row["library"]} {row["version"]}',
+            'provider': 'provider', 'device': 'device', 'precision': 'precision',
+            'threads': _threads,
+            'may drive': lambda row: 'no' if row['may_not_drive'] else 'yes'}),
         table_of(f'{policy}: back to back, {first["back_to_back"]["runs"]} steps, ms; and how '
-                 'many times as fast as others (p50)', rows, back_to_back),
+                 'many times as fast as others (p50)', rows, {
+                     '': 'label', **_figures('back_to_back', *TIMES), 'FPS': 'back_to_back.fps',
+                     **{label: than(label) for label in BASELINES}}),
         table_of(f'{policy}: a step every {first["period_ms"]:g} ms, {first["paced"]["runs"]} '
-                 'steps, ms; share of a budget (mean), and steps over it', rows, paced),
+                 'steps, ms; share of a budget (mean), and steps over it', rows, {
+                     '': 'label', **_figures('paced', *TIMES),
+                     **{f'of {budget} ms': share(budget) for budget in budgets},
+                     **{f'over {budget}': f'paced.misses.{budget}' for budget in budgets},
+                     'CPU time': 'paced.cpu_ms'}),
         table_of(f'{policy}: what it holds, MB; how far it is off {first["agreement"]["with"]}',
-                 rows, costs)]
+                 rows, {
+                     '': 'label', 'own memory': 'memory.own', 'most of the process': 'memory.most',
+                     'model file': 'file_mb', 'start, s': 'start_s', 'weights read, GB/s': read,
+                     f'of {bandwidth:.1f} GB/s': of_bandwidth, 'off, m/s': 'agreement.mean'})]
 
 
 def _threads(row: Row) -> str:
@@ -195,7 +182,8 @@ def compare_tables(report: Report) -> List[Table]:
     if report['scores'] is None:
         return [sides, axes]
     scores = [{'': key, **parts} for key, parts in report['scores'].items()]
-    return [sides, axes, table_of('Score', scores, _figures('', *WEIGHTS, 'score'))]
+    return [sides, axes, table_of('Score', scores, {
+        name: name for name in ('', *WEIGHTS, 'score')})]
 
 
 def compare_lines(report: Report) -> List[str]:
@@ -223,10 +211,9 @@ def _gpu_table(rows: List[Row]) -> Table:
         f'{first["back_to_back"]["runs"]} steps back to back, {first["paced"]["runs"]} every '
         f'{first["period_ms"]:g} ms; off torch fp32 on the CPU, m/s, on frames: '
         f'{first["frames"]}', rows, {
-            '': _figure('label'),
-            'runs as': lambda row: row['provider'].removesuffix('ExecutionProvider'),
-            **_figures('back_to_back.p50', 'back_to_back.p99'),
-            'paced p50': _figure('paced.p50'), 'paced p99': _figure('paced.p99'),
+            '': 'label', 'runs as': lambda row: row['provider'].removesuffix('ExecutionProvider'),
+            **_figures('back_to_back', 'p50', 'p99'),
+            'paced p50': 'paced.p50', 'paced p99': 'paced.p99',
             'than eager': lambda row: times(
                 ratio(rows, f'torch {row["precision"]} {EAGER}', row)),
             'one step': off('one_step'), 'rollout': off('rollout'), 'gates': _gates})
@@ -253,5 +240,5 @@ def gpu_lines(report: Report) -> List[str]:
 def targets_table(report: Report) -> Table:
     """Return the last table of gpu-bench."""
     return table_of('Targets for a GPU', report['targets'], {
-        '': _figure('what'), **_figures('wanted', 'found'),
+        '': 'what', 'wanted': 'wanted', 'found': 'found',
         ' ': lambda target: VERDICTS[target['met']]})

@@ -7,8 +7,9 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 import numpy as np
 
 from .agreement import agreement, gate_rows, record_reference
+from .candidate import Candidate
 from .frame_sets import FrameSet, MADE
-from .matrix import batches, device_of, Entry, Plan
+from .matrix import device_of, Plan
 from .policies import Policy
 from .runners.row_process import Budget, RowProcess
 from .runners.worker import Span
@@ -19,7 +20,6 @@ from ...errors import VlaNavError
 from ...system.progress import Bar
 
 Row = Dict[str, Any]
-Opened = List[Tuple[str, RowProcess]]
 BUDGETS_MS = (10.0, 20.0)  # the usual control periods
 REFERENCES = ('torch fp32', 'onnx fp32')  # rows that the others' actions are compared with
 BLOCK = 20  # steps of one row before the next row's turn
@@ -45,72 +45,84 @@ class Pace(NamedTuple):
 class Measured(NamedTuple):
     """An open row with what was measured of it."""
 
-    label: str
     process: RowProcess
     frame_set: FrameSet
     actions: np.ndarray  # float32 [N, actions], the state carried on
     spans: Sequence[Span]  # of each timing
 
+    @property
+    def name(self) -> str:
+        """Return the name of the candidate."""
+        return self.process.candidate.name
 
-def open_rows(entries: Sequence[Entry], stack: ExitStack, advance: Callable[[int], None],
-              absent: Optional[Dict[str, str]] = None, budget: Optional[Budget] = None) -> Opened:
+    @property
+    def median(self) -> float:
+        """Return the median of a step back to back, ms."""
+        return float(np.median(self.spans[0].ms))
+
+
+def open_rows(batches: Sequence[Sequence[Candidate]], stack: ExitStack,
+              advance: Callable[[int], None], absent: Optional[Dict[str, str]] = None,
+              budget: Optional[Budget] = None) -> List[RowProcess]:
     """
-    Open each entry in a process of its own, which `stack` ends.
+    Open each candidate in a process of its own, which `stack` ends; a batch opens together.
 
     Add those that cannot be opened to `absent` with the reason; without it, raise VlaNavError.
     """
-    opened: Opened = []
-    for batch in batches(entries):
-        wanted = [entry for entry in batch if _is_wanted(entry, opened, absent or {})]
-        opened += _open_together(wanted, stack, absent, budget or Budget())
+    opened: List[RowProcess] = []
+    for batch in batches:
+        if absent is None:
+            opened += _open_together(batch, stack, None, Budget())
+        else:
+            wanted = [each for each in batch if each.name not in absent
+                      and not _runs_on_gpu(each.name, opened)]
+            opened += _open_together(wanted, stack, absent, budget or Budget())
         advance(len(batch))
     return opened
 
 
-def _is_wanted(entry: Entry, opened: Opened, absent: Dict[str, str]) -> bool:
-    """Return whether to try another number of threads: not if one has failed, nor on a GPU."""
-    on_gpu = {label for label, process in opened if device_of(process.opened.info) != 'cpu'}
-    return entry.label not in absent and entry.label not in on_gpu
+def _runs_on_gpu(name: str, opened: Sequence[RowProcess]) -> bool:
+    """Return whether a candidate runs on a GPU, where the number of threads does not matter."""
+    return any(each.candidate.name == name and device_of(each.opened.info) != 'cpu'
+               for each in opened)
 
 
-def _open_together(batch: Sequence[Entry], stack: ExitStack, absent: Optional[Dict[str, str]],
-                   budget: Budget) -> Opened:
+def _open_together(batch: Sequence[Candidate], stack: ExitStack,
+                   absent: Optional[Dict[str, str]], budget: Budget) -> List[RowProcess]:
     if absent is not None and not budget.left_s:
-        absent.update({entry.label: 'not measured: the limit was over before it was opened'
-                       for entry in batch})
+        absent.update({each.name: 'not measured: the limit was over before it was opened'
+                       for each in batch})
         return []
-    started = [(entry.label, RowProcess(entry.candidate, wait=False)) for entry in batch]
-    for _, process in started:
+    opened, started = [], [RowProcess(each, wait=False) for each in batch]
+    for process in started:
         stack.callback(process.close)
-    opened: Opened = []
-    for label, process in started:
+    for process in started:
+        name = process.candidate.name
         try:
             process.wait(budget.patience_s())
         except VlaNavError as error:
             if absent is None:
                 raise
-            absent[label] = (str(error).removeprefix(f'{label}: ') if budget.left_s else
-                             'not measured: it did not open before the limit was over')
+            absent[name] = (str(error).removeprefix(f'{name}: ') if budget.left_s else
+                            'not measured: it did not open before the limit was over')
         else:
-            opened.append((label, process))
+            opened.append(process)
     return opened
 
 
-def run_rows(opened: Opened, frame_sets: Sequence[FrameSet], pace: Pace, bar: Bar,
+def run_rows(opened: Sequence[RowProcess], frame_sets: Sequence[FrameSet], pace: Pace, bar: Bar,
              title: str = '') -> List[Measured]:
     """Run each row on its frames, then time all of them in turns."""
-    processes = [process for _, process in opened]
     actions, advance = [], bar(f'{title}the same frames', len(opened))
-    for process, frame_set in zip(processes, frame_sets):
+    for process, frame_set in zip(opened, frame_sets):
         process.load(frame_set.frames)
         actions.append(process.call('actions', frame_set.starts))
         advance(1)
-    for process in processes:
+    for process in opened:
         process.call('run', pace.warm_up, 0)
-    timings = [take_turns(processes, runs, period_s, bar(title + name, runs * len(opened)))
+    timings = [take_turns(opened, runs, period_s, bar(title + name, runs * len(opened)))
                for name, runs, period_s in pace.timings()]
-    return [Measured(*row, *measured)
-            for row, *measured in zip(opened, frame_sets, actions, zip(*timings))]
+    return [Measured(*row) for row in zip(opened, frame_sets, actions, zip(*timings))]
 
 
 def take_turns(processes: Sequence[RowProcess], runs: int, period_s: float,
@@ -143,12 +155,13 @@ def measure_policy(plan: Plan, pace: Pace, policy: Policy, bar: Bar,
     """
     absent, frame_set, budget = dict(plan.absent), policy.frame_set, limit or Budget()
     with ThreadPoolExecutor(1) as pool, ExitStack() as stack:
-        opening = budget.share(1, len(plan.entries) * _least_s(pace)) if limit else budget
+        rows_to_open = sum(map(len, plan.batches))
+        opening = budget.share(1, rows_to_open * _least_s(pace)) if limit else budget
         # Beside the opening, which mostly waits for a GPU.
         recording = pool.submit(record_reference, plan.bundle, frame_set.frames, opening) \
             if gates else None
-        advance = bar(f'{plan.policy}: opening', len(plan.entries))
-        opened = open_rows(plan.entries, stack, advance, absent, opening)
+        advance = bar(f'{plan.policy}: opening', rows_to_open)
+        opened = open_rows(plan.batches, stack, advance, absent, opening)
         recorded = recording.result() if recording else ''
         if limit:
             opened = _that_fit(opened, pace, len(frame_set.frames), budget, absent)
@@ -168,24 +181,25 @@ def _least_s(pace: Pace) -> float:
     return OTHER_S + pace.paced_runs * (1 + SETTLE / BLOCK) * pace.period_ms / 1e3
 
 
-def _that_fit(opened: Opened, pace: Pace, frames: int, budget: Budget,
-              absent: Dict[str, str]) -> Opened:
+def _that_fit(opened: Sequence[RowProcess], pace: Pace, frames: int, budget: Budget,
+              absent: Dict[str, str]) -> List[RowProcess]:
     """Return the rows whose steps fit into the time, the first ones first."""
-    fit: Opened = []
+    fit: List[RowProcess] = []
     left_s = budget.left_s
-    for label, process in opened:
+    for process in opened:
+        name = process.candidate.name
         try:
             ms = float(np.median(process.call('run', TRIAL, 0).ms))
         except VlaNavError as error:
-            absent[label] = f'it failed: {error}'
+            absent[name] = f'it failed: {error}'
             continue
         needed_s = _needed_s(ms, pace, frames)
         if needed_s > left_s:
-            absent[label] = (f'not measured: it needs {needed_s:.1f} s, and the limit leaves '
-                             f'{left_s:.1f} s')
+            absent[name] = (f'not measured: it needs {needed_s:.1f} s, and the limit leaves '
+                            f'{left_s:.1f} s')
             continue
         left_s -= needed_s
-        fit.append((label, process))
+        fit.append(process)
     return fit
 
 
@@ -197,23 +211,14 @@ def _needed_s(ms: float, pace: Pace, frames: int) -> float:
 
 
 def _rows(plan: Plan, pace: Pace, measured: List[Measured]) -> List[Row]:
-    """Return one row for each label: that of the number of threads with the least median."""
-    best: Dict[str, Measured] = {}
-    for each in sorted(measured, key=_median):
-        best.setdefault(each.label, each)
-    reference = next((best[label] for name in REFERENCES for label in _labels(measured)
-                      if label.startswith(name)), measured[0])
-    return [_row(plan, pace, best[label], reference,
-                 [each for each in measured if each.label == label])
-            for label in _labels(measured)]
-
-
-def _labels(measured: List[Measured]) -> List[str]:
-    return list(dict.fromkeys(each.label for each in measured))
-
-
-def _median(measured: Measured) -> float:
-    return float(np.median(measured.spans[0].ms))
+    """Return one row for each name: that of the number of threads with the least median."""
+    by_name: Dict[str, List[Measured]] = {}
+    for each in measured:
+        by_name.setdefault(each.name, []).append(each)
+    best = {name: min(same, key=lambda each: each.median) for name, same in by_name.items()}
+    reference = next((best[name] for wanted in REFERENCES for name in best
+                      if name.startswith(wanted)), measured[0])
+    return [_row(plan, pace, best[name], reference, same) for name, same in by_name.items()]
 
 
 def _row(plan: Plan, pace: Pace, one: Measured, reference: Measured,
@@ -223,14 +228,14 @@ def _row(plan: Plan, pace: Pace, one: Measured, reference: Measured,
     may_not_drive = 'is no bundle' if candidate.kind != 'bundle' else \
         problem(plan.bundle, candidate.backend, candidate.precision)
     return {
-        'policy': plan.policy, 'label': one.label, **describe(one.process),
+        'policy': plan.policy, 'label': one.name, **describe(one.process),
         'back_to_back': latency(back_to_back), 'paced': latency(paced),
         'period_ms': pace.period_ms, 'late': int((paced.ms > pace.period_ms).sum()),
         'work': {'policy': plan.policy, 'weights_sha256': _weights_hash(plan.bundle),
                  'picture': list(opened.size), 'carries_state': opened.carries_state},
         'may_not_drive': may_not_drive,
-        'agreement': {**_agreement(one, reference), 'with': reference.label},
-        'alternatives': [{'threads': each.process.candidate.threads, 'p50': _median(each)}
+        'agreement': {**_agreement(one, reference), 'with': reference.name},
+        'alternatives': [{'threads': each.process.candidate.threads, 'p50': each.median}
                          for each in alternatives]}
 
 

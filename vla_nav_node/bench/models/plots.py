@@ -9,10 +9,10 @@ from matplotlib.ticker import LogLocator, NullFormatter
 import numpy as np
 
 from .agreement import axis_names
-from .matrix_report import at
 from .measure import BUDGETS_MS
 from .ranking import Row
 from .score import Comparison, same_device
+from ..tables import at
 
 DPI = 110
 PACES = (('back_to_back', 'back to back', 'tab:blue', -0.16),

@@ -71,7 +71,7 @@ def _quality(sides: Mapping[str, Side], quality: Dict[str, Any]) -> Dict[str, Di
 
 
 def judge(sides: Mapping[str, Side], quality: Dict[str, Any], tolerance: float) -> Verdict:
-    """Return the verdict: B must not lose more than `tolerance`, m/s; its costs are told."""
+    """Return the verdict: B must not lose more than `tolerance`, m/s; its text has the costs."""
     problems = _losses(sides, quality, tolerance)
     if problems:
         text = 'B must not take the place of A: ' + '; '.join(problems)

@@ -44,23 +44,21 @@ class Medians:
 def targets(policies: Sequence[str], rows: Sequence[Row], absent: Absent) -> List[Target]:
     """Return all targets, also those without figures."""
     medians = Medians(rows, absent)
-    found = [_most(medians, policy, most) for policy, most in MOST_MS.items()
-             if policy in policies]
-    for policy in policies:
-        # As it was trained, or in half precision: the faster of them there.
-        eager = [Kind('torch', precision, EAGER).label for precision in ('fp32', 'fp16')]
-        found.append(_ratio(medians, policy, eager, FASTER, True))
-        graph = Kind('torch', 'fp16', GRAPH).label
-        found.append(_ratio(medians, policy, [graph], WITHIN, False))
-    return [*found, _gates(rows)]
+    # As it was trained, or in half precision: the faster of them there.
+    eager = [Kind('torch', precision, EAGER).label for precision in ('fp32', 'fp16')]
+    graph = [Kind('torch', 'fp16', GRAPH).label]
+    return [
+        *(_most(medians, policy, most) for policy, most in MOST_MS.items() if policy in policies),
+        *(_ratio(medians, policy, *wanted) for policy in policies
+          for wanted in ((eager, FASTER, True), (graph, WITHIN, False))),
+        _gates(rows)]
 
 
 def _most(medians: Medians, policy: str, most: float) -> Target:
-    what, wanted = f'{policy}, {BEST}: p50', f'<= {most:.2f} ms'
     p50 = medians.p50(policy, BEST)
-    if p50 is None:
-        return Target(what, wanted, medians.why_not(policy, BEST), None)
-    return Target(what, wanted, f'{p50:.3f} ms', p50 <= most)
+    found = medians.why_not(policy, BEST) if p50 is None else f'{p50:.3f} ms'
+    return Target(f'{policy}, {BEST}: p50', f'<= {most:.2f} ms', found,
+                  None if p50 is None else p50 <= most)
 
 
 def _ratio(medians: Medians, policy: str, labels: Sequence[str], limit: float,
@@ -69,8 +67,7 @@ def _ratio(medians: Medians, policy: str, labels: Sequence[str], limit: float,
     others = {label: p50 for label in labels
               if (p50 := medians.p50(policy, label)) is not None}
     fastest = min(others, key=lambda label: others[label], default=labels[0])
-    what = f'{policy}: {fastest} / {BEST}'
-    wanted = f'{">=" if least else "<="} {limit:g} x'
+    what, wanted = f'{policy}: {fastest} / {BEST}', f'{">=" if least else "<="} {limit:g} x'
     p50 = medians.p50(policy, BEST)
     if p50 is None or not others:
         return Target(what, wanted,

@@ -94,7 +94,7 @@ def _by_shapes(inputs: Dict[str, Shape], outputs: Dict[str, Shape], model: str) 
     shown = ' or '.join(', '.join(f'{before} -> {after}' for before, after in zip(inputs, way))
                         for way in ways[:MOST_WAYS])
     raise BackendError(
-        f'{model} does not tell which output is the new '
+        f'{model} leaves open which output is the new '
         + ', '.join(f'{name} {list(shape)}' for name, shape in inputs.items())
         + (f': {shown}' if shown else f', of {", ".join(outputs) or "none"}'),
         'names that pair, such as h_in and h_out', 'export it with input_names and output_names')
