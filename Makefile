@@ -6,6 +6,7 @@
 #   make fuzz      broken images by the RUNS, guided by coverage
 #   make soak      a driving node for CYCLES, with all that may happen to it mixed in
 #   make faults    bring about every fault of docs/faults.md and write its table
+#   make rooms     draw docs/architecture.md's picture from the code
 #   make bench     what the node costs, beside an idiomatic node and a bare echo
 #   make gpu-bench parity and times of every backend on a GPU, in eight minutes, without ROS 2
 # Each sets itself up in .venv the first time; later calls start at once.
@@ -34,7 +35,7 @@ unexport PYTHONPATH AMENT_PREFIX_PATH LD_LIBRARY_PATH PYTHONHOME _ROS_WHEELS_BOO
 # What renders here, tried for real; where nothing does, it prints the line that mends it.
 WITH_GL = gl=$$($(PY) -m vla_nav_node.sim.world.rendering) || exit 2; export MUJOCO_GL=$$gl;
 
-.PHONY: help demo test check train evaluate profile fuzz soak faults bench gpu-bench clean
+.PHONY: help rooms demo test check train evaluate profile fuzz soak faults bench gpu-bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -48,6 +49,9 @@ test: $(VENV)/.ready-test
 
 faults: $(VENV)/.ready-test
 	@$(WITH_GL) WRITE_FAULTS=1 ROS_PYTHON_CHECK_FIELDS=1 $(PY) -m pytest test/faults/test_faults.py $(ARGS)
+
+rooms:
+	@$(PYTHON) test/rooms.py
 
 # All four, whatever the first ones say.
 check: $(VENV)/.ready-check

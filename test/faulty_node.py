@@ -1,8 +1,8 @@
 """
-The node on a policy runtime that misbehaves as a file says: the faults that no camera makes.
+The node with a policy runtime that fails as a file says.
 
-The file has the fault, and after it the only one of the opened backends that is to have it, if it
-is not all of them: 'raise 0' makes the first one raise.
+The file has the name of the fault, then the numbers of the opened backends that fail, by default
+all: 'raise 0' makes the first one raise.
 """
 
 import os
@@ -27,7 +27,7 @@ class FaultyBackend(OnnxBackend):
     opened = 0
 
     def __init__(self, *request):
-        """Open it, and count it."""
+        """Open the backend, and number it."""
         super().__init__(*request)
         self.number = FaultyBackend.opened
         FaultyBackend.opened += 1
@@ -48,7 +48,7 @@ class FaultyBackend(OnnxBackend):
         if fault == 'raise' or (fault == 'drive' and current_thread().name == 'driving'):
             raise BackendError('the runtime has run out of memory')
         if fault == 'crash':
-            raise ZeroDivisionError('nobody foresaw this')
+            raise ZeroDivisionError('unforeseen')
         if fault == 'nan':
             return np.full_like(action, np.nan), tuple(np.full_like(s, np.nan) for s in after)
         if fault == 'different':

@@ -1,4 +1,4 @@
-"""The real node in a process of its own, and the camera and the wheels around it."""
+"""The real node in its own process, and the camera and the base around it."""
 
 from array import array
 import os
@@ -22,18 +22,19 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 
-PATIENCE_S = 30.0  # for discovery and slow machines; nothing waits that long when all is well
+PATIENCE_S = 30.0  # for discovery and slow machines; usually no wait is that long
 HEIGHT, WIDTH = 48, 64
 NODE = [sys.executable, '-m', 'vla_nav_node.node.main']
+FAULTY_NODE = [sys.executable, str(Path(__file__).with_name('faulty_node.py'))]
 
 
 def domain():
-    """Return this process's ROS domain, away from those of other tests at the same time."""
+    """Return a ROS domain for this process, which tests that run at the same time do not use."""
     return 30 + os.getpid() % 30
 
 
 def environment(**more):
-    """Return the environment of a ROS process in our domain."""
+    """Return the environment of a ROS process in this domain."""
     return {**os.environ, 'PYTHONPATH': str(Path(__file__).parents[1]),
             'ROS_DOMAIN_ID': str(domain()), 'ROS_PYTHON_CHECK_FIELDS': '1',
             'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST', **more}
@@ -49,35 +50,35 @@ class NodeProcess:
     """The node, started as `ros2 run` does."""
 
     def __init__(self, *, command=NODE, env=None, arguments=(), **parameters):
-        """Start it; what it says is kept."""
+        """Start it; its stderr is kept."""
         self.process = subprocess.Popen(
             [*command, *ros_arguments(parameters), *arguments], stderr=subprocess.PIPE, text=True,
             env=environment(**(env or {})))
 
     def finish(self, number=signal.SIGINT):
-        """End it with a signal; give its exit status and what it said."""
+        """End it with a signal; return its exit status and stderr."""
         self.process.send_signal(number)
         return self.wait()
 
     def wait(self):
-        """Wait until it has ended; give its exit status and what it said."""
+        """Wait until it has ended; return its exit status and stderr."""
         try:
-            _, said = self.process.communicate(timeout=PATIENCE_S)
+            _, stderr = self.process.communicate(timeout=PATIENCE_S)
         finally:
             self.process.kill()
-        return self.process.returncode, said
+        return self.process.returncode, stderr
 
     def maps(self):
-        """Return the files that it has in memory."""
+        """Return its memory map, which lists the loaded files."""
         with open(f'/proc/{self.process.pid}/maps') as file:
             return file.read()
 
 
 class Rig:
-    """A camera, wheels and an operator, in this process."""
+    """A camera, a base and an operator, in this process."""
 
     def __init__(self, name='vla_nav_node', twist=Twist):
-        """Join the graph and record all that the node sends."""
+        """Join the graph and record everything that the node publishes."""
         self.context = rclpy.Context()
         os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
         rclpy.init(context=self.context, domain_id=domain())
@@ -116,7 +117,7 @@ class Rig:
                 pair.key: pair.value for pair in status.values}) for status in msg.status}))
 
     def until(self, condition, what='it'):
-        """Wait until `condition` holds and give what it gave."""
+        """Wait until `condition()` is true, and return its result."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
             result = condition()
@@ -126,7 +127,7 @@ class Rig:
             time.sleep(0.01)
 
     def say(self, status, part, since=None):
-        """Wait until the diagnostics after now say `part` in `status`; give level and values."""
+        """Wait until new diagnostics have `part` in `status`; return level, message, values."""
         since = time.monotonic() if since is None else since
 
         def found():
@@ -138,7 +139,7 @@ class Rig:
             raise AssertionError(f'no {part!r} in {self.diagnostics[-1:]}') from None
 
     def call(self, kind, **fields):
-        """Call a service of the node and give its answer."""
+        """Call a service of the node and return its response."""
         client = self.clients[kind]
         self.until(client.service_is_ready, f'the service {client.srv_name}')
         answer = client.call_async(kind.Request(**fields))
@@ -146,7 +147,7 @@ class Rig:
         return answer.result()
 
     def configure(self, **values):
-        """Set parameters, all or none; give '' or the reason of the refusal."""
+        """Set parameters, all or none; return '' or the reason of the refusal."""
         answer = self.begin_to_configure(**values)
         self.until(answer.done, 'the answer to new parameters')
         result = answer.result().result
@@ -154,7 +155,7 @@ class Rig:
         return result.reason
 
     def begin_to_configure(self, **values):
-        """Ask for new parameters and give the answer that is to come."""
+        """Request new parameters and return the future of the response."""
         client = self.clients[SetParametersAtomically]
         self.until(client.service_is_ready, 'the service of the parameters')
         return client.call_async(SetParametersAtomically.Request(parameters=[
@@ -168,7 +169,7 @@ class Rig:
                 ParameterType.PARAMETER_BOOL: value.bool_value}[value.type]
 
     def now_ns(self):
-        """Return the time of stamps."""
+        """Return the ROS time, ns."""
         return self.node.get_clock().now().nanoseconds
 
     def send(self, picture, **changes):
@@ -179,17 +180,17 @@ class Rig:
             picture, self.now_ns() if stamp_ns is None else stamp_ns, **changes))
 
     def new_commands(self, since):
-        """Return the commands after a moment."""
+        """Return the commands after `since`."""
         return [command for command in list(self.commands) if command[0] > since]
 
     def drives(self, since=None):
-        """Wait until commands that are not zero come in."""
+        """Wait until commands that are not zero arrive, and return them."""
         since = time.monotonic() if since is None else since
         return self.until(lambda: [command for command in self.new_commands(since)
                                    if command[1] or command[2]], 'driving')
 
     def stands(self, seconds=0.3):
-        """Wait until nothing but zero has come in for some time."""
+        """Wait until only zeros have arrived for some time."""
         self.until(lambda: self.commands and not any(
             x or y for _, x, y in self.new_commands(time.monotonic() - seconds)), 'standing')
         assert self.commands[-1][1:] == (0.0, 0.0)
@@ -201,6 +202,34 @@ class Rig:
         self.executor.shutdown()
         self.node.destroy_node()
         self.context.try_shutdown()
+
+
+class FaultyProcess:
+    """A node, a rig around it, and the file that makes its backends fail."""
+
+    def __init__(self, path, **parameters):
+        """Start it; see faulty_node.py for the file at `path`."""
+        self.path = path
+        self.node = NodeProcess(command=FAULTY_NODE, env={'FAULT_FILE': str(path)}, **parameters)
+        self.rig = Rig()
+
+    def make(self, fault):
+        """Cause a fault; return when."""
+        beside = self.path.with_suffix('.new')
+        beside.write_text(fault)
+        beside.replace(self.path)
+        return time.monotonic()
+
+    def clear(self):
+        """End the fault."""
+        self.path.unlink(missing_ok=True)
+
+    def close(self):
+        """Leave the graph and kill the node."""
+        self.clear()
+        self.rig.close()
+        self.node.process.kill()
+        self.node.wait()
 
 
 def image_message(picture, stamp_ns, **changes):
@@ -215,15 +244,15 @@ def image_message(picture, stamp_ns, **changes):
 
 
 def picture(seed, height=HEIGHT, width=WIDTH):
-    """Return a picture that no other seed gives."""
+    """Return a picture of noise, uint8 [H, W, 3], different for each seed."""
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
 class CameraThread:
-    """A camera that sends 50 pictures a second, until it is told otherwise."""
+    """A camera that sends pictures at a rate, by default 50 a second."""
 
     def __init__(self, rig, rate=50.0, make=picture, **changes):
-        """Send `make(number)` with `changes` as Rig.send takes them; `stamp_ns` is a function."""
+        """Send `make(number)` with `changes` as in Rig.send; `stamp_ns` takes the rig."""
         self.rig, self.rate, self.make, self.changes = rig, rate, make, changes
         self.stopped_at = 0.0
         self._ending = Event()

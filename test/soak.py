@@ -1,8 +1,8 @@
 """
-Drive the real node for a long time with all that may happen to it mixed in (`make soak`).
+Drive the real node for a long time, with events of all kinds (`make soak`).
 
-The camera is paced by the node's answers, so that it runs as fast as the machine can. Every turn
-of CYCLES_A_TURN cycles ends with something else: a hot swap, a reset, another size or encoding,
+The camera waits for each cycle of the node, so the soak runs as fast as the machine can. Every
+turn of CYCLES_A_TURN cycles ends with an event: a hot swap, a reset, another size or encoding,
 pictures that are broken, old, frozen or missing, the robot disabled and enabled.
 """
 
@@ -20,8 +20,8 @@ import numpy as np
 
 HERE = Path(__file__).resolve().parent
 CYCLES_A_TURN = 100
-ANSWER_S = 1.0  # for a cycle's answer; a picture may be lost or refused
-WARM_UP = 0.5  # share of the soak before the judgement: both runtimes loaded, arenas grown
+ANSWER_S = 1.0  # to wait for a cycle; a picture may be lost or refused
+WARM_UP = 0.5  # share of the soak that is not judged: runtimes load, arenas grow
 MOST_GROWTH = 0.01
 MOST_DRIFT = 0.25  # of the p99 of the cycle, over the judged part
 SIZES = ((48, 64), (120, 160), (96, 96), (240, 320))
@@ -31,7 +31,7 @@ BROKEN = ({'step': 1}, {'encoding': 'h264'}, {'width': 60000}, {'height': 0}, {'
 
 
 def sample(pid: int) -> dict:
-    """Read what a process holds: memory in kB, threads, file handles, shared-memory files."""
+    """Return what a process uses: memory in kB, threads, file handles, shared-memory files."""
     proc = Path('/proc') / str(pid)
     rollup = dict(line.split()[:2] for line in
                   (proc / 'smaps_rollup').read_text().splitlines()[1:])
@@ -50,15 +50,15 @@ def sample(pid: int) -> dict:
 
 def growth(values: list) -> dict:
     """
-    Fit a line through the second part; give its rise as a share, and the noise of that (2 sigma).
+    Fit a line to the judged part; return its growth over the mean, and the noise of it (2 sigma).
 
-    Residuals of neighbours go together, so the noise is that of ten means, not of all samples.
+    Neighbouring residuals are correlated, so the noise is that of ten means, not of all samples.
     """
     judged = np.asarray(values[int(len(values) * WARM_UP):], float)
     blocks = [block.mean() for block in np.array_split(judged, min(10, len(judged)))]
     if len(blocks) < 4:
         return {'mean': float(judged.mean()), 'growth': None, 'noise': None}
-    x = (np.arange(len(blocks)) + 0.5) / len(blocks)  # the middle of each, of what is judged
+    x = (np.arange(len(blocks)) + 0.5) / len(blocks)  # the middles of the blocks
     (slope, start), covariance = np.polyfit(x, blocks, 1, cov='unscaled')[:2]
     scatter = np.std(blocks - (slope * x + start), ddof=2)
     mean = max(float(judged.mean()), 1e-9)
@@ -67,7 +67,7 @@ def growth(values: list) -> dict:
 
 
 class Soak:
-    """A node, its camera and operator, and what was measured."""
+    """A node, its camera and operator, and the measurements."""
 
     def __init__(self, rig, node, seed: int = 0) -> None:
         """Take a Rig and a NodeProcess."""
@@ -78,11 +78,11 @@ class Soak:
         self.backend = 'onnx'
 
     def run(self, cycles: int, on_turn=lambda soak: None) -> None:
-        """Drive that many cycles."""
+        """Drive this many cycles."""
         actions = [self.swap, self.reset, self.resize, self.recode, self.broken, self.late,
                    self.disable, self.pause]
         while self.cycles < cycles:
-            times = [took for took in (self.one() for _ in range(CYCLES_A_TURN))
+            times = [took for took in (self.drive_one() for _ in range(CYCLES_A_TURN))
                      if took is not None]
             self.unanswered += CYCLES_A_TURN - len(times)
             assert times, 'no cycle was answered in a whole turn: ' + self.last_words()
@@ -95,8 +95,8 @@ class Soak:
             self.trim()
             on_turn(self)
 
-    def one(self):
-        """Send a picture and wait for its cycle; give how long that took in ms, None if lost."""
+    def drive_one(self):
+        """Send a picture and wait for its cycle; return the cycle in ms, None if it is lost."""
         before = len(self.rig.latencies)
         self.rig.send(self.picture(), **self.fields())
         deadline = time.monotonic() + ANSWER_S
@@ -108,16 +108,16 @@ class Soak:
         return self.rig.latencies[-1].data[0]
 
     def picture(self) -> np.ndarray:
-        """Return noise of the size now used; as rows of bytes of the encoding now used."""
+        """Return noise of the present size and encoding."""
         height, width = self.shape
         return self.rng.integers(0, 256, (height, width, ENCODINGS[self.encoding]), np.uint8)
 
     def fields(self) -> dict:
-        """Return the fields that go with it."""
+        """Return the message fields of the present size and encoding."""
         return {'encoding': self.encoding, 'step': self.shape[1] * ENCODINGS[self.encoding]}
 
     def swap(self) -> None:
-        """Go to the other runtime."""
+        """Swap to the other runtime."""
         self.backend = {'onnx': 'torch', 'torch': 'onnx'}[self.backend]
         reason = self.rig.configure(backend=self.backend)
         assert reason == '', reason
@@ -136,13 +136,13 @@ class Soak:
         self.encoding = sorted(ENCODINGS)[self.rng.integers(len(ENCODINGS))]
 
     def broken(self) -> None:
-        """Send what is no picture, in each way once."""
+        """Send a broken picture of each kind."""
         for change in BROKEN:
             self.rig.send(self.picture(), **{**self.fields(), **change})
             time.sleep(0.01)
 
     def late(self) -> None:
-        """Send pictures that are old, and the same one over and over."""
+        """Send old pictures, then the same one several times."""
         picture, now_ns = self.picture(), self.rig.now_ns()
         for age_ns in (10 ** 9, 5 * 10 ** 9, 0, 0, 0):
             self.rig.send(picture, **self.fields(), stamp_ns=now_ns - age_ns)
@@ -169,12 +169,12 @@ class Soak:
         return str(self.rig.diagnostics[-1:])
 
     def figures(self) -> dict:
-        """Return what was measured, with the verdict of each."""
+        """Return the measurements, and whether each stays flat."""
         held = {name: growth([one[name] for one in self.samples]) for name in self.samples[0]}
         drift = growth(self.p99)
         for figure, most in [*((one, MOST_GROWTH) for one in held.values()),
                              (drift, MOST_DRIFT)]:
-            # Flat: not growing by more than is allowed, beyond what the noise explains.
+            # Flat: the growth beyond the noise is within the limit.
             figure['flat'] = (None if figure['growth'] is None
                               else figure['growth'] - figure['noise'] <= most)
         return {'cycles': self.cycles, 'unanswered': self.unanswered, 'turns': self.turns,
@@ -194,32 +194,32 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         bundle = write_tiny(Path(folder) / 'tiny')
         node = NodeProcess(model=bundle.directory, max_acceleration=100.0)
-        # Nobody reads what the node says before its end, and it must not wait for that.
+        # The node's stderr is read only at its end, so it must not block before.
         fcntl.fcntl(node.process.stderr, fcntl.F_SETPIPE_SZ, 1 << 20)
         rig = Rig()
         try:
             soak = Soak(rig, node, args.seed)
-            rig.until(lambda: soak.one() is not None, 'the first cycle')
+            rig.until(lambda: soak.drive_one() is not None, 'the first cycle')
             soak.run(args.cycles, progress)
         finally:
-            status, said = node.finish()
+            status, stderr = node.finish()
             rig.close()
     figures = {**soak.figures(), 'seconds': round(time.monotonic() - started, 1),
                'status': status}
     args.json.parent.mkdir(parents=True, exist_ok=True)
     args.json.write_text(json.dumps({**figures, 'samples': soak.samples, 'p99': soak.p99},
                                     indent=1))
-    return report(figures, said)
+    return report(figures, stderr)
 
 
 def progress(soak: Soak) -> None:
-    """Say now and then how far it is."""
+    """Print the progress from time to time."""
     if soak.turns % 50 == 0:
         print(f'{soak.cycles} cycles, {soak.samples[-1]}, p99 {soak.p99[-1]:.2f} ms', flush=True)
 
 
-def report(figures: dict, said: str) -> int:
-    """Print the figures and give the exit status."""
+def report(figures: dict, stderr: str) -> int:
+    """Print the figures and return the exit status."""
     print(f'{figures["cycles"]} cycles in {figures["seconds"]} s, {figures["unanswered"]} images '
           f'unanswered, {figures["turns"]} events: {figures["events"]}')
     rows = {**figures['held'], 'p99 ms': figures['p99_ms']}
@@ -228,7 +228,7 @@ def report(figures: dict, said: str) -> int:
             print(f'  {name:10} mean {row["mean"]:10.1f}, growth {100 * row["growth"]:+.2f} % '
                   f'(noise {100 * row["noise"]:.2f} %): {"flat" if row["flat"] else "GROWS"}')
     if figures['status']:
-        print(f'the node ended with status {figures["status"]}: {said[-2000:]}')
+        print(f'the node ended with status {figures["status"]}: {stderr[-2000:]}')
     return 1 if figures['status'] or any(row['flat'] is False for row in rows.values()) else 0
 
 

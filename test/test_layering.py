@@ -10,26 +10,16 @@ import subprocess
 import sys
 
 import pytest
+from rooms import (
+    ARCHITECTURE, imports_of, ON_THE_ROBOT, ours, PACKAGE, REPOSITORY, room_of, ROOMS, SOURCES,
+    with_picture)
 import tiny
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-PACKAGE = REPOSITORY / 'vla_nav_node'
-# The house, from the roof down: a room imports what stands below it, never above or beside.
-ROOMS = ('cli', 'commands', 'demo', 'bench', 'sim', 'convert',  # the workstation
-         'node', 'driving', 'policy', 'backends', 'bundle', 'vision', 'system', 'types', 'errors')
-ON_THE_ROBOT = ROOMS[ROOMS.index('node'):]
-SOURCES = {'.'.join(path.relative_to(PACKAGE).with_suffix('').parts): path
-           for path in sorted(PACKAGE.rglob('*.py')) if path != PACKAGE / '__init__.py'}
 FRAMEWORKS = {'torch', 'onnx', 'onnxruntime', 'tensorrt', 'safetensors'}
 USE_FRAMEWORKS = ('backends', *ROOMS[:ROOMS.index('node')])
 # On the robot ROS is known to the node's room alone.
 USE_ROS = ('node', 'commands', 'demo', 'bench', 'sim')
 MOST_FILES, MOST_LINES = 12, 300
-
-
-def room_of(module):
-    """Return the room that a module stands in; files at the top are rooms of their own."""
-    return module.split('.')[0]
 
 
 def is_ros(name):
@@ -38,33 +28,9 @@ def is_ros(name):
     return root in ('rclpy', 'cv_bridge') or root.endswith(('_msgs', '_srvs', '_interfaces'))
 
 
-def imports_of(module, top_level=False):
-    """Return the full names that a module imports; those of its own package start with a dot."""
-    tree = ast.parse(SOURCES[module].read_text(encoding='utf-8'))
-    for node in tree.body if top_level else ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield from _from(module, node)
-
-
-def _from(module, node):
-    place = module.split('.')[:-node.level] if node.level else []
-    base = '.'.join(place + (node.module.split('.') if node.module else []))
-    names = [f'{base}.{alias.name}'.strip('.') for alias in node.names]
-    if not node.level:
-        return names
-    return [f'.{name if name in SOURCES or f"{name}.__init__" in SOURCES else base}'
-            for name in names]
-
-
-def ours(module, top_level=False):
-    """Return the modules of the package that a module imports."""
-    for name in imports_of(module, top_level):
-        assert not name.startswith(PACKAGE.name), f'{module} imports {name} by its full name'
-        if name.startswith('.'):
-            found = name.lstrip('.')
-            yield found if found in SOURCES else f'{found}.__init__'
+def test_the_picture_of_the_rooms_is_of_this_code():
+    text = ARCHITECTURE.read_text(encoding='utf-8')
+    assert text == with_picture(text), 'draw it again: make rooms'
 
 
 def test_every_room_has_its_floor():

@@ -113,9 +113,9 @@ def test_a_profile_of_the_users_own_wins(name, tmp_path):
 
 @pytest.mark.parametrize('name', fastdds_profile.VARIABLES)
 @pytest.mark.parametrize(('content', 'problem'), [
-    (None, 'No such file or directory'), ('', 'it is no XML (no element found'),
-    ('<dds>', 'it is no XML'), ('profiles: {}', 'it is no XML'),
-    ('<html/>', 'its outermost element is html, not dds or profiles')])
+    (None, 'No such file or directory'), ('', 'it is not XML (no element found'),
+    ('<dds>', 'it is not XML'), ('profiles: {}', 'it is not XML'),
+    ('<html/>', 'its root element is html, not dds or profiles')])
 def test_a_profile_that_fast_dds_would_pass_over_is_refused(name, content, problem, tmp_path):
     own = tmp_path / 'own.xml'
     if content is not None:

@@ -4,8 +4,7 @@ import math
 
 from hypothesis import given, strategies as st
 import pytest
-
-from vla_nav_node.driving.command_limits import ABSURD, CommandLimits, LONGEST_SLEW_S
+from vla_nav_node.driving.command_limits import ABSURD_FACTOR, CommandLimits, LONGEST_SLEW_S
 
 ANY = st.floats(allow_nan=True, allow_infinity=True)
 
@@ -21,14 +20,14 @@ def test_limits_and_slew():
     assert (last.linear_x, last.linear_y) == (0.8, -0.4)
 
 
-def test_a_long_gap_is_no_leave_to_jump():
+def test_a_long_gap_allows_no_jump():
     limits = CommandLimits(0.8, 0.8, max_acceleration=2.5)
     limits.apply([0.0, 0.0], 0.0)
     assert limits.apply([0.8, 0.0], 60.0).linear_x == pytest.approx(2.5 * LONGEST_SLEW_S)
 
 
 @pytest.mark.parametrize('bad', [math.nan, math.inf, -math.inf])
-def test_what_is_not_finite_stops_at_once_and_ramps_up_again(bad):
+def test_an_output_that_is_not_finite_stops_at_once_and_ramps_up_again(bad):
     limits = CommandLimits(0.8, 0.8, max_acceleration=2.5)
     for tick in range(50):
         limits.apply([0.8, 0.8], 0.02 * tick)
@@ -39,7 +38,7 @@ def test_what_is_not_finite_stops_at_once_and_ramps_up_again(bad):
 
 
 @given(st.lists(st.tuples(ANY, ANY, st.floats(-1.0, 10.0)), max_size=30))
-def test_whatever_comes_the_command_is_within_limits_and_slew(steps):
+def test_any_output_becomes_a_command_within_limits_and_slew(steps):
     limits = CommandLimits(0.8, 0.4, max_acceleration=2.5)
     now, last = 0.0, (0.0, 0.0)
     for x, y, seconds in steps:
@@ -54,8 +53,8 @@ def test_whatever_comes_the_command_is_within_limits_and_slew(steps):
 
 
 @pytest.mark.parametrize('wanted', [[1e30, 0.0], [0.0, -8.1], [3.4e38, math.inf]])
-def test_what_is_absurd_stops_and_is_not_clamped_to_full_speed(wanted):
-    limits = CommandLimits(0.01, 0.8, max_acceleration=2.5, absurd=ABSURD * 0.8)
+def test_an_absurd_output_stops_and_is_not_clamped_to_full_speed(wanted):
+    limits = CommandLimits(0.01, 0.8, max_acceleration=2.5, max_plausible=ABSURD_FACTOR * 0.8)
     assert limits.apply([7.9, -7.9], 0.0).reason == ''
     stop = limits.apply(wanted, 0.02)
     assert (stop.linear_x, stop.linear_y) == (0.0, 0.0)

@@ -1,4 +1,4 @@
-"""What goes to the wheels, and in which order."""
+"""Which commands are published, and in which order."""
 
 from dataclasses import replace
 from threading import Event, Thread
@@ -6,11 +6,10 @@ import time
 
 from hypothesis import given, settings as hypothesis_settings, strategies as st
 import pytest
-
 from vla_nav_node.driving.command_limits import LONGEST_SLEW_S
 from vla_nav_node.driving.command_output import CommandOutput
 from vla_nav_node.driving.settings import parameters, settings_of
-from vla_nav_node.driving.watchdog import watch
+from vla_nav_node.driving.watchdog import run_watchdog
 from vla_nav_node.errors import VlaNavError
 from vla_nav_node.types import Command
 
@@ -22,10 +21,10 @@ PATIENCE_S = 30.0
 
 
 class Base:
-    """Wheels that keep what they get, and a clock that the test moves."""
+    """A base that keeps its commands, and a clock that the test moves."""
 
     def __init__(self):
-        """Start at some time."""
+        """Start at an arbitrary time."""
         self.now_ns = 5_000 * MS
         self.sent = []
         self.output = CommandOutput(self.sent.append, SETTINGS, lambda: self.now_ns)
@@ -36,7 +35,7 @@ class Base:
         return self.output.drive(Command(speed, 0.0), self.now_ns - age_ms * MS, ticket)
 
     def run(self, ms):
-        """Let the watchdog run; give what was sent, with the time since now in ms."""
+        """Run the watchdog; return what was sent, with the time since now in ms."""
         start, result = self.now_ns, []
         while self.now_ns - start < ms * MS:
             before = len(self.sent)
@@ -50,7 +49,7 @@ class Base:
 
 @pytest.fixture
 def base():
-    """Start the wheels."""
+    """Return a new base."""
     return Base()
 
 
@@ -68,7 +67,7 @@ def test_the_last_command_is_repeated_until_its_image_is_too_old(base):
     assert base.output.last.reason == 'no usable image for 0.2 s (image_timeout)'
 
 
-def test_a_new_command_puts_the_repetition_off(base):
+def test_a_new_command_delays_the_repetition(base):
     for _ in range(5):
         base.drive(0.3)
         assert base.run(20) == []
@@ -90,7 +89,7 @@ def test_a_command_that_comes_too_late_is_a_stop(base):
     assert base.sent[-1].linear_x == 0.0
 
 
-def test_disabled_gives_zero_for_a_second_and_then_leaves_the_topic(base):
+def test_disabled_sends_zero_for_a_second_and_then_leaves_the_topic(base):
     base.drive(0.3)
     base.output.enable(False)
     assert base.sent[-1] == Command(0.0, 0.0, 'disabled')
@@ -117,17 +116,17 @@ def test_nothing_leaves_after_the_last_zeros(base):
     base.output.close('again')
     base.run(1000)
     assert len(base.sent) == 4
-    assert base.output.last == Command(0.0, 0.0, 'SIGINT')  # and that is what is told
+    assert base.output.last == Command(0.0, 0.0, 'SIGINT')  # which diagnostics report
 
 
-def test_stops_are_counted_and_each_turn_is_told_once(base):
-    told = []
-    base.output.on_stop = base.output.on_go = lambda: told.append(base.output.last.reason)
+def test_stops_are_counted_and_each_change_is_reported_once(base):
+    reported = []
+    base.output.on_stop = base.output.on_resume = lambda: reported.append(base.output.last.reason)
     base.drive(0.3)
     base.drive(0.3)
     base.output.stop('one')
     base.output.stop('two')
-    assert (base.output.stops, base.output.last_stop, told) == (2, 'two', ['', 'one'])
+    assert (base.output.stops, base.output.last_stop, reported) == (2, 'two', ['', 'one'])
 
 
 def test_settings_are_live(base):
@@ -170,12 +169,12 @@ EVENTS = st.one_of(
               st.sampled_from([0.5, 2.5, 10.0])))
 
 
-class Story:
-    """Wheels to which things happen; the watchdog's thread sleeps until it is due or woken."""
+class EventSeries:
+    """A base and a series of events; the watchdog runs when it is due or woken."""
 
     def __init__(self):
-        """Begin, and keep what left with the settings of that moment."""
-        self.now_ns, self.sent, self.founded_ns = 5_000 * MS, [], 0
+        """Keep each command with the settings of that moment."""
+        self.now_ns, self.sent, self.captured_ns = 5_000 * MS, [], 0
         self.output = CommandOutput(self._send, SETTINGS, lambda: self.now_ns)
         self.due_ns = self.now_ns
 
@@ -183,13 +182,13 @@ class Story:
         self.sent.append((self.now_ns, command, self.output.settings))
 
     def happen(self, kind, *values):
-        """Let one thing happen."""
+        """Run one event."""
         output = self.output
         if kind == 'drive':
             x, y, age_ms = values
-            founded_ns = self.now_ns - age_ms * MS
-            if not output.drive(Command(x, y), founded_ns, output.ticket).is_stop:
-                self.founded_ns = founded_ns
+            captured_ns = self.now_ns - age_ms * MS
+            if not output.drive(Command(x, y), captured_ns, output.ticket).is_stop:
+                self.captured_ns = captured_ns
         elif kind == 'set':
             output.settings = replace(SETTINGS, **dict(zip(
                 ('control_period_ms', 'image_timeout', 'max_linear_x', 'max_acceleration'),
@@ -200,7 +199,7 @@ class Story:
             output.enable(kind == 'enable')
 
     def pass_ms(self, ms):
-        """Let time pass, and hold the newest command against the age of its image."""
+        """Let time pass, and check the age of the image behind the newest command."""
         end_ns = self.now_ns + ms * MS
         while True:
             if self.output.woken.is_set() or self.now_ns >= self.due_ns:
@@ -208,59 +207,59 @@ class Story:
                 self.due_ns = self.now_ns + max(round(1e9 * self.output.tick()), 1)
             self.now_ns = min(end_ns, self.due_ns)
             timeout_ns = self.output.settings.image_timeout * 1e9
-            assert self.output.last.is_stop or self.now_ns - self.founded_ns <= timeout_ns + 2
+            assert self.output.last.is_stop or self.now_ns - self.captured_ns <= timeout_ns + 2
             if self.now_ns >= end_ns:
                 return
 
 
-def reached(before, after, limit, most):
-    """Tell whether one axis may go from one to the other: by the ramp, or down to the limit."""
+def is_allowed(before, after, limit, most):
+    """Return whether one axis may change so: by the ramp, or down to the limit."""
     return abs(after) <= limit and (
         abs(after - before) <= most + 1e-9 or (abs(after) == limit < abs(before)))
 
 
 @given(st.lists(st.tuples(EVENTS, st.integers(0, 300)), max_size=40))
 @hypothesis_settings(max_examples=200, deadline=None)
-def test_whatever_happens_only_a_stop_and_a_lowered_limit_break_the_ramp(events):
-    story = Story()
+def test_in_any_series_of_events_only_a_stop_and_a_lowered_limit_break_the_ramp(events):
+    series = EventSeries()
     for event, ms in events:
-        story.pass_ms(ms)
-        story.happen(*event)
-    story.pass_ms(1200)
-    assert story.output.last.is_stop
-    begun_ns, before, _ = story.sent[0]
+        series.pass_ms(ms)
+        series.happen(*event)
+    series.pass_ms(1200)
+    assert series.output.last.is_stop
+    begun_ns, before, _ = series.sent[0]
     changed_ns = begun_ns - 20 * MS  # it stood before, too
-    for at, command, settings in story.sent:
+    for at, command, settings in series.sent:
         most = settings.max_acceleration * min((at - changed_ns) / 1e9, LONGEST_SLEW_S)
         assert command.is_stop <= (command.linear_x == command.linear_y == 0.0)
         if not command.is_stop:
-            assert reached(before.linear_x, command.linear_x, settings.max_linear_x, most)
-            assert reached(before.linear_y, command.linear_y, settings.max_linear_y, most)
+            assert is_allowed(before.linear_x, command.linear_x, settings.max_linear_x, most)
+            assert is_allowed(before.linear_y, command.linear_y, settings.max_linear_y, most)
         if command is not before:
             before, changed_ns = command, at
 
 
 class Watched:
-    """Wheels with a real watchdog that would sleep for a quarter of an hour."""
+    """A base with a real watchdog, which would sleep for a quarter of an hour."""
 
     def __init__(self):
-        """Let it fall asleep."""
+        """Start the watchdog, and wait until it sleeps."""
         self.sent = []
         self.output = CommandOutput(self.sent.append, replace(SETTINGS, control_period_ms=1e6))
         self.stopping = Event()
-        self.thread = Thread(target=watch, args=(self, self.stopping, lambda: None))
+        self.thread = Thread(target=run_watchdog, args=(self, self.stopping, lambda: None))
         self.thread.start()
         self.until(lambda: self.sent)
 
     def until(self, condition):
-        """Wait until it holds."""
+        """Wait until `condition` holds."""
         deadline = time.monotonic() + PATIENCE_S
         while not condition():
             assert time.monotonic() < deadline
             time.sleep(0.005)
 
     def drive(self):
-        """Drive on a picture of now."""
+        """Drive on a picture taken now."""
         self.output.drive(Command(0.5, 0.0), time.perf_counter_ns(), self.output.ticket)
         assert self.output.last.linear_x == 0.5
 
@@ -292,10 +291,10 @@ def test_every_change_wakes_the_watchdog(watched, changes):
 
 
 class Stuck:
-    """Wheels whose publishing does not come back until it is let."""
+    """A base whose publishing hangs until `over` is set."""
 
     def __init__(self):
-        """Get stuck in a command."""
+        """Hang in a command."""
         self.sent, self.inside, self.over = [], Event(), Event()
         self.output = CommandOutput(self._send, SETTINGS)
         self.thread = Thread(target=self.drive)
@@ -303,7 +302,7 @@ class Stuck:
         assert self.inside.wait(PATIENCE_S)
 
     def drive(self):
-        """Drive on a picture of now."""
+        """Drive on a picture taken now."""
         self.output.drive(Command(0.5, 0.0), time.perf_counter_ns(), self.output.ticket)
 
     def _send(self, command):
@@ -312,7 +311,7 @@ class Stuck:
         self.over.wait(PATIENCE_S)
 
     def end(self):
-        """Let it go on."""
+        """End the hang."""
         self.over.set()
         self.thread.join()
 
@@ -331,7 +330,7 @@ def test_while_publishing_hangs_it_can_be_closed(caplog):
     stuck = Stuck()
     assert stuck.output.sending_ns
     stuck.output.close('SIGINT')
-    assert 'no last zero could be sent: publishing on cmd_vel' in caplog.text
+    assert 'the final zero command could not be sent: publishing on cmd_vel' in caplog.text
     stuck.end()
     stuck.drive()
     assert len(stuck.sent) == 1
@@ -340,14 +339,14 @@ def test_while_publishing_hangs_it_can_be_closed(caplog):
 def test_nothing_leaves_while_the_process_is_stopped(base):
     ticket = base.output.ticket
     base.drive(0.3)
-    with base.output.standing('the process is stopped by SIGTSTP'):
+    with base.output.hold_still('the process is stopped by SIGTSTP'):
         driving = Thread(target=base.drive, args=(0.3,), kwargs={'ticket': ticket})
         driving.start()
         driving.join(0.1)
         assert driving.is_alive(), 'it did not wait'
         assert [command.linear_x for command in base.sent] == [0.3, 0.0]
     driving.join()
-    assert [command.linear_x for command in base.sent] == [0.3, 0.0, 0.0]  # founded before it
+    assert [command.linear_x for command in base.sent] == [0.3, 0.0, 0.0]  # of an image before it
     base.now_ns += 40 * MS
     base.drive(0.1)
     assert base.sent[-1].linear_x == 0.1

@@ -1,10 +1,9 @@
-"""What a camera may do wrong in time."""
+"""What cameras do wrong: stamps, frozen pictures, two senders."""
 
 from dataclasses import replace
 
 import pytest
-
-from vla_nav_node.driving.frame_checks import FrameChecks, FrameResult
+from vla_nav_node.driving.frame_checks import FrameChecks, FrameDecision
 from vla_nav_node.driving.settings import parameters, settings_of
 from vla_nav_node.types import Frame
 
@@ -13,38 +12,38 @@ NOW_S = 1_700_000_000.0  # of the ROS clock, when the monotonic one is 1000 s
 
 
 class Stream:
-    """Frames at times that the test sets, and what the guard says to them."""
+    """Sends frames at times that the test sets to FrameChecks."""
 
     def __init__(self, **changes):
-        """Start a guard."""
+        """Start with changed settings."""
         self.frame_checks = FrameChecks(replace(SETTINGS, **changes))
         self.count = 0
 
     def send(self, stamp_s, now_s=None, data=None):
-        """Judge a frame stamped `stamp_s` that comes at `now_s`, and drive on it if it may be."""
+        """Return the decision on a frame stamped `stamp_s` that arrives at `now_s`."""
         self.count += 1
         data = b'%08d' % self.count if data is None else data
         now_s = stamp_s if now_s is None else now_s
         frame = Frame(data, 'rgb8', 1, 1, 3, round((NOW_S + stamp_s) * 1e9),
                       round((1000.0 + now_s) * 1e9))
-        verdict = self.frame_checks.check(frame, round((NOW_S + now_s) * 1e9))
-        if not verdict.reason:
-            self.frame_checks.drove(frame)
-        return verdict
+        decision = self.frame_checks.check(frame, round((NOW_S + now_s) * 1e9))
+        if not decision.reason:
+            self.frame_checks.note_driven(frame)
+        return decision
 
 
 def test_the_first_frame_resets_and_the_next_ones_do_not():
     stream = Stream()
-    assert stream.send(0.00) == FrameResult('', True)
-    assert stream.send(0.02) == FrameResult('', False)
-    assert stream.send(0.02, now_s=0.03) == FrameResult('', False)  # the same stamp twice is no sin
+    assert stream.send(0.00) == FrameDecision('', True)
+    assert stream.send(0.02) == FrameDecision('', False)
+    assert stream.send(0.02, now_s=0.03) == FrameDecision('', False)  # the same stamp twice
 
 
 def test_a_gap_resets():
     stream = Stream(state_reset_gap=0.5)
     stream.send(0.0)
-    assert stream.send(0.49) == FrameResult('', False)
-    assert stream.send(1.0) == FrameResult('', True)
+    assert stream.send(0.49) == FrameDecision('', False)
+    assert stream.send(1.0) == FrameDecision('', True)
 
 
 def test_frames_that_were_not_driven_on_count_as_a_gap():
@@ -52,7 +51,7 @@ def test_frames_that_were_not_driven_on_count_as_a_gap():
     stream.send(0.0)
     for tick in range(1, 60):
         assert stream.send(0.01 * tick, now_s=0.01 * tick + 1.0).reason
-    assert stream.send(0.6) == FrameResult('', True)
+    assert stream.send(0.6) == FrameDecision('', True)
 
 
 @pytest.mark.parametrize(('stamp_s', 'now_s', 'reason'), [
@@ -65,7 +64,7 @@ def test_untimely_frames_are_refused_and_leave_no_trace(stamp_s, now_s, reason):
     stream = Stream()
     stream.send(0.0)
     assert reason in stream.send(stamp_s, now_s).reason
-    assert stream.send(0.02 + now_s) == FrameResult('', False)
+    assert stream.send(0.02 + now_s) == FrameDecision('', False)
 
 
 def test_a_little_in_the_future_is_allowed():
@@ -75,20 +74,20 @@ def test_a_little_in_the_future_is_allowed():
 def test_backwards_stops_for_that_frame():
     stream = Stream()
     stream.send(0.10)
-    assert stream.send(0.08, now_s=0.12) == FrameResult(
+    assert stream.send(0.08, now_s=0.12) == FrameDecision(
         'image stamps run backwards (0.02 s): frames out of order, or two cameras on one topic')
     assert stream.send(0.09, now_s=0.13).reason  # still behind the newest
-    assert stream.send(0.14) == FrameResult('', False)
+    assert stream.send(0.14) == FrameDecision('', False)
 
 
 def test_a_far_jump_back_is_a_new_time():
     stream = Stream()
     stream.send(100.0)
-    verdict = stream.send(2.0)
-    assert verdict.reset
-    assert verdict.reason == 'image stamps jumped back by 98 s; starting anew from there'
-    assert stream.send(2.02) == FrameResult('', True)
-    assert stream.send(2.04) == FrameResult('', False)
+    decision = stream.send(2.0)
+    assert decision.reset
+    assert decision.reason == 'image stamps jumped back by 98 s; restarting from there'
+    assert stream.send(2.02) == FrameDecision('', True)
+    assert stream.send(2.04) == FrameDecision('', False)
 
 
 def test_a_frozen_picture_stops_until_it_changes():
@@ -101,23 +100,23 @@ def test_a_frozen_picture_stops_until_it_changes():
     assert stream.send(0.56, data=b'same').reason == ''
 
 
-def test_zero_turns_the_frozen_guard_off():
+def test_zero_disables_the_frozen_check():
     stream = Stream(frozen_timeout=0.0)
     for tick in range(200):
         assert stream.send(0.1 * tick, data=b'same').reason == ''
 
 
-def test_a_restart_forgets_how_long_the_picture_was_the_same():
+def test_a_reset_forgets_how_long_the_picture_was_the_same():
     stream = Stream(frozen_timeout=0.5)
     stream.send(0.0, data=b'same')
     assert stream.send(0.6, data=b'same').reason
-    stream.frame_checks.restart()
-    assert stream.send(0.7, data=b'same') == FrameResult('', True)
+    stream.frame_checks.reset()
+    assert stream.send(0.7, data=b'same') == FrameDecision('', True)
 
 
 @pytest.mark.parametrize('count', [2, 3, 8, 32])
-def test_stale_pictures_in_turn_are_frozen(count):
-    """A driver that hands its buffers out again and again, filled or not."""
+def test_old_pictures_in_turn_are_frozen(count):
+    """A video driver that sends its buffers in turn, filled or not."""
     stream, rounds = Stream(), 60
     reasons = [stream.send(number / 30, data=b'%08d' % (number % count)).reason
                for number in range(rounds * count)]
@@ -158,16 +157,16 @@ def test_one_camera_is_never_taken_for_two(sequences, every_s):
 
 
 @pytest.mark.parametrize('every_s', [0.02, 0.6, 10.0])
-def test_a_camera_that_starts_anew_is_driven_on_once_it_goes_on(every_s):
+def test_a_camera_that_restarts_is_driven_on_after_a_few_images(every_s):
     first, second, *rest = numbered(7, 8, 1, 2, 3, 4, 1, 2, 3, 4, every_s=every_s)[2:]
-    assert 'the camera started anew, or a second one sends' in first
-    assert 'the camera started anew, or a second one sends' in second
+    assert 'the camera restarted, or a second one sends' in first
+    assert 'the camera restarted, or a second one sends' in second
     assert [bool(reason) for reason in rest] == [False, False, True, True, False, False]
 
 
 @pytest.mark.parametrize('sequences', [
     (100, 101, 1, 102, 2, 103, 3, 104), (1, 2, 100, 3, 101, 4, 102, 5), (7, 7, 8, 8, 9, 9)])
-def test_two_cameras_are_told_after_few_frames_and_for_as_long_as_they_send(sequences):
+def test_two_cameras_are_found_after_few_frames_and_as_long_as_they_send(sequences):
     reasons = numbered(*sequences)
     first = next(count for count, reason in enumerate(reasons) if reason)
     assert first <= 2
@@ -175,23 +174,23 @@ def test_two_cameras_are_told_after_few_frames_and_for_as_long_as_they_send(sequ
     assert all('two cameras send on one topic' in reason for reason in reasons[first + 1:])
 
 
-def test_another_camera_that_takes_over_finds_no_memory_of_the_first_one():
+def test_a_camera_that_takes_over_starts_with_a_reset_state():
     frame_checks = FrameChecks(SETTINGS)
     frames = [Frame(b'%08d' % count, 'rgb8', 1, 1, 3, at_ns, at_ns, sequence=sequence,
                     frame_id=frame_id)
               for count, (sequence, frame_id) in enumerate(
                   [(7, b'front'), (8, b'front'), (1, b'rear'), (2, b'rear'), (3, b'rear')])
               for at_ns in [10 ** 18 + count * 20_000_000]]
-    verdicts = []
+    decisions = []
     for frame in frames:
-        verdicts.append(frame_checks.check(frame, frame.stamp_ns))
-        if not verdicts[-1].reason:
-            frame_checks.drove(frame)
-    assert [bool(verdict.reason) for verdict in verdicts] == [False, False, True, True, False]
-    assert [verdict.reset for verdict in verdicts] == [True, False, True, True, False]
+        decisions.append(frame_checks.check(frame, frame.stamp_ns))
+        if not decisions[-1].reason:
+            frame_checks.note_driven(frame)
+    assert [bool(decision.reason) for decision in decisions] == [False, False, True, True, False]
+    assert [decision.reset for decision in decisions] == [True, False, True, True, False]
 
 
-def test_two_cameras_that_nobody_counts_are_told_by_their_frames():
+def test_two_cameras_without_sequence_numbers_are_found_by_their_frame_ids():
     reasons = numbered(*[0] * 8, frame_ids=(b'front', b'rear'))
     assert reasons[0] == '' and all(reasons[1:])
 

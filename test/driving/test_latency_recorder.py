@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from vla_nav_node.driving.latency_recorder import FIELDS, LatencyRecorder, Percentiles
 
 

@@ -1,4 +1,4 @@
-"""How old a picture is, whichever clock tells; and who is let drive."""
+"""The age of a picture on either clock; enabling and disabling."""
 
 from hypothesis import given, settings, strategies as st
 import pytest
@@ -8,8 +8,8 @@ TIMEOUT_MS = 200
 
 
 def wait(robot, wait_ms, step_ms, **changes):
-    """Let a picture wait for the driving thread, then take a step of some length."""
-    robot.pass_ms(1000)  # it stands, or the watchdog would have its say in between
+    """Let a picture wait for the driving thread, then run a step of some length."""
+    robot.pass_ms(1000)  # it stands still, or the watchdog would stop it in between
     frame = robot.frame(**changes)
     robot.pass_ms(wait_ms)
     robot.backends[0].does.append(lambda: robot.pass_ms(step_ms))
@@ -27,7 +27,7 @@ def test_each_part_of_a_pictures_age_counts_once(age_ms, wait_ms, step_ms):
 
 
 @pytest.mark.parametrize('rate', [0.01, 0.5, 1.0, 3.0])
-def test_whichever_clock_runs_faster_tells_how_old_a_picture_is_that_waited(rate):
+def test_the_faster_clock_gives_the_age_of_a_picture_that_waited(rate):
     robot = Robot()
     robot.rate = rate  # a simulation's clock
     limit_ms = TIMEOUT_MS / max(rate, 1.0)
@@ -36,7 +36,7 @@ def test_whichever_clock_runs_faster_tells_how_old_a_picture_is_that_waited(rate
 
 
 @pytest.mark.parametrize('jump_ms', [-100, 100])
-def test_a_clock_that_is_set_while_a_picture_waits_makes_it_no_younger(jump_ms):
+def test_a_clock_set_while_a_picture_waits_makes_it_no_younger(jump_ms):
     robot = Robot()
     robot.go(3)
     robot.pass_ms(20)
@@ -50,7 +50,7 @@ def test_a_clock_that_is_set_while_a_picture_waits_makes_it_no_younger(jump_ms):
     assert max(moved) - taken_ns <= TIMEOUT_MS * MS
 
 
-def test_enabled_again_it_drives_on_nothing_from_before():
+def test_enabled_again_it_uses_nothing_from_before():
     robot = Robot().go()
     robot.loop.enable(False)
     robot.go(3)
@@ -65,11 +65,11 @@ def test_enabled_again_it_drives_on_nothing_from_before():
     assert robot.memories[-1] == 0
 
 
-def test_enabling_what_is_enabled_answers_so_and_changes_nothing():
+def test_enabling_an_enabled_node_says_so_and_changes_nothing():
     robot = Robot().go()
     before = (robot.output.last, robot.output.stops, robot.memories[-1])
     for _ in range(100):
-        assert robot.loop.enable(True) == 'enabled already: nothing changes'
+        assert robot.loop.enable(True) == 'already enabled: nothing changes'
     assert (robot.output.last, robot.output.stops, robot.memories[-1]) == before
     robot.see()
     assert robot.memories[-1] == before[2] + 1
@@ -94,7 +94,7 @@ def test_it_can_be_disabled_before_anything_was_received():
     assert robot.see().linear_x == pytest.approx(0.05)
 
 
-def test_publishing_that_does_not_come_back_is_named():
+def test_a_publish_that_hangs_is_named():
     robot = Robot().go()
     assert robot.loop.hang() == ''
     robot.output.sending_ns = 1  # since long ago

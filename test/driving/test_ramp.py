@@ -1,4 +1,4 @@
-"""What each event does to the ramp of the commands: the table of docs/faults.md, row by row."""
+"""The effect of each event on the ramp of the commands: the rows of a table in docs/faults.md."""
 
 from pathlib import Path
 import re
@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 from scripted import LIMIT, MS, Robot, Scripted
 from vla_nav_node.driving.command_limits import LONGEST_SLEW_S
-from vla_nav_node.driving.senders import PROVEN
+from vla_nav_node.driving.sender_check import PROOF_IMAGES
 from vla_nav_node.errors import BackendError, ImageError
-from vla_nav_node.policy.fallback import Chain, Link
-from vla_nav_node.policy.runtime_spec import Runtime
+from vla_nav_node.policy.runtimes import Chain, Link, Runtime
 
 DOCUMENT = Path(__file__).parents[2] / 'docs' / 'faults.md'
 FULL, BACK = (LIMIT, 0.3), (-LIMIT, -0.3)
@@ -24,7 +23,7 @@ def rows():
 
 
 def _within_the_step(*what):
-    """Return what the next steps of the backend that drives do."""
+    """Return an event that happens within the next steps of the driving backend."""
     def make(robot):
         for doing in what:
             robot.backends[0].does.append(lambda doing=doing: doing(robot))
@@ -47,11 +46,11 @@ def _hang_and_be_rescued(robot):
 
 def _swap(robot):
     robot.backends.append(Scripted(robot))
-    robot.policy.put(Chain((Link(Runtime('torch'), robot.backends[-1]),), 0))
+    robot.policy.use(Chain((Link(Runtime('torch'), robot.backends[-1]),), 0))
 
 
 def _disabled(then):
-    """Disable it for a while, then do something about it."""
+    """Return an event: disabled for a while, then enabled or disabled again."""
     def make(robot):
         robot.loop.enable(False)
         robot.go(2)
@@ -78,10 +77,10 @@ def _jump_back(robot):
 def _restart(robot):
     robot.pass_ms(3000)
     robot.frames = 0
-    robot.go(PROVEN - 1)  # until then they may be those of a second camera
+    robot.go(PROOF_IMAGES - 1)  # until then they may be those of a second camera
 
 
-def _start_anew_at_once(robot):
+def _restart_at_once(robot):
     robot.frames = 0
     robot.go(2)
 
@@ -91,12 +90,12 @@ def _set(**values):
 
 
 SLOW = {'image_timeout': 5.0}
-EVENTS = {  # what is done to a robot that drives, and its parameters
+EVENTS = {  # what happens to a driving robot, and its parameters
     'start, until the first image': (lambda robot: robot.pass_ms(50), {}),
     'images slower than the control period, or some lost': (lambda robot: robot.pass_ms(120), {}),
     'a refused image (old, in the future, out of order, frozen)': (_refused, {}),
     'an image that cannot be read or decoded': (_unreadable, {}),
-    'the count or the frame_id of the images leaps': (_start_anew_at_once, {}),
+    'the count or the frame_id of the images leaps': (_restart_at_once, {}),
     'output that is not finite, or absurd': (_within_the_step(
         lambda robot: (np.nan, 0.0), lambda robot: (0.0, 1e30)), {}),
     'the backend raises': (_within_the_step(_fail), {}),
@@ -126,7 +125,7 @@ EVENTS = {  # what is done to a robot that drives, and its parameters
 
 
 def changes(robot):
-    """Return each velocity that differs from the one before, with that and the ns between them."""
+    """Yield each change of velocity: the ns since the last one, before, after."""
     sent = [(at, [command.linear_x, command.linear_y]) for at, command in robot.sent]
     since = sent[0][0]
     for (_, before), (at, after) in zip(sent, sent[1:]):
@@ -141,7 +140,7 @@ def test_the_table_and_the_tests_name_the_same_events():
 
 @pytest.mark.parametrize(('event', 'at_once', 'ramp', 'memory'), rows(),
                          ids=lambda cell: cell.replace('`', ''))
-def test_an_event_does_to_the_ramp_what_the_table_says(event, at_once, ramp, memory):
+def test_each_event_changes_the_ramp_as_the_table_says(event, at_once, ramp, memory):
     make, values = EVENTS[event]
     robot = Robot(**values)
     robot.wants = FULL
@@ -151,7 +150,7 @@ def test_an_event_does_to_the_ramp_what_the_table_says(event, at_once, ramp, mem
     check_at_once(at_once, [command for _, command in robot.sent[before:] if command != last])
     assert at_once != 'zero' or robot.output.last.is_stop
     robot.loop.enable(True)
-    # From here on the policy wants the opposite: the whole way there is the ramp's.
+    # From here on the policy wants the opposite, and the ramp leads there.
     robot.wants, standing, steps = BACK, robot.output.last, len(robot.memories)
     since_ns = robot.output._changed_ns
     command, now = robot.see(), robot.loop.settings
@@ -168,7 +167,7 @@ def test_an_event_does_to_the_ramp_what_the_table_says(event, at_once, ramp, mem
 
 
 def check_at_once(at_once, left):
-    """Hold what left while the event lasted, and was new, against its word in the table."""
+    """Compare the new commands during the event with its cell in the table."""
     if at_once == 'zero':
         assert all(command.is_stop for command in left)
     elif at_once == 'the limit':
@@ -179,7 +178,7 @@ def check_at_once(at_once, left):
 
 
 def check_acceleration(robot, lowered):
-    """Hold every command of a drive against max_acceleration."""
+    """Compare every command with max_acceleration."""
     most = max(robot.loop.settings.max_acceleration, 2.5)
     for ns, before, after in changes(robot):
         stopped = after == [0.0, 0.0] or (lowered and after == [LOWERED, 0.0])

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from vla_nav_node.backends import BACKENDS
 from vla_nav_node.backends.options import BackendOptions, READ_BY
-from vla_nav_node.driving.settings import changed, parameters, Settings, settings_of
+from vla_nav_node.driving.settings import parameters, Settings, settings_of, updated
 from vla_nav_node.errors import SettingError
 import yaml
 
+REPOSITORY = Path(__file__).parents[2]
 TABLE = parameters({'linear_x': 0.8, 'linear_y': 0.6}, ('torch', 'onnx'))
 
 
@@ -35,7 +36,7 @@ def test_defaults_are_those_of_the_documentation():
         cudnn_conv_algo_search='HEURISTIC', gpu_mem_limit_mb=0,
         arena_extend_strategy='kSameAsRequested', cudnn_conv_use_max_workspace=True,
         profile_directory='', fallback_backends=(),
-        nvtx=False, hardware_id='')
+        nvtx=False, hardware_id='', autostart=True)
     assert settings.period_s == pytest.approx(0.02)
     assert settings.runtime == ('onnx', 'fp32', 'auto', BackendOptions())
     assert settings.options == BackendOptions()
@@ -43,26 +44,26 @@ def test_defaults_are_those_of_the_documentation():
 
 def test_an_option_of_another_backend_is_kept_and_swaps_nothing():
     before = settings_of(TABLE, {})
-    after = changed(before, TABLE, {'torch_mode': 'script'})
+    after = updated(before, TABLE, {'torch_mode': 'script'})
     assert after.runtime == before.runtime
     assert after.options == BackendOptions(torch_mode='script')
-    on_torch = changed(after, TABLE, {'backend': 'torch'})
+    on_torch = updated(after, TABLE, {'backend': 'torch'})
     assert on_torch.runtime == ('torch', 'fp32', 'auto', BackendOptions(torch_mode='script'))
 
 
 @pytest.mark.parametrize('nothing', [None, [], (), [''], ()])
-def test_no_fall_backs_in_all_the_ways_that_ros_has(nothing):
+def test_no_fallbacks_in_all_ways_that_ros_sends_them(nothing):
     assert row('fallback_backends').check(nothing) == ()
 
 
-def test_fall_backs_mean_the_same_whatever_else_is_set():
+def test_fallbacks_mean_the_same_whatever_else_is_set():
     settings = settings_of(TABLE, {'fallback_backends': ['onnx:int8@cpu', 'torch'],
                                    'precision': 'fp16', 'device': 'cuda',
                                    'torch_mode': 'script', 'onnx_provider': 'cpu'})
-    assert settings.spares == (
+    assert settings.fallbacks == (
         ('onnx', 'int8', 'cpu', BackendOptions(onnx_provider='cpu')),
         ('torch', 'fp32', 'auto', BackendOptions(torch_mode='script')))
-    assert [str(runtime) for runtime in settings.spares] == ['onnx:int8@cpu', 'torch:fp32@auto']
+    assert [str(runtime) for runtime in settings.fallbacks] == ['onnx:int8@cpu', 'torch:fp32@auto']
 
 
 def test_every_option_is_a_parameter_and_read_by_a_backend():
@@ -129,45 +130,53 @@ def test_a_bad_value_is_refused_with_what_is_allowed(name, value, message):
     assert str(refused.value) == message
 
 
-def test_changes_are_all_checked_before_any_is_taken():
+def test_all_changes_are_checked_before_any_applies():
     settings = settings_of(TABLE, {})
-    assert changed(settings, TABLE, {'image_timeout': 0.5, 'use_sim_time': True}) == replace(
+    assert updated(settings, TABLE, {'image_timeout': 0.5, 'use_sim_time': True}) == replace(
         settings, image_timeout=0.5)
     with pytest.raises(SettingError, match='backend'):
-        changed(settings, TABLE, {'image_timeout': 0.5, 'backend': 'none'})
+        updated(settings, TABLE, {'image_timeout': 0.5, 'backend': 'none'})
 
 
-def test_what_is_not_live_stays():
+def test_a_parameter_that_is_not_live_cannot_change():
     settings = settings_of(TABLE, {})
-    assert changed(settings, TABLE, {'image_qos': 'auto'}) == settings
+    assert updated(settings, TABLE, {'image_qos': 'auto'}) == settings
     with pytest.raises(SettingError, match='image_qos cannot change while the node runs'):
-        changed(settings, TABLE, {'image_qos': 'reliable'})
+        updated(settings, TABLE, {'image_qos': 'reliable'})
 
 
-def test_the_rotation_is_the_bundles_unless_the_user_says_another():
+def test_the_rotation_is_the_bundles_unless_the_user_sets_it():
     table = parameters({'linear_x': 0.8, 'linear_y': 0.6}, ('onnx',), 270)
     assert settings_of(table, {}).image_rotation == 270
     assert settings_of(table, {'image_rotation': 0}).image_rotation == 0
     with pytest.raises(SettingError, match='image_rotation cannot change while the node runs'):
-        changed(settings_of(table, {}), table, {'image_rotation': 90})
+        updated(settings_of(table, {}), table, {'image_rotation': 90})
 
 
-def test_nobody_chooses_a_file_or_directory_while_the_node_runs():
+def test_no_file_or_directory_can_be_set_while_the_node_runs():
     free = [one.name for one in TABLE if one.kind is str and not one.choices]
-    # Of text that is not one of a list; the last one is a name and nothing else.
+    # Free text; the last one is only a name.
     assert free == ['model', 'profile_directory', 'hardware_id']
     assert not any(row(name).live for name in free)
     settings = settings_of(TABLE, {})
     for name in free:
         with pytest.raises(SettingError, match=f'{name} cannot change while the node runs'):
-            changed(settings, TABLE, {name: '/tmp/chosen/by/a/stranger'})
+            updated(settings, TABLE, {name: '/tmp/chosen/by/a/stranger'})
     for path in ('/tmp/a', '../a', 'onnx:/tmp/a', 'onnx:fp32@/tmp/a'):  # the list of runtimes
         with pytest.raises(SettingError):
-            changed(settings, TABLE, {'fallback_backends': [path]})
+            updated(settings, TABLE, {'fallback_backends': [path]})
+
+
+@pytest.mark.parametrize('entry', parameters({'linear_x': 0.8, 'linear_y': 0.8}, tuple(BACKENDS)),
+                         ids=lambda entry: entry.name)
+def test_the_readme_describes_every_parameter_as_ros_does(entry):
+    rows = [line for line in (REPOSITORY / 'README.md').read_text(encoding='utf-8').splitlines()
+            if line.startswith(f'| `{entry.name}` |')]
+    assert [line.split(' | ', 3)[-1].removesuffix(' |') for line in rows] == [entry.description]
 
 
 def test_the_parameter_file_has_every_default():
-    path = Path(__file__).parents[2] / 'config' / 'vla_nav_node.yaml'
+    path = REPOSITORY / 'config' / 'vla_nav_node.yaml'
     values = yaml.safe_load(path.read_text(encoding='utf-8'))['/**']['ros__parameters']
     limits = {'max_linear_x', 'max_linear_y', 'image_rotation'}  # the bundle's, as comments
     # ROS cannot tell the type of an empty list; one empty string stands for none.

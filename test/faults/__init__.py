@@ -1,1 +1,1 @@
-"""The fault matrix: what can go wrong around a driving node, and what it does about it."""
+"""The fault matrix: faults around a driving node, and its reactions."""

@@ -10,7 +10,7 @@ from .scene import FROZEN_S, guest, PERIOD_S, Scene
 
 
 def _trick(name):
-    """Return what brings a trick of the camera about."""
+    """Return a function that makes the camera do a trick."""
     return lambda scene: scene.camera.play(name)
 
 
@@ -19,7 +19,7 @@ def _standing(text):
 
 
 def _freeze(trick: str, late_s: float = 0.0):
-    """Let the pictures be old ones; `late_s` more until nobody may trust them."""
+    """Repeat old pictures; no robot may drive on them `late_s` after the guard is due."""
     def make(scene: Scene) -> float:
         at = scene.camera.play(trick)
         scene.distrust.append((at + FROZEN_S + PERIOD_S + late_s, at + 1e9))
@@ -40,8 +40,8 @@ def _restart(scene: Scene) -> float:
 def _second_camera(scene: Scene, trick: str = 'good') -> float:
     rear = CameraProcess(scene.scratch, 'rear_camera', 'stop')
     scene.cameras.append(rear)
-    # From here on its images arrive; before, discovery would count as the node's time.
-    scene.told(Line('camera', WARN, '/rear_camera'), time.monotonic())
+    # From here on its images arrive; else discovery would count as the node's time.
+    scene.diagnosed(Line('camera', WARN, '/rear_camera'), time.monotonic())
     at = rear.play(trick)
     scene.distrust.append((at, at + 1e9))
     return at
@@ -56,12 +56,12 @@ def _other_type(scene: Scene) -> float:
     at = time.monotonic()
     with guest('web_camera') as node:
         node.create_publisher(CompressedImage, 'image', 1)
-        scene.told(OTHER_TYPE, at)
+        scene.diagnosed(OTHER_TYPE, at)
     return at
 
 
 def _sim_time(name):
-    """Let the node take its time from /clock, then let the camera and its clock do a trick."""
+    """Set use_sim_time, then let the camera and its clock do a trick."""
     def make(scene: Scene) -> float:
         assert scene.rig.configure(use_sim_time=True) == ''
         scene.drives(time.monotonic())
@@ -82,7 +82,7 @@ def _system_time(scene: Scene) -> None:
 
 OTHER_TYPE = Line('camera', WARN,
                   '/web_camera (sensor_msgs/msg/CompressedImage) publishes on /image')
-IN_TURN_S = 0.08  # until two pictures at 50 Hz have come round twice
+IN_TURN_S = 0.08  # two turns of two pictures at 50 Hz
 SENDS = 'a camera process sends '
 FAULTS = [
     Fault('camera stops', 'the camera process sends nothing any more', _trick('stop'), STANDS,
@@ -90,11 +90,11 @@ FAULTS = [
     Fault('camera freezes', SENDS + 'one picture again and again, with new stamps',
           _freeze('freeze'),
           STANDS, _standing('the picture is frozen: none was new for '),
-          promise_s=FROZEN_S + PERIOD_S, mend=_thaw),
+          promise_s=FROZEN_S + PERIOD_S, undo=_thaw),
     Fault('two stale pictures', SENDS + 'two pictures in turn, with new stamps',
           _freeze('two in turn', IN_TURN_S), STANDS,
           _standing('the picture is frozen: none was new for '),
-          promise_s=FROZEN_S + PERIOD_S + IN_TURN_S, mend=_thaw),
+          promise_s=FROZEN_S + PERIOD_S + IN_TURN_S, undo=_thaw),
     Fault('lens covered', SENDS + 'noise of 0 to 2 grey levels', _trick('covered'), STANDS,
           _standing('preprocess: the picture shows nothing')),
     Fault('other pixels', SENDS + 'mono8 over the bytes of rgb8', _trick('other pixels'), STANDS,
@@ -129,23 +129,23 @@ FAULTS = [
           _trick('sizes'), DRIVES, Line('camera', OK, '80x60'), promise_s=None),
     Fault('clock jumps ahead', 'use_sim_time: /clock and stamps jump ahead by an hour',
           _sim_time('clock ahead'), DRIVES, Line('driving', OK, 'driving'), promise_s=None,
-          mend=_system_time),
+          undo=_system_time),
     Fault('clock jumps back', 'use_sim_time: /clock and stamps jump back by an hour',
           _jump_back, SKIPS, Line('driving', WARN, 'image stamps jumped back by '),
-          mend=_system_time),
+          undo=_system_time),
     Fault('clock stops', 'use_sim_time: /clock stops, the camera goes on',
           _sim_time('clock stops'), STANDS, _standing('s in the future; synchronise the clocks'),
-          mend=_system_time),
+          undo=_system_time),
     Fault('two cameras on one topic', 'a second camera process sends on the same topic',
           _second_camera, STANDS, _standing('two cameras send on one topic'),
-          Line('camera', WARN, '2 publishers on /image: '), mend=_remove_second),
+          Line('camera', WARN, '2 publishers on /image: '), undo=_remove_second),
     Fault('images of another type', 'a second node publishes CompressedImage on the same topic',
           _other_type, DRIVES, OTHER_TYPE, promise_s=None),
     Fault('a slow second camera', 'a second camera process sends 0.8 images a second',
           lambda scene: _second_camera(scene, 'rare'), STANDS,
           _standing('two cameras send on one topic'),
-          Line('camera', WARN, '2 publishers on /image: '), mend=_remove_second),
-    # Last: a killed camera's publisher lingers for 20 s, and is warned of.
-    Fault('camera restarts', 'the camera process is killed and started anew', _restart, SKIPS,
+          Line('camera', WARN, '2 publishers on /image: '), undo=_remove_second),
+    # Last: a killed camera's publisher stays listed for 20 s, which is a warning.
+    Fault('camera restarts', 'the camera process is killed and started again', _restart, SKIPS,
           _standing('no usable image for 0.2 s (image_timeout)')),
 ]

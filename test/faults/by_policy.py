@@ -3,15 +3,15 @@
 import os
 from pathlib import Path
 import shutil
-import sys
 import time
+
+from rig import FAULTY_NODE
 
 from .fault import DRIVES, ERROR, Fault, Line, Reaction, SKIPS, STANDS, WARN
 from .scene import Scene
 from .trap_policy import LATE_S, write_trap
 
 GRAPH = 'policy.fp32.onnx'
-FAULTY_NODE = Path(__file__).parents[1] / 'faulty_node.py'
 
 
 def _trick(name):
@@ -21,30 +21,30 @@ def _trick(name):
 def _hang(scene: Scene) -> float:
     at = scene.camera.play('hang')
     scene.stands(at)
-    # It is there all the while: three reports and a refusal that says why.
+    # The node keeps reporting and publishing zeros.
     reports = len(scene.rig.diagnostics)
     scene.rig.until(lambda: len(scene.rig.diagnostics) >= reports + 3, 'diagnostics')
     assert scene.zeros(time.monotonic() - 0.5)
     return at
 
 
-def _end_from_within(scene: Scene) -> None:
-    """End the node as a user does; nothing else brings it out of the hang."""
+def _end_node(scene: Scene) -> None:
+    """End the node with SIGINT, the only way out of the hang."""
     scene.node.signal(2)
     assert scene.node.status() == 0
 
 
-def _beside(scene: Scene):
+def _copy(scene: Scene):
     return scene.bundle.directory.with_name('kept')
 
 
 def _keep(scene: Scene) -> None:
-    shutil.copytree(scene.bundle.directory, _beside(scene))
+    shutil.copytree(scene.bundle.directory, _copy(scene))
 
 
 def _put_back(scene: Scene) -> None:
     shutil.rmtree(scene.bundle.directory)
-    shutil.move(_beside(scene), scene.bundle.directory)
+    shutil.move(_copy(scene), scene.bundle.directory)
 
 
 def _alter(scene: Scene) -> float:
@@ -59,7 +59,7 @@ def _alter(scene: Scene) -> float:
 
 
 def _replace(scene: Scene) -> float:
-    """Put another sound bundle there, as an update does, then ask for a swap."""
+    """Put another sound bundle in its place, as an update does, then ask for a swap."""
     _keep(scene)
     at = time.monotonic()
     os.rename(scene.bundle.directory, scene.bundle.directory.with_name('away'))
@@ -73,11 +73,11 @@ def _restore(scene: Scene) -> None:
     _put_back(scene)
 
 
-def _before_a_fall_back(fault):
-    """Bring a fault of the first backend about, on a node that has a second one."""
+def _with_fallback(fault):
+    """Make the first backend of a node with a fallback fail."""
     def make(scene: Scene) -> float:
-        _end_from_within(scene)
-        scene.ready(command=['env', f'FAULT_FILE={_file(scene)}', sys.executable, FAULTY_NODE],
+        _end_node(scene)
+        scene.ready(command=['env', f'FAULT_FILE={_file(scene)}', *FAULTY_NODE],
                     fallback_backends="['onnx:fp32@cpu']")
         new = _file(scene).with_suffix('.new')
         new.write_text(f'{fault} 0')
@@ -91,16 +91,16 @@ def _file(scene: Scene) -> Path:
     return scene.scratch / 'fault'
 
 
-def _without_a_fall_back(scene: Scene) -> None:
+def _end_fallback(scene: Scene) -> None:
     _file(scene).unlink(missing_ok=True)
-    _end_from_within(scene)
+    _end_node(scene)
 
 
 def _standing(text):
     return Line('driving', ERROR, text)
 
 
-FALLEN = Line('policy', WARN, 'driving on fall-back onnx:fp32@cpu because of onnx:fp32@auto: ')
+FALLEN = Line('policy', WARN, 'driving on fallback onnx:fp32@cpu because of onnx:fp32@auto: ')
 STANDS_AND_DRIVES = Reaction('stands still, then drives on by the fall-back', SKIPS.check)
 FIRST = "fallback_backends: ['onnx:fp32@cpu']; "
 RUNTIME = 'a graph that makes ONNX Runtime '
@@ -114,7 +114,7 @@ FAULTS = [
     Fault('backend raises', RUNTIME + 'fail', _trick('raise'), STANDS,
           _standing('infer: ONNX Runtime failed: ')),
     Fault('backend hangs', RUNTIME + 'loop for ever; ended by SIGINT', _hang, STANDS,
-          _standing('infer has not come back for '), mend=_end_from_within),
+          _standing('infer has not come back for '), undo=_end_node),
     Fault('backend slower than the period', RUNTIME + 'take three periods', _trick('slow'), DRIVES,
           Line('latency', WARN, ' missed it'), promise_s=None),
     Fault('backend slower than image_timeout', RUNTIME + f'take {LATE_S:g} s', _trick('too late'),
@@ -122,15 +122,15 @@ FAULTS = [
     Fault('memory runs out in the backend', RUNTIME + 'ask for 281 TB', _trick('memory'), STANDS,
           _standing('Failed to allocate memory')),
     Fault('backend raises, with a fall-back', FIRST + 'the first backend raises at every step',
-          _before_a_fall_back('raise'), DRIVES, FALLEN, promise_s=None,
-          mend=_without_a_fall_back),
+          _with_fallback('raise'), DRIVES, FALLEN, promise_s=None,
+          undo=_end_fallback),
     Fault('backend hangs, with a fall-back', FIRST + 'the first backend does not come back',
-          _before_a_fall_back('hang'), STANDS_AND_DRIVES, FALLEN, mend=_without_a_fall_back),
+          _with_fallback('hang'), STANDS_AND_DRIVES, FALLEN, undo=_end_fallback),
     Fault('bundle altered under the node', f'{GRAPH} is overwritten; a swap is asked for, and is '
           'refused', _alter, DRIVES, Line('policy', WARN, f'{GRAPH} changed on disk'),
-          promise_s=None, mend=_put_back),
+          promise_s=None, undo=_put_back),
     Fault('bundle replaced under the node', 'another sound bundle is put in its place; a swap is '
           'asked for, and is refused', _replace, DRIVES,
           Line('policy', WARN, f'policy.yaml, {GRAPH} changed on disk'), promise_s=None,
-          mend=_restore),
+          undo=_restore),
 ]

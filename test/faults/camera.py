@@ -1,4 +1,4 @@
-"""A camera in a process of its own that does the tricks it is told, and logs what it sends."""
+"""A camera process that does tricks on command, and prints what it sends."""
 
 import json
 import sys
@@ -15,16 +15,16 @@ from .tricks import Trick, TRICKS
 
 
 class Camera:
-    """Send images until stdin ends; a line there is the trick to go on with."""
+    """Send images until stdin ends; each line there names the next trick."""
 
     def __init__(self, node, trick: str) -> None:
-        """Offer the topics."""
+        """Make the publishers."""
         self._images = node.create_publisher(Image, 'image', qos_profile_sensor_data)
         self._clock = node.create_publisher(Clock, '/clock', 1)
         self._wanted = trick
 
     def run(self) -> None:
-        """Take pictures in even time; say the trick when it changes."""
+        """Send at the rate of the trick; print each turn."""
         Thread(target=self._listen, daemon=True).start()
         name, number, due = '', 0, time.monotonic()
         while self._wanted:
@@ -52,7 +52,7 @@ class Camera:
 
 
 def main() -> None:
-    """Be the camera of the name, and begin with the trick, that the arguments give."""
+    """Run a camera; arguments: its name and its first trick."""
     rclpy.init()
     _, name, trick = sys.argv
     Camera(rclpy.create_node(name), trick).run()

@@ -1,4 +1,4 @@
-"""What a row of the fault matrix is: how it is brought about, and what has to happen then."""
+"""A row of the fault matrix: how to cause the fault, and how the node must react."""
 
 from dataclasses import dataclass
 from typing import Callable, NamedTuple, Optional, Tuple
@@ -9,11 +9,11 @@ from .processes import wait_for
 from .scene import PROMISE_S, Scene, SLACK_S
 
 LEVELS = {OK: 'OK', WARN: 'WARN', ERROR: 'ERROR'}
-DRIVE_S = 0.5  # how long it is watched whether the robot drives on
+DRIVE_S = 0.5  # how long the robot must drive on
 
 
 class Line(NamedTuple):
-    """Which status of diagnostics tells of the fault, at which levels, and in which words."""
+    """The status of diagnostics that reports the fault, its level, and a part of its text."""
 
     status: str
     level: int
@@ -21,10 +21,10 @@ class Line(NamedTuple):
 
 
 class Reaction(NamedTuple):
-    """What the node does, in the words of the table, and the check of it."""
+    """What the node does, in the words of the table, and its check."""
 
     words: str
-    check: Callable[[Scene, float], Optional[float]]  # gives when the first zero came, or None
+    check: Callable[[Scene, float], Optional[float]]  # returns when the first zero came, or None
 
 
 def _stands(scene: Scene, at: float) -> float:
@@ -60,48 +60,48 @@ class Fault:
     """One row."""
 
     name: str
-    injected: str  # how, in the words of the table
-    make: Callable[[Scene], float]  # brings it about; gives when it began (time.monotonic)
+    injected: str  # how to cause it, in the words of the table
+    make: Callable[[Scene], float]  # causes it; returns when it began (time.monotonic)
     reaction: Reaction
     line: Optional[Line]
     second_line: Optional[Line] = None
-    promise_s: Optional[float] = PROMISE_S  # zero at the wheels within this; None: no stop
-    mend: Callable[[Scene], None] = lambda scene: None  # what `Scene.ready` does not mend
-    needs: Tuple[str, ...] = ()  # Python packages without which it cannot be brought about
+    promise_s: Optional[float] = PROMISE_S  # until zero arrives at the base; None: no stop
+    undo: Callable[[Scene], None] = lambda scene: None  # what `Scene.ready` does not undo
+    needs: Tuple[str, ...] = ()  # Python packages that the fault needs
 
     def promise(self) -> str:
-        """Return the promised time as the table has it."""
+        """Return the table cell with the promised time, ms."""
         return '' if self.promise_s is None else f'{1e3 * self.promise_s:.0f}'
 
-    def told(self) -> str:
-        """Return the line of diagnostics as the table has it."""
+    def diagnosis(self) -> str:
+        """Return the table cell with the lines of diagnostics."""
         if self.line is None:
-            return 'nobody is left to tell; the last lines go stale'
+            return 'none; the last lines go stale'
         return '; '.join(f'{line.status} {LEVELS[line.level]}: {line.text}'
                          for line in (self.line, self.second_line) if line is not None)
 
 
 class Measured(NamedTuple):
-    """What came out of one fault, in seconds since it began."""
+    """What was measured of one fault, in seconds since it began."""
 
     zero_s: Optional[float]
-    told_s: Optional[float]
+    diagnosed_s: Optional[float]
 
 
 def try_out(scene: Scene, fault: Fault) -> Measured:
-    """Bring the fault about in a driving scene, hold it against its row, and mend it."""
+    """Cause the fault in a driving scene, check the reaction, and undo it."""
     scene.ready()
     at = fault.make(scene)
     try:
         zero = fault.reaction.check(scene, at)
-        told = None if fault.line is None else scene.told(fault.line, at)
+        diagnosed = None if fault.line is None else scene.diagnosed(fault.line, at)
         if fault.second_line is not None:
-            scene.told(fault.second_line, at)
+            scene.diagnosed(fault.second_line, at)
         if fault.promise_s is not None:
             assert zero is not None and zero - at < fault.promise_s + SLACK_S
     finally:
-        fault.mend(scene)
+        fault.undo(scene)
     scene.ready()
     scene.check()
     return Measured(None if zero is None else max(zero - at, 0.0),
-                    None if told is None else max(told - at, 0.0))
+                    None if diagnosed is None else max(diagnosed - at, 0.0))

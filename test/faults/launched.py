@@ -1,4 +1,4 @@
-"""The node under `ros2 launch`, killed and started anew."""
+"""The node under `ros2 launch`, killed and started again."""
 
 import os
 from pathlib import Path
@@ -15,7 +15,7 @@ DRIVING_S = 5.0  # from SIGKILL to driving again
 
 
 def missing() -> str:
-    """Say why nothing can be launched here, '' if it can."""
+    """Return why nothing can be launched here; '' if it can."""
     if not shutil.which('ros2'):
         return 'the ros2 command is not installed'
     try:
@@ -23,12 +23,12 @@ def missing() -> str:
         prefix = get_package_prefix('vla_nav_node')
     except (ImportError, LookupError):
         return 'vla_nav_node is not installed by colcon'
-    there = Path(prefix, 'lib', 'vla_nav_node', 'vla_nav_node').exists()
-    return '' if there else 'vla_nav_node is not installed by colcon'
+    installed = Path(prefix, 'lib', 'vla_nav_node', 'vla_nav_node').exists()
+    return '' if installed else 'vla_nav_node is not installed by colcon'
 
 
 def launch_and_kill(scene):
-    """Launch the node, kill it once it drives; give when that was and when it drove again."""
+    """Launch the node, kill it once it drives; return when that was and when it drove again."""
     env = ros_environment(scene.scratch)
     env.pop('PYTHONPATH')  # the installed package, not the checkout's
     env['PYTHONPATH'] = os.environ.get('PYTHONPATH', '')
@@ -44,7 +44,7 @@ def launch_and_kill(scene):
         silent = wait_for(lambda: not scene.rig.new_commands(time.monotonic() - 0.5)
                           and time.monotonic(), 'the end of the commands')
         back = scene.drives(silent)
-        scene.told(Line('driving', OK, 'driving'), back)  # before the launch is over
+        scene.diagnosed(Line('driving', OK, 'driving'), back)  # before the launch is over
         return killed, back
     finally:
         os.killpg(launched.pid, signal.SIGINT)
@@ -52,6 +52,6 @@ def launch_and_kill(scene):
 
 
 def _child(pid: int) -> int:
-    """Return the process that the launch has started."""
+    """Return the child process of the launch."""
     found = subprocess.run(['pgrep', '-P', str(pid)], capture_output=True, text=True, check=True)
     return int(found.stdout.split()[0])

@@ -1,4 +1,4 @@
-"""The processes around the node: the camera that does tricks, and the node with its log."""
+"""The processes of the fault matrix: cameras that do tricks, and the node with its log."""
 
 import json
 import os
@@ -17,14 +17,14 @@ SHUT_NODE = [sys.executable, '-m', 'faults.shut_node']
 
 
 def ros_environment(scratch):
-    """Return the environment of a ROS process that logs below `scratch` and finds these files."""
+    """Return the environment of a ROS process that logs to `scratch` and can import the tests."""
     env = fastdds_profile.environment(environment(ROS_LOG_DIR=str(scratch)))
     env['PYTHONPATH'] = f'{TESTS}:{env["PYTHONPATH"]}'
     return env
 
 
 def wait_for(condition, what):
-    """Wait until `condition` holds and give what it gave."""
+    """Wait until `condition()` is true, and return its result."""
     deadline = time.monotonic() + PATIENCE_S
     while not (result := condition()):
         assert time.monotonic() < deadline, f'{what} did not happen'
@@ -33,7 +33,7 @@ def wait_for(condition, what):
 
 
 class CameraProcess:
-    """A camera that does the tricks of tricks.py."""
+    """A process of camera.py."""
 
     def __init__(self, scratch, name='camera', trick='good'):
         """Start it with a trick."""
@@ -49,21 +49,21 @@ class CameraProcess:
             self.shots.append(json.loads(line))
 
     def play(self, trick):
-        """Go on with a trick; give when its first turn was."""
+        """Start a trick; return when its first turn was."""
         count = len(self.shots)
         print(trick, file=self.process.stdin, flush=True)
         return wait_for(lambda: [taken for taken, name, _ in self.shots[count:]
                                  if name == trick], f'the trick {trick!r}')[0]
 
     def leave(self):
-        """Let it end in good order, so that its publisher does not linger; give when it was."""
+        """End it cleanly, so that its publisher does not stay listed; return when."""
         at = time.monotonic()
         self.process.stdin.close()
         self.process.wait(PATIENCE_S)
         return at
 
     def end(self):
-        """Kill it, and give when it was."""
+        """Kill it; return when."""
         self.process.kill()
         at = time.monotonic()
         self.process.wait()
@@ -71,36 +71,36 @@ class CameraProcess:
 
 
 class LoggedNode:
-    """The node in a process of its own, its output in a file as a launch file has it."""
+    """A process of the node, with its output in a file as under launch."""
 
     def __init__(self, scratch, command=NODE, **parameters):
         """Start it."""
         self.log = scratch / 'node.log'
         with open(self.log, 'a') as log:
-            # In a process group of its own, as a shell's job is: another one cannot be stopped.
+            # In its own process group, like a shell's job; an orphaned group ignores SIGTSTP.
             self.process = subprocess.Popen(
                 [*command, *ros_arguments(parameters)], stderr=log, stdin=subprocess.PIPE,
                 env=ros_environment(scratch),
                 preexec_fn=os.setpgrp)  # noqa: PLW1509  # it takes no lock
 
     def signal(self, number):
-        """Send it a signal, and give when it was."""
+        """Send it a signal; return when."""
         at = time.monotonic()
         self.process.send_signal(number)
         return at
 
     def status(self):
-        """Wait for its end and give its exit status."""
+        """Wait for its end; return its exit status."""
         return self.process.wait(PATIENCE_S)
 
     def is_stopped(self):
-        """Tell whether a signal has stopped it, as Ctrl-Z does."""
-        told = Path(f'/proc/{self.process.pid}/stat').read_text()
-        return told.rpartition(')')[2].split()[0] == 'T'
+        """Return whether a signal has stopped it, as Ctrl-Z does."""
+        stat = Path(f'/proc/{self.process.pid}/stat').read_text()
+        return stat.rpartition(')')[2].split()[0] == 'T'
 
     @property
     def runs(self):
-        """Tell whether it has not ended."""
+        """Return whether it has not ended."""
         return self.process.poll() is None
 
     def end(self):

@@ -1,4 +1,4 @@
-"""A driving node with a camera process before it and wheels behind it, and what must hold."""
+"""A driving node between a camera process and a base, and what must always hold."""
 
 import bisect
 from contextlib import contextmanager
@@ -16,14 +16,14 @@ from .processes import CameraProcess, LoggedNode, wait_for
 
 IMAGE_TIMEOUT_S, PERIOD_S, FROZEN_S = 0.2, 0.02, 1.0  # the node's defaults
 PROMISE_S = IMAGE_TIMEOUT_S + PERIOD_S
-SLACK_S = 0.6  # for a machine that others hold up; the table has the measured times
+SLACK_S = 0.6  # for a busy machine; the table has the measured times
 LIMIT = 0.8  # m/s, of the bundle
 QUIET_S = 0.3  # of nothing but zeros: the robot stands
-FRESH = 'no command is founded on an image that is old or bad'
+FRESH = 'a command is based on an image that is old or bad'
 
 
 class Scene:
-    """What every fault starts from, and what has to hold during all of them."""
+    """The start of every fault, and what must hold during all of them."""
 
     def __init__(self, scratch, bundle):
         """Join the graph; `ready` starts what is missing."""
@@ -33,12 +33,11 @@ class Scene:
         self.camera = CameraProcess(scratch)
         self.cameras = [self.camera]
         self.node = None
-        self.answer = ''  # of the last parameter call that is part of a fault
-        self.distrust = []  # (from, to): sound images that are bad by their circumstances
+        self.distrust = []  # (from, to): sound images that a robot may not drive on
         self._checked = 0
 
     def ready(self, **how):
-        """Have a sound camera and a node that drives; `how` is for a node that has to be new."""
+        """Ensure a sound camera and a driving node; `how` is for a node that is started."""
         if self.node is None or not self.node.runs:
             self.node = LoggedNode(self.scratch, model=self.bundle.directory,
                                    allow_unverified=True, **how)
@@ -47,24 +46,24 @@ class Scene:
         self.drives(time.monotonic())
 
     def replace_camera(self):
-        """Start the camera anew after it was killed."""
+        """Start another camera after it was killed."""
         self.camera = CameraProcess(self.scratch)
         self.cameras.append(self.camera)
 
     def moving(self, since):
-        """Return when commands that are not zero came in after `since`."""
+        """Return the times of commands after `since` that are not zero."""
         return [at for at, x, y in self.rig.new_commands(since) if x or y]
 
     def zeros(self, since):
-        """Return when zeros came in after `since`."""
+        """Return the times of zeros after `since`."""
         return [at for at, x, y in self.rig.new_commands(since) if not (x or y)]
 
     def drives(self, since, count=5):
-        """Wait until the robot drives, and give when it began to."""
+        """Wait until the robot drives; return when it began."""
         return wait_for(lambda: (found := self.moving(since))[count - 1:] and found, 'driving')[0]
 
     def stands(self, since):
-        """Wait until nothing but zeros come in; give when the first of them came."""
+        """Wait until only zeros arrive; return when the first of them came."""
         def standing():
             now = time.monotonic()
             return (now - since > QUIET_S and self.zeros(max(since, now - QUIET_S))
@@ -74,21 +73,21 @@ class Scene:
         return min(self.zeros(last))
 
     def ends_with_zero(self, since):
-        """Wait until the last command is zero; give when the first of those zeros came."""
+        """Wait until the last command is zero; return when the first of those zeros came."""
         def last_zeros():
             last = max(self.moving(since), default=since)
             return [at for at in self.zeros(since) if at > last]
         return min(wait_for(last_zeros, 'a zero at the end'))
 
-    def told(self, line, since):
-        """Wait until diagnostics say `line`, at its level or above; give when."""
-        def says(status):
+    def diagnosed(self, line, since):
+        """Wait until diagnostics report `line`, at its level or above; return when."""
+        def matches(status):
             level, text, _ = status
             return line.text in text and (level >= line.level if line.level else level == OK)
 
         def found():
             return [at for at, entry in list(self.rig.diagnostics)
-                    if at > since and says(entry[line.status])]
+                    if at > since and matches(entry[line.status])]
         try:
             return wait_for(found, 'the line')[0]
         except AssertionError:
@@ -96,14 +95,14 @@ class Scene:
             raise AssertionError(f'no {line.text!r} in diagnostics, but {last}') from None
 
     def check(self):
-        """Hold every command since the last check against the invariant."""
+        """Check every command since the last check."""
         commands = self.rig.commands[self._checked:]
         self._checked += len(commands)
         good = self._good_images()
         for at, x, y in commands:
             assert math.isfinite(x) and math.isfinite(y)
             assert max(abs(x), abs(y)) <= LIMIT
-            assert y == 0.0, 'a picture was driven on that nobody may drive on'
+            assert y == 0.0, 'the node drove on a bad picture'
             if x:
                 newest = good[bisect.bisect(good, at) - 1] if good and good[0] < at else -math.inf
                 assert at - newest < PROMISE_S + SLACK_S, FRESH
@@ -112,13 +111,13 @@ class Scene:
         return sorted(taken for camera in self.cameras for taken, _, good in list(camera.shots)
                       if good and not any(begin < taken < end for begin, end in self.distrust))
 
-    def leave_wheels(self):
-        """Let the base's subscription disappear."""
+    def remove_base(self):
+        """Remove the base's subscription."""
         self.rig.node.destroy_subscription(next(
             found for found in self.rig.node.subscriptions if found.topic_name == '/cmd_vel'))
 
-    def join_wheels(self):
-        """Let the base come back."""
+    def add_base(self):
+        """Add the base's subscription again."""
         self.rig.node.create_subscription(Twist, 'cmd_vel', self.rig._on_command, 100)
 
     def close(self):
@@ -131,7 +130,7 @@ class Scene:
 
 @contextmanager
 def guest(name):
-    """Have a node more on the graph, as if of another process."""
+    """Add a node to the graph, as another process would."""
     context = rclpy.Context()
     rclpy.init(context=context, domain_id=domain())
     node = rclpy.create_node(name, context=context)
@@ -143,10 +142,10 @@ def guest(name):
 
 
 class Base:
-    """The simulated base, driven by the commands that come in at the wheels."""
+    """A simulated base that obeys the node's commands."""
 
     def __init__(self, scene, timeout_s):
-        """Start it; it stops by itself when no command has come for `timeout_s`."""
+        """Start it; it stops if no command comes for `timeout_s`."""
         from vla_nav_node.sim.ros_node.paced_world import PacedRobot
         from vla_nav_node.sim.world.world import World
         self._scene, self._ending = scene, False
@@ -169,7 +168,7 @@ class Base:
         world.close()
 
     def stands(self, since):
-        """Wait until it stands; give when it did."""
+        """Wait until it stands; return when."""
         return wait_for(lambda: [at for at, speed in self.speeds if at > since and speed < 0.01],
                         'the base stands')[0]
 

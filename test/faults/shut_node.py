@@ -1,4 +1,4 @@
-"""The node, with something else in its process that shuts ROS down under it when stdin ends."""
+"""The node, and a thread in its process that shuts ROS down when stdin ends."""
 
 import sys
 from threading import Thread
@@ -7,10 +7,10 @@ from vla_nav_node.node import main
 
 
 class ShutNode(main.VlaNavNode):
-    """The node as it is, beside a thread that it does not know of."""
+    """The node with that thread."""
 
     def run(self):
-        """Run it."""
+        """Start the thread, and run."""
         Thread(target=self._shut, daemon=True).start()
         return super().run()
 

@@ -1,4 +1,4 @@
-"""The table of docs/faults.md, made from the definitions and from what was measured."""
+"""Write the table of docs/faults.md from the definitions and the measured times."""
 
 from pathlib import Path
 import re
@@ -18,17 +18,17 @@ NOT_MEASURED = 'not measured'
 def described(fault: Fault) -> List[str]:
     """Return the cells that do not depend on the machine."""
     return [fault.name, fault.injected, fault.reaction.words, fault.promise(),
-            fault.told().replace('|', '\\|')]
+            fault.diagnosis().replace('|', '\\|')]
 
 
 def committed() -> Dict[str, List[str]]:
-    """Return the cells of each row of the document, by the fault's name, in their order."""
+    """Return the cells of the rows in the document, by the name of the fault."""
     rows = re.findall(r'^\| (.*) \|$', _table(DOCUMENT.read_text('utf-8')), re.MULTILINE)
     return {cells[0]: cells for cells in (row.split(' | ') for row in rows[1:])}
 
 
 def write(measured: Dict[str, Measured]) -> None:
-    """Write the table; what was not measured now keeps its figures."""
+    """Write the table; faults that were not measured keep their figures."""
     text, before = DOCUMENT.read_text('utf-8'), committed()
     rows = ''.join(_row(fault, measured.get(fault.name), before.get(fault.name))
                    for fault in FAULTS)
@@ -37,14 +37,14 @@ def write(measured: Dict[str, Measured]) -> None:
 
 
 def _row(fault: Fault, measured, before) -> str:
-    name, injected, words, promise, told = described(fault)
+    name, injected, words, promise, diagnosis = described(fault)
     if measured is not None:
-        zero, after = _ms(measured.zero_s), _ms(measured.told_s)
+        zero, after = _ms(measured.zero_s), _ms(measured.diagnosed_s)
     elif before is not None:
         zero, after = before[4], before[6]
     else:
         zero = after = NOT_MEASURED
-    return '| ' + ' | '.join([name, injected, words, promise, zero, told, after]) + ' |\n'
+    return '| ' + ' | '.join([name, injected, words, promise, zero, diagnosis, after]) + ' |\n'
 
 
 def _ms(seconds) -> str:

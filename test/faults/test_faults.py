@@ -1,4 +1,4 @@
-"""The fault matrix: each fault of faults/ on a driving node, and the table that tells of them."""
+"""The fault matrix: each fault on a driving node, and the table in the documentation."""
 
 import importlib.util
 import os
@@ -12,7 +12,7 @@ import pytest
 
 @pytest.fixture(scope='module')
 def scene(tmp_path_factory):
-    """Have a camera before a node and wheels behind it, for all faults."""
+    """Start a camera and a base for all faults; a fault starts the node."""
     scratch = tmp_path_factory.mktemp('faults')
     scene = Scene(scratch, write_trap(scratch / 'trap'))
     yield scene
@@ -21,7 +21,7 @@ def scene(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def measured():
-    """Collect the times; `make faults` wants them in the document."""
+    """Collect the times; `make faults` writes them into the document."""
     measured = {}
     yield measured
     if os.environ.get('WRITE_FAULTS'):

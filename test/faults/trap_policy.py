@@ -1,10 +1,9 @@
 """
-A real policy bundle whose step graph does what the picture tells it, faults included.
+A policy bundle whose step graph obeys a marker in the picture, faults included.
 
-Pictures carry a marker in their top left corner. GOOD ones make the policy drive forward; POISON
-ones, which no sound node drives on, sideways: sideways motion at the wheels proves that a picture
-was driven on that should not have been. The other markers bring about, in ONNX Runtime itself,
-what a runtime can do wrong. No code of the node is replaced.
+The marker is in the top left corner. On GOOD the policy drives forward; on POISON, which a node
+must never drive on, sideways, so a sideways command proves that the node drove on a bad picture.
+The other markers make ONNX Runtime itself fail in some way. No code of the node is replaced.
 """
 
 from pathlib import Path
@@ -21,15 +20,15 @@ STEP = 20  # grey levels between markers: conversions between encodings may roun
 FORWARD, SIDEWAYS = 0.4, 0.4  # m/s
 SLOW_S, LATE_S = 0.06, 0.5  # longer than the control period; longer than image_timeout
 FOR_EVER = 1 << 62  # turns of a loop
-TOO_MUCH = 1 << 46  # float32s: more than any address space of today holds
-NOWHERE = 999  # a row that the table of actions does not have
+TOO_MUCH = 1 << 46  # float32s; larger than any address space
+NOWHERE = 999  # not a row of the table of actions
 ROWS = 256 // STEP + 1
 HIDDEN = 8
 CALIBRATION_TURNS = 200_000
 
 
 def write_trap(directory: Path, name: str = 'trap') -> Bundle:
-    """Write the bundle; the slow steps take as long as they are called, on this machine now."""
+    """Write the bundle; its slow steps are calibrated to take SLOW_S and LATE_S here."""
     scratch = directory.with_name(directory.name + '.onnx')
     _save(scratch, dict.fromkeys((SLOW, LATE), CALIBRATION_TURNS))
     turns_per_s = CALIBRATION_TURNS / _step_s(scratch)
@@ -42,7 +41,7 @@ def write_trap(directory: Path, name: str = 'trap') -> Bundle:
 
 
 def mark(picture: np.ndarray, marker: int) -> np.ndarray:
-    """Put a marker into a picture (uint8 [H, W, 3]), and give it."""
+    """Put a marker into a picture (uint8 [H, W, 3]) and return it."""
     picture[:picture.shape[0] // 2, :picture.shape[1] // 2] = marker
     return picture
 
@@ -55,7 +54,7 @@ def _step_s(path: Path) -> float:
     state = np.zeros((1, 1, HIDDEN), np.float32)
     image = mark(np.zeros((1, HEIGHT, WIDTH, 3), np.uint8)[0], SLOW)[np.newaxis]
     times = []
-    for _ in range(3):  # the quickest: others may hold the processor
+    for _ in range(3):  # take the fastest: the machine may be busy
         start = time.perf_counter()
         session.run(None, {'image': image, 'h_in': state, 'c_in': state})
         times.append(time.perf_counter() - start)
@@ -121,7 +120,7 @@ def _save(path: Path, turns: dict) -> None:
 
 
 def _turn():
-    """Return one turn of the loop, which takes time and changes nothing."""
+    """Return the body of the loop, which takes time and changes nothing."""
     return helper.make_graph(
         [helper.make_node('Identity', ['go_in'], ['go_out']),
          helper.make_node('MatMul', ['action_in', 'same'], ['action_out'])],

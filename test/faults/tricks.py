@@ -1,4 +1,4 @@
-"""What a camera does right and wrong: each trick turns one of its turns into messages."""
+"""The tricks of a camera, right and wrong: each makes the messages of a turn."""
 
 from dataclasses import dataclass
 from typing import Callable, List, NamedTuple
@@ -16,7 +16,7 @@ ENCODINGS = {'rgb8': None, 'bgr8': cv2.COLOR_RGB2BGR, 'mono8': cv2.COLOR_RGB2GRA
              'bgra8': cv2.COLOR_RGB2BGRA}
 SIZES = ((48, 64), (96, 128), (60, 80), (64, 64))
 HOLD = 7  # turns before the next encoding or size; no divisor of the rate of the diagnostics
-_HUGE: List[np.ndarray] = []  # made once: it takes longer than its turn
+_HUGE: List[np.ndarray] = []  # made once, since that takes longer than a turn
 
 
 class Shot(NamedTuple):
@@ -28,7 +28,7 @@ class Shot(NamedTuple):
 
 @dataclass(frozen=True)
 class Trick:
-    """What a camera does on each turn, given the turns since it began and its clock in ns."""
+    """The messages of a turn, by the number of the turn and the camera's clock in ns."""
 
     shoot: Callable[[int, int], List[Shot]]
     rate: float = 50.0
@@ -49,13 +49,13 @@ def shot(number: int, stamp_ns: int, marker: int, good: bool = False, **changes)
 
 
 def _bad(later_ms: int = 0, **changes) -> Trick:
-    """Send images that nobody may drive on."""
+    """Send images that a robot may not drive on."""
     return Trick(lambda number, now_ns: shot(number, now_ns + later_ms * MS, trap.POISON,
                                              **changes))
 
 
 def _policy(marker: int, good: bool = False) -> Trick:
-    """Send sound images on which the policy goes wrong."""
+    """Send sound images on which the policy fails."""
     return Trick(lambda number, now_ns: shot(number, now_ns, marker, good))
 
 

@@ -1,4 +1,4 @@
-"""Serialised images: read in place as rclpy reads them, or refused."""
+"""Serialised images are read like rclpy reads them, or refused."""
 
 from array import array
 from dataclasses import replace
@@ -101,7 +101,7 @@ def test_the_time_it_took_counts_from_the_entry_of_the_callback():
     assert read_image(raw, 0).received_ns == 0
 
 
-def test_what_nobody_reads_need_not_be_text():
+def test_frame_ids_need_not_be_text():
     msg = Image(encoding='rgb8')
     msg.header.frame_id = 'camera'
     raw = serialize_message(msg).replace(b'camera', b'\xff\xfe\0\xc3\x28\x80')
@@ -112,7 +112,7 @@ def test_what_nobody_reads_need_not_be_text():
 @pytest.mark.parametrize('frame_id', [b'', b'cam', b'cam\0', b'c\0m\0', b'\0'])
 @pytest.mark.parametrize('encoding', [b'rgb8', b'rgb8\0', b'rgb8\0\0'])
 def test_strings_end_as_rclpy_ends_them(order, frame_id, encoding):
-    """Writers that are not ROS leave the NUL out, or send an empty string of length 0."""
+    """Writers other than ROS omit the NUL, or send an empty string of length 0."""
     raw = bytearray(b'\0\1\0\0' if order == '<' else b'\0\0\0\0')
 
     def number(*values):
@@ -135,21 +135,21 @@ def picture():
 
 
 @pytest.mark.parametrize('size', range(len(picture())))
-def test_whatever_is_cut_off_is_refused(size):
+def test_a_truncated_message_is_refused(size):
     with pytest.raises(ImageError, match=f'a serialised Image of {size} bytes'):
         read_image(picture()[:size], 0)
 
 
 @pytest.mark.parametrize(('change', 'found'), [
-    ((0, b'\0\2'), 'begins with 00 02 00 00; expected plain CDR'),
+    ((0, b'\0\2'), 'begins with 00 02 00 00; expected plain CDR: 00 00'),
     ((0, b'\1\0'), 'begins with 01 00 00 00'),
-    ((0, b'\0\0'), 'ends within its header.frame_id'),  # little-endian, said to be big
-    ((12, b'\xff\xff\xff\xff'), 'ends within its header.frame_id; expected at least 4294967311'),
-    ((28, b'\0\0\0\x7f'), 'ends within its encoding'),
-    ((44, b'\x13'), 'ends within its data; expected at least 67 bytes'),
-    ((44, b'\xff\xff\xff\xff'), 'ends within its data'),
+    ((0, b'\0\0'), 'ends inside its header.frame_id'),  # little-endian, said to be big
+    ((12, b'\xff\xff\xff\xff'), 'ends inside its header.frame_id; expected at least 4294967311'),
+    ((28, b'\0\0\0\x7f'), 'ends inside its encoding'),
+    ((44, b'\x13'), 'ends inside its data; expected at least 67 bytes'),
+    ((44, b'\xff\xff\xff\xff'), 'ends inside its data'),
 ])
-def test_refusals_tell_what_was_found_and_what_to_do(change, found):
+def test_refusals_have_found_expected_and_fix(change, found):
     raw = bytearray(picture())
     raw[change[0]:change[0] + len(change[1])] = change[1]
     with pytest.raises(ImageError, match=found) as refused:

@@ -1,4 +1,4 @@
-"""The launch file, started for real where launch_ros and a colcon build are there."""
+"""The launch file, really launched if launch_ros and a colcon build are available."""
 
 import os
 from pathlib import Path
@@ -19,7 +19,7 @@ index = pytest.importorskip('ament_index_python', reason='ament_index_python is 
 
 
 def find_install() -> str:
-    """Return the prefix of a colcon build, or nothing: ros2 launch needs lib/vla_nav_node."""
+    """Return the prefix of a colcon build, or '': ros2 launch needs lib/vla_nav_node."""
     try:
         prefix = index.get_package_prefix('vla_nav_node')
     except LookupError:
@@ -35,7 +35,7 @@ pytestmark = [
 
 
 class Launched:
-    """`ros2 launch` with its output in a file; ended as Ctrl-C ends it."""
+    """`ros2 launch` with its output in a file, ended as by Ctrl-C."""
 
     def __init__(self, log: Path, *arguments: str) -> None:
         """Start it."""
@@ -70,28 +70,28 @@ class Launched:
         raise AssertionError(f'no {pattern!r} within {seconds} s in:\n{text}')
 
     def wait_for_end(self, seconds: float = START_S) -> None:
-        """Return when it has ended by itself."""
+        """Wait until it has ended by itself."""
         self._process.wait(seconds)
 
 
 def ros2(*arguments: str, seconds: float = 30.0) -> str:
-    """Return what the command prints, errors too."""
+    """Return the output of a ros2 command, errors included."""
     done = subprocess.run(['ros2', *arguments], capture_output=True, text=True, timeout=seconds,
                           check=False)
     return done.stdout + done.stderr
 
 
 def ros2_shows(pattern: str, *arguments: str, seconds: float = START_S) -> str:
-    """Return what the command prints once it has `pattern`: a new node is not known at once."""
+    """Return the output once it has `pattern`: a new node takes time to be discovered."""
     until = time.monotonic() + seconds
     while True:
         try:
-            said = ros2(*arguments)
-        except subprocess.TimeoutExpired as error:  # it may have looked for the node too early
-            said = str(error)
-        if re.search(pattern, said):
-            return said
-        assert time.monotonic() < until, f'no {pattern!r} within {seconds} s in:\n{said}'
+            output = ros2(*arguments)
+        except subprocess.TimeoutExpired as error:  # the node may not have been there yet
+            output = str(error)
+        if re.search(pattern, output):
+            return output
+        assert time.monotonic() < until, f'no {pattern!r} within {seconds} s in:\n{output}'
 
 
 @pytest.fixture(scope='module')
@@ -161,5 +161,5 @@ def test_names_for_a_real_robot(tmp_path, model):
 
 def test_a_refusal_ends_the_launch_with_the_reason(tmp_path):
     with Launched(tmp_path / 'log', 'sim:=true', 'model:=/nowhere') as launched:
-        launched.wait_for_end()  # ros2 launch gives 0 here: it was shut down in good order
+        launched.wait_for_end()  # ros2 launch exits with 0 here: it shut down cleanly
         assert 'no bundle at /nowhere' in launched.wait_for('was required')

@@ -1,4 +1,4 @@
-"""What goes out keeps its numbers, and cv_bridge is trusted as far as it is right."""
+"""Outgoing messages keep their numbers; cv_bridge is used only where it is correct."""
 
 import importlib.util
 
@@ -18,7 +18,7 @@ STAMP = Time(sec=12, nanosec=34)
 
 
 def test_twist_keeps_its_numbers_on_the_wire():
-    """A numpy float32, which rclpy would send as garbage, arrives as the number it is."""
+    """A numpy float32, which rclpy would send as a wrong number, arrives unchanged."""
     written = messages.TwistWriter()(Command(np.float32(0.5), np.float32(-0.25)))
     expected = Twist(linear=Vector3(x=0.5, y=-0.25))
     assert deserialize_message(written, Twist) == expected
@@ -26,14 +26,14 @@ def test_twist_keeps_its_numbers_on_the_wire():
 
 
 def test_twist_stamped():
-    """The stamped form says when and in which frame."""
+    """A TwistStamped has a stamp and a frame."""
     msg = messages.twist_stamped(Command(0.1, 0.2), STAMP, 'base_link')
     assert (msg.header.stamp, msg.header.frame_id) == (STAMP, 'base_link')
     assert (msg.twist.linear.x, msg.twist.linear.y) == (0.1, 0.2)
 
 
 def test_latencies_arrive_as_they_were_written():
-    """The message that is written by hand is the one that rclpy reads, labels and all."""
+    """The message can be read by rclpy, labels included."""
     write = messages.LatencyWriter(['cycle', 'age', 'used'])
     for values in ([0.0, 0.0, 0.0], [1.5, 5e-324, -2.25]):
         arrived = deserialize_message(write(values), Float64MultiArray)
@@ -63,15 +63,15 @@ def test_decoder_without_cv_bridge():
 
 
 def test_cv_bridge_is_used_where_it_is_right():
-    """A working cv_bridge decodes every encoding that it is asked for."""
+    """A working cv_bridge decodes all encodings that are left to it."""
     pytest.importorskip('cv_bridge', reason='cv_bridge is not importable here')
     decode = messages.decoder()
     assert isinstance(decode, messages.BridgeDecoder)
     assert decode.encodings == frozenset(messages.BRIDGED)
 
 
-def test_what_cv_bridge_cannot_do_is_found_out():
-    """An encoding that does not come out right is not left to cv_bridge, and the reason told."""
+def test_encodings_that_cv_bridge_cannot_decode_are_found():
+    """An encoding that cv_bridge decodes wrongly is refused with a reason."""
     cv_bridge = pytest.importorskip('cv_bridge', reason='cv_bridge is not importable here')
     right, refused = messages.try_bridge(cv_bridge.CvBridge(), ('bgr8', 'nv21', '8UC3'))
     assert right == frozenset(['bgr8'])

@@ -1,4 +1,4 @@
-"""The node in a process of its own, over real ROS 2: what it drives on and what it stops for."""
+"""The node in its own process, over real ROS 2: when it drives and when it stops."""
 
 from functools import partial
 import time
@@ -9,7 +9,6 @@ from rcl_interfaces.srv import DescribeParameters
 from rclpy.serialization import serialize_message
 from rig import CameraThread, image_message, NodeProcess, picture, Rig
 from std_srvs.srv import SetBool, Trigger
-from tiny import write_tiny
 
 from vla_nav_node.backends import open_backend
 from vla_nav_node.driving.diagnostics.statuses import ERROR, OK, WARN
@@ -18,18 +17,12 @@ from vla_nav_node.policy.recurrent_policy import Policy
 from vla_nav_node.vision.preprocess import Preprocess
 
 PERIOD_S = 0.02
-MARGIN_S = 0.5  # of this process and of the transport, on a machine that others hold up
-
-
-@pytest.fixture(scope='module')
-def bundle(tmp_path_factory):
-    """Write a tiny policy."""
-    return write_tiny(tmp_path_factory.mktemp('bundles') / 'tiny')
+MARGIN_S = 0.5  # for this process and the transport on a busy machine
 
 
 @pytest.fixture(scope='module')
 def rig(bundle):
-    """Start one node for all tests; it has to end well after them."""
+    """Start one node for all tests; afterwards it must end cleanly."""
     node = NodeProcess(model=bundle.directory)
     rig = Rig()
     rig.process = node
@@ -38,13 +31,13 @@ def rig(bundle):
         yield rig
     finally:
         rig.close()
-        status, said = node.finish()
-    assert status == 0, said
-    assert 'Traceback' not in said
+        status, stderr = node.finish()
+    assert status == 0, stderr
+    assert 'Traceback' not in stderr
 
 
 def stamped(offset_s):
-    """Stamp pictures by so much away from now."""
+    """Return a function that stamps pictures with an offset from now."""
     return lambda rig: rig.now_ns() + int(offset_s * 1e9)
 
 
@@ -69,19 +62,19 @@ def test_the_commands_are_those_of_the_policy(rig, bundle):
 
 
 def grown(kept, before):
-    """Tell whether there is more now."""
+    """Return whether there is more now."""
     return len(kept) > before
 
 
 def distinct(commands):
-    """Leave the zeros and the repeated commands out."""
+    """Return the commands without zeros and repetitions."""
     moving = [command[1:] for command in commands if command[1] or command[2]]
     return [command for number, command in enumerate(moving)
             if number == 0 or command != moving[number - 1]]
 
 
 def expected_actions(bundle, count):
-    """Return what the policy does, step by step, without a node."""
+    """Return the actions of the policy without a node, [count, A]."""
     policy = Policy(open_backend('onnx', bundle), bundle.zero_state())
     preprocess = Preprocess(bundle.input)
     return np.stack([policy.act(preprocess(picture(number))) for number in range(count)])
@@ -96,9 +89,9 @@ def test_when_the_camera_stops_the_robot_stops(rig):
     assert last - camera.stopped_at < 0.2 + PERIOD_S + MARGIN_S
     level, message, _ = rig.say('driving', 'no usable image', camera.stopped_at)
     assert level == ERROR
-    told = min(at for at, entry in rig.diagnostics
-               if at > camera.stopped_at and 'no usable image' in entry['driving'][1])
-    assert told - camera.stopped_at < 0.2 + 0.1 + PERIOD_S + MARGIN_S
+    reported = min(at for at, entry in rig.diagnostics
+                   if at > camera.stopped_at and 'no usable image' in entry['driving'][1])
+    assert reported - camera.stopped_at < 0.2 + 0.1 + PERIOD_S + MARGIN_S
     level, message, _ = rig.say('camera', 'no image any more on /image: 1 publisher')
     assert level == ERROR
 
@@ -113,7 +106,7 @@ def test_the_last_command_is_repeated_between_slow_images(rig):
     assert all(x or y for _, x, y in came)
 
 
-@pytest.mark.parametrize(('changes', 'told'), [
+@pytest.mark.parametrize(('changes', 'text'), [
     ({'encoding': '32FC1'}, "decode: no picture can be read from encoding '32FC1'"),
     ({'step': 10}, 'decode: a picture of 64x48 rgb8 has rows (step) of 10 bytes'),
     ({'height': 4000}, 'bytes of data; expected at least'),
@@ -121,12 +114,12 @@ def test_the_last_command_is_repeated_between_slow_images(rig):
     ({'stamp_ns': stamped(-0.5)}, 'the image was 0.5'),
     ({'stamp_ns': stamped(+0.5)}, 's in the future; synchronise the clocks'),
 ], ids=['encoding', 'step', 'truncated', 'stamp of 1970', 'late', 'in the future'])
-def test_an_image_that_is_wrong_stops_the_robot(rig, changes, told):
+def test_an_image_that_is_wrong_stops_the_robot(rig, changes, text):
     with CameraThread(rig):
         rig.drives()
     with CameraThread(rig, **changes):
         rig.stands()
-        level, _, _ = rig.say('driving', told)
+        level, _, _ = rig.say('driving', text)
         assert level == ERROR
     with CameraThread(rig):
         rig.drives()
@@ -147,7 +140,7 @@ def test_stamps_that_run_backwards_stop_the_robot_for_that_frame(rig):
 
 
 def cut_off(picture, stamp_ns):
-    """Serialise a picture and lose the end of it; DDS would make up for the last three bytes."""
+    """Serialise a picture and cut off its end; DDS would pad the last three bytes."""
     return serialize_message(image_message(picture, stamp_ns))[:-4]
 
 

@@ -1,4 +1,4 @@
-"""Images from another process: that they arrive, and what is said when they do not."""
+"""Images from another process: that they arrive, and what diagnostics say if they do not."""
 
 from dataclasses import replace
 from itertools import count
@@ -30,14 +30,8 @@ CAMERA = [sys.executable, str(Path(__file__).parents[1] / 'camera_process.py')]
 FRAMES = 1000
 
 
-@pytest.fixture(scope='module')
-def bundle(tmp_path_factory):
-    """Write a tiny policy."""
-    return write_tiny(tmp_path_factory.mktemp('bundles') / 'tiny')
-
-
 class Scene:
-    """A node, and an operator who reads its diagnostics."""
+    """A node, and an operator that reads its diagnostics."""
 
     def __init__(self, bundle, env, **parameters):
         """Start the node."""
@@ -46,14 +40,14 @@ class Scene:
         self.rig = Rig()
 
     def film(self, *arguments):
-        """Let a camera process do its work."""
+        """Run a camera process to its end."""
         subprocess.run([*CAMERA, *map(str, arguments)], env=self.env, check=True, timeout=90)
 
     def close(self):
-        """End it all."""
+        """Leave the graph and end the node."""
         self.rig.close()
-        status, said = self.node.finish()
-        assert status == 0, said
+        status, stderr = self.node.finish()
+        assert status == 0, stderr
 
 
 def bare_environment():
@@ -66,7 +60,7 @@ def bare_environment():
 
 @pytest.fixture
 def scene(bundle, request):
-    """Start a node with the profile, or in the environment and with the parameters asked for."""
+    """Start a node with the profile, or with the requested environment and parameters."""
     wanted = getattr(request, 'param', {})
     env = wanted.get('env', fastdds_profile.environment(bare_environment()))
     scene = Scene(bundle, env, **wanted.get('parameters', {}))
@@ -75,7 +69,7 @@ def scene(bundle, request):
 
 
 def counts(scene):
-    """Return received, replaced and lost, as diagnostics have them."""
+    """Return the numbers of received, replaced and lost images in diagnostics."""
     values = scene.rig.say('camera', '')[2]
     return [int(values[key]) for key in
             ('received', 'replaced by a newer one', 'lost in transport')]
@@ -95,13 +89,13 @@ def test_with_the_profile_every_image_arrives(scene, kind):
 
 
 @pytest.mark.parametrize('scene', [{'env': bare_environment()}], indirect=True)
-def test_without_the_profile_losses_are_counted_and_the_cure_is_named(scene):
+def test_without_the_profile_losses_are_counted_and_the_fix_is_named(scene):
     scene.film(150, 50, 480, 640)
     received, _, lost = counts(scene)
     print(f'\nwithout the profile: {received} of 150 received, {lost} counted as lost')
     if received > 140:
         pytest.skip(f'{received} of 150 images arrive on this machine without the profile')
-    # What was sent before the first or after the last that arrived cannot be counted.
+    # Losses before the first and after the last image that arrived cannot be counted.
     assert lost >= 0.5 * (150 - received)
     warned = [entry['camera'] for _, entry in scene.rig.diagnostics
               if 'lost' in entry['camera'][1]]
@@ -127,7 +121,7 @@ def test_the_subscription_becomes_what_the_publishers_offer(scene):
 def test_a_qos_that_cannot_match_is_named(scene):
     with CameraThread(scene.rig):
         level, message, _ = scene.rig.say(
-            'camera', '1 publisher, best effort, but image_qos asks for reliable')
+            'camera', '1 publisher, best effort, but image_qos is reliable')
     assert level == ERROR
     assert 'set image_qos to auto' in message
 
@@ -154,14 +148,14 @@ def test_compressed_images_and_stamped_commands(scene):
 
 
 def cut(rgb, stamp_ns):
-    """Return half a jpeg with the end of a whole one."""
+    """Return half a JPEG with the end marker of a whole one."""
     msg = compressed(rgb, stamp_ns)
     msg.data = msg.data[:len(msg.data) // 2] + msg.data[-2:]
     return msg
 
 
 def compressed(rgb, stamp_ns):
-    """Return a jpeg."""
+    """Return a JPEG message."""
     msg = CompressedImage(format='jpeg')
     msg.data = cv2.imencode('.jpg', rgb)[1].tobytes()
     msg.header.stamp.sec, msg.header.stamp.nanosec = divmod(stamp_ns, 10 ** 9)
@@ -169,11 +163,12 @@ def compressed(rgb, stamp_ns):
 
 
 @pytest.mark.parametrize('wanted', [{}, {'image_rotation': 90}, {'image_rotation': 0}])
-def test_the_node_turns_pictures_as_it_is_told_else_as_the_bundle_says(tmp_path, wanted):
+def test_the_node_rotates_pictures_by_the_parameter_or_else_by_the_bundle(tmp_path, wanted):
     bundle = write_tiny(tmp_path / 'tiny')
     bundle = amend(bundle, lambda manifest: manifest['input'].update(rotation=270))
     table = parameters(bundle.limits, ('onnx',), bundle.input.rotation)
-    _, cycle = policy_and_cycle(RuntimeOpener(bundle, open_backend, True), settings_of(table, wanted))
+    _, cycle = policy_and_cycle(RuntimeOpener(bundle, open_backend, True),
+                                settings_of(table, wanted))
     assert cycle.preprocess.spec == replace(
         bundle.input, rotation=wanted.get('image_rotation', 270))
 
@@ -201,7 +196,7 @@ def test_simulated_time_and_its_jump_back(scene):
         clock.publish(Clock(clock=Time(nanoseconds=stamp_ns).to_msg()))
         return stamp_ns
     with CameraThread(rig, stamp_ns=lambda rig: 50 * 10 ** 9):
-        rig.say('driving', 'use_sim_time is set, but no /clock has come')
+        rig.say('driving', 'use_sim_time is set, but no /clock message has arrived')
     with CameraThread(rig, stamp_ns=tick):
         rig.drives()
     since = time.monotonic()

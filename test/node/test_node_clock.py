@@ -1,4 +1,4 @@
-"""Stamps under simulated time: no service, however long it takes, makes them lag."""
+"""Stamps under simulated time: a slow service does not delay them."""
 
 from threading import Event, Thread
 
@@ -26,7 +26,7 @@ def rig():
 
 @pytest.fixture
 def node(tmp_path, monkeypatch):
-    """Have a node whose services' thread does not come to anything, as in a swap."""
+    """Return a node whose services' thread does not run, as during a swap."""
     monkeypatch.setenv('ROS_DOMAIN_ID', str(domain()))
     bundle = write_tiny(tmp_path / 'tiny')
     context = start(ros_arguments({'model': bundle.directory, 'use_sim_time': 'true',
@@ -43,13 +43,13 @@ def node(tmp_path, monkeypatch):
 
 def test_all_that_is_remapped_is_known_by_name(node):
     by_ros = {'/parameter_events', '/rosout', '/clock'}
-    there = {end.topic_name for end in (*node.publishers, *node.subscriptions)}
-    there |= {node.resolve_service_name(service.srv_name) for service in node.services
-              if service.srv_type in (SetBool, Trigger)}
-    there |= {node._camera.topic}
+    used = {end.topic_name for end in (*node.publishers, *node.subscriptions)}
+    used |= {node.resolve_service_name(service.srv_name) for service in node.services
+             if service.srv_type in (SetBool, Trigger)}
+    used |= {node._camera.topic}
     named = {node.resolve_topic_name(name, only_expand=True) for name in TOPICS}
-    assert there - by_ros <= named
-    assert named - there == {'/image/compressed'}  # not with raw images
+    assert used - by_ros <= named
+    assert named - used == {'/image/compressed'}  # unused with raw images
 
 
 def test_commands_and_diagnostics_carry_the_time_of_now_while_a_service_hangs(rig, node):
@@ -66,6 +66,6 @@ def test_commands_and_diagnostics_carry_the_time_of_now_while_a_service_hangs(ri
         def stamped(time=time, now=now):
             clock.publish(time)
             node._send(Command(0.1, 0.0))
-            node._watchdog.report()
+            node._reporter.report()
             return now in stamps and now in reports
         rig.until(stamped, f'a command and a report of {now} s')

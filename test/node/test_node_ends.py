@@ -1,4 +1,4 @@
-"""How the node ends, and that it refuses to start on what it cannot be."""
+"""How the node ends, and when it refuses to start."""
 
 import os
 from pathlib import Path
@@ -16,12 +16,6 @@ from vla_nav_node.node.main import main
 FILE = Path(__file__).parents[2] / 'config' / 'vla_nav_node.yaml'
 
 
-@pytest.fixture(scope='module')
-def bundle(tmp_path_factory):
-    """Write a tiny policy."""
-    return write_tiny(tmp_path_factory.mktemp('bundles') / 'tiny')
-
-
 @pytest.fixture
 def rig():
     """Join the graph."""
@@ -36,11 +30,11 @@ def test_a_signal_ends_it_with_a_last_zero(rig, bundle, number):
     with CameraThread(rig):
         rig.drives()
         sent = time.monotonic()
-        status, said = node.finish(number)
+        status, stderr = node.finish(number)
         ended = time.monotonic()
-    assert status == 0, said
-    assert f'stopped the robot: {signal.Signals(number).name}' in said
-    assert 'Traceback' not in said
+    assert status == 0, stderr
+    assert f'stopped the robot: {signal.Signals(number).name}' in stderr
+    assert 'Traceback' not in stderr
     assert ended - sent < 5.0
     rig.until(lambda: rig.commands[-1][1:] == (0.0, 0.0), 'the last zero')
     rig.say('driving', f'the node ends: {signal.Signals(number).name}', since=sent)
@@ -61,8 +55,8 @@ def test_a_signal_during_the_start_ends_it_though_a_library_swallows_it(swallowe
                 {swallowed}
         node.load_bundle = load
         raise SystemExit(node.main())"""
-    status, said = NodeProcess(command=[sys.executable, '-c', code]).wait()
-    assert (status, said) == (0, '')
+    status, stderr = NodeProcess(command=[sys.executable, '-c', code]).wait()
+    assert (status, stderr) == (0, '')
 
 
 def test_it_can_be_disabled_and_ended_during_a_swap(rig, bundle):
@@ -72,8 +66,8 @@ def test_it_can_be_disabled_and_ended_during_a_swap(rig, bundle):
         answer = rig.begin_to_configure(backend='torch')
         assert rig.call(SetBool, data=False).success
         during = not answer.done()
-        status, said = node.finish()
-    assert status == 0, said
+        status, stderr = node.finish()
+    assert status == 0, stderr
     assert during, 'the swap was over before the robot was disabled: nothing was tested'
     rig.until(lambda: rig.commands[-1][1:] == (0.0, 0.0), 'the last zero')
 
@@ -91,31 +85,31 @@ def test_it_can_be_disabled_and_ended_during_a_swap(rig, bundle):
 def test_a_bad_parameter_is_one_line_and_status_2(bundle, parameters, reason):
     if 'device' in parameters and os.path.exists('/dev/nvidia0'):
         pytest.skip('this machine has a GPU')
-    status, said = NodeProcess(**{'model': bundle.directory, **parameters}).wait()
-    assert status == 2, said
-    line, = said.strip().splitlines()
+    status, stderr = NodeProcess(**{'model': bundle.directory, **parameters}).wait()
+    assert status == 2, stderr
+    line, = stderr.strip().splitlines()
     assert line.startswith('vla_nav_node: ')
     assert reason in line
 
 
 @pytest.mark.parametrize(('arguments', 'reason'), [
-    (['--ros-args', '-p', 'max_linar_x:=0.1'], 'write max_linear_x for max_linar_x'),
-    (['backend:=torch'], "nobody takes 'backend:=torch'; fix: give parameters as --ros"),
-    (['--ros-args', '-r', 'img:=/camera'], 'write image for img'),
+    (['--ros-args', '-p', 'max_linar_x:=0.1'], 'write max_linear_x instead of max_linar_x'),
+    (['backend:=torch'], "unknown arguments: 'backend:=torch'; fix: pass parameters as --ros"),
+    (['--ros-args', '-r', 'img:=/camera'], 'write image instead of img'),
 ], ids=lambda value: value[-1] if isinstance(value, list) else '')
-def test_what_reaches_nobody_is_one_line_and_status_2(arguments, reason):
-    status, said = NodeProcess(command=[*NODE, *arguments]).wait()
-    assert status == 2, said
-    line, = said.strip().splitlines()
+def test_a_setting_without_effect_is_one_line_and_status_2(arguments, reason):
+    status, stderr = NodeProcess(command=[*NODE, *arguments]).wait()
+    assert status == 2, stderr
+    line, = stderr.strip().splitlines()
     assert line.startswith('vla_nav_node: ')
     assert reason in line
 
 
 def test_a_profile_that_does_not_exist_is_refused():
     node = NodeProcess(env={'FASTRTPS_DEFAULT_PROFILES_FILE': '/nowhere.xml'})
-    status, said = node.wait()
+    status, stderr = node.wait()
     assert status == 2
-    assert 'is /nowhere.xml: No such file or directory' in said
+    assert 'is /nowhere.xml: No such file or directory' in stderr
 
 
 @pytest.mark.parametrize('asked', ['--help', '--version'])
@@ -123,8 +117,8 @@ def test_help_and_version_drive_nothing(asked, capfd):
     with pytest.raises(SystemExit) as end:
         main([asked])
     assert end.value.code == 0
-    said, errors = capfd.readouterr()
-    assert ('max_linear_x' if asked == '--help' else 'vla_nav_node ') in said
+    output, errors = capfd.readouterr()
+    assert ('max_linear_x' if asked == '--help' else 'vla_nav_node ') in output
     assert errors == ''
 
 
@@ -132,13 +126,13 @@ def test_an_altered_bundle_is_refused(tmp_path):
     bundle = write_tiny(tmp_path / 'tiny')
     path = bundle.file('policy.fp32.onnx')
     path.write_bytes(path.read_bytes()[:-1] + b'x')
-    status, said = NodeProcess(model=bundle.directory).wait()
+    status, stderr = NodeProcess(model=bundle.directory).wait()
     assert status == 2
-    assert 'policy.fp32.onnx is altered' in said
+    assert 'policy.fp32.onnx is altered' in stderr
     path.unlink()
-    status, said = NodeProcess(model=bundle.directory).wait()
+    status, stderr = NodeProcess(model=bundle.directory).wait()
     assert status == 2
-    assert 'policy.fp32.onnx is missing' in said
+    assert 'policy.fp32.onnx is missing' in stderr
 
 
 def test_it_runs_as_it_is_remapped(bundle):

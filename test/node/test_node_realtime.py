@@ -1,4 +1,4 @@
-"""What the parameter `realtime` asks for: granted or refused, it is told, and the node drives."""
+"""The parameter `realtime`: granted or refused is reported, and the node drives."""
 
 import json
 import logging
@@ -16,7 +16,7 @@ from vla_nav_node.driving.diagnostics.statuses import OK, realtime_status, WARN
 from vla_nav_node.system.realtime import Answer, cores, PRIORITIES, Realtime
 
 ROOT = Path(__file__).parents[2]
-ASK = """
+REQUEST = """
 import json, logging, os, resource, sys
 from threading import Event
 from vla_nav_node.system.realtime import Realtime
@@ -37,25 +37,25 @@ print(json.dumps([realtime.answers, found, os.SCHED_FIFO]))
 """
 
 
-def ask(who):
-    """Ask for everything in a process of its own; give answers, state, and FIFO's number."""
-    done = subprocess.run([sys.executable, '-c', ASK, who], text=True, timeout=60, check=True,
+def request(user):
+    """Request all in another process; return answers, state, the number of FIFO and stderr."""
+    done = subprocess.run([sys.executable, '-c', REQUEST, user], text=True, timeout=60, check=True,
                           env={**os.environ, 'PYTHONPATH': str(ROOT)}, capture_output=True)
     answers, (state,), fifo = json.loads(done.stdout)
     return [Answer(*answer) for answer in answers], state, fifo, done.stderr
 
 
-def test_what_is_said_to_be_granted_is_so():
-    (memory, first, core), (policy, allowed), fifo, said = ask('me')
+def test_what_is_reported_as_granted_is_granted():
+    (memory, first, core), (policy, allowed), fifo, stderr = request('me')
     print(memory, first, core, sep='\n')
     assert first.granted == (policy == fifo)
     assert core.granted == (len(allowed) == 1)
-    assert all(answer.granted or f'{answer.wish} refused' in said
+    assert all(answer.granted or f'{answer.wish} refused' in stderr
                for answer in (memory, first, core))
 
 
-def test_whoever_may_do_nothing_is_told_what_to_do():
-    answers, (policy, allowed), fifo, said = ask('nobody')
+def test_a_user_without_permissions_gets_the_fixes():
+    answers, (policy, allowed), fifo, stderr = request('nobody')
     memory, first, core = answers
     assert not any(answer.granted for answer in answers)
     assert policy != fifo
@@ -64,10 +64,10 @@ def test_whoever_may_do_nothing_is_told_what_to_do():
     assert first.text.startswith('Operation not permitted; fix: ')
     assert '"<user> - rtprio 42"' in first.text and 'CAP_SYS_NICE' in first.text
     assert core.text.startswith(f'this process may use core {allowed[0]} only')
-    assert said.count('refused') == 3
+    assert stderr.count('refused') == 3
 
 
-def test_unasked_it_asks_for_nothing():
+def test_without_the_parameter_nothing_is_requested():
     realtime = Realtime(False, None)
     realtime.lock_memory()
     work = Event.set
@@ -80,7 +80,7 @@ def test_other_threads_stay_ordinary():
     assert PRIORITIES['watchdog'] > PRIORITIES['driving'] > PRIORITIES['camera']
 
 
-def test_who_hangs_makes_room_for_who_takes_the_place():
+def test_a_hung_thread_gives_its_priority_to_its_replacement():
     realtime, going, done, states = Realtime(True, logging.getLogger()), Event(), Event(), []
 
     def work(stopping):
@@ -98,7 +98,7 @@ def test_who_hangs_makes_room_for_who_takes_the_place():
     done.set()
     for thread in threads:
         thread.join()
-    first, _ = realtime.answers  # what was asked twice is told once
+    first, _ = realtime.answers  # the same request is reported once
     assert sorted(states) == sorted(
         [os.SCHED_OTHER, os.SCHED_FIFO if first.granted else os.SCHED_OTHER])
 
@@ -129,9 +129,9 @@ def test_the_node_drives_whatever_the_machine_says(tmp_path):
         level, message, values = rig.diagnostics[-1][1]['realtime']
     finally:
         rig.close()
-        status, said = node.finish()
-    assert status == 0, said
+        status, stderr = node.finish()
+    assert status == 0, stderr
     print(level, message, values, sep='\n')
     refused = [wish for wish, text in values.items() if text.startswith('refused: ')]
     assert (level, message.split(':')[0]) == ((WARN, 'refused') if refused else (OK, 'granted'))
-    assert all(f'realtime: {wish} refused: ' in said for wish in refused)
+    assert all(f'realtime: {wish} refused: ' in stderr for wish in refused)

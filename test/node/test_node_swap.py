@@ -32,13 +32,13 @@ def rig(tmp_path_factory):
         camera.kill()
         camera.wait()
         rig.close()
-        status, said = node.finish()
-    assert status == 0, said
+        status, stderr = node.finish()
+    assert status == 0, stderr
 
 
 def record(rig, work):
-    """Return the commands that came while `work` was done: times, and velocities."""
-    time.sleep(0.5)  # what happened before has to have its effect outside of the record
+    """Return the times and velocities of the commands during `work`."""
+    time.sleep(0.5)  # until earlier events have no more effect
     since = time.monotonic()
     work()
     commands = np.array(rig.new_commands(since))
@@ -46,7 +46,7 @@ def record(rig, work):
 
 
 def swap_often(rig):
-    """Swap to and fro through the parameter service."""
+    """Swap back and forth through the parameter service."""
     for number in range(SWAPS):
         assert rig.configure(backend=('torch', 'onnx')[number % 2]) == ''
 
@@ -63,7 +63,7 @@ def test_fifty_swaps_leave_no_gap_and_no_step(rig):
           f'(without {usual_step:.4f} m/s)')
     assert swapped.any(axis=1).all()  # never a stop
     assert step <= usual_step + 1e-3
-    # On a quiet machine no gap is longer than 1.5 periods; here others may hold the processor.
+    # On a quiet machine no gap is longer than 1.5 periods; this one may be busy.
     assert (gaps > 1.5 * PERIOD_S).mean() < 0.05 + (usual_gaps > 1.5 * PERIOD_S).mean()
     assert gaps.max() < 0.2 + usual_gaps.max()
     assert rig.say('camera', 'images/s')[2]['lost in transport'] == '0'

@@ -1,4 +1,4 @@
-"""A driving node is asked for TensorRT where it cannot be had: refused for the true reason."""
+"""A driving node without usable TensorRT refuses a swap to it, with the true reason."""
 
 import os
 from pathlib import Path
@@ -6,29 +6,22 @@ import time
 
 import pytest
 from rig import CameraThread, NodeProcess, Rig
-from tiny import write_tiny
 from vla_nav_node.backends import is_installed
 from vla_nav_node.backends.cuda.gpu_problem import KERNEL_MODULE
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 NO_DRIVER = pytest.mark.skipif(KERNEL_MODULE.exists(), reason='there is a driver here')
 
-# How TensorRT may be there: not at all; its package, but not its library (which is then asked of
-# the real loader); the real runtime of TensorRT 11.
+# TensorRT absent; its package without its library (which the real loader then looks for); the real
+# runtime of TensorRT 11.
 PACKAGES = {
     'absent': None,
     'without its library': 'import ctypes\nctypes.CDLL("libnvinfer.so.10")\n',
     'whole': 'from tensorrt_lean import *\nfrom tensorrt_lean import __version__\n'}
 
 
-@pytest.fixture(scope='module')
-def bundle(tmp_path_factory):
-    """Write a tiny policy."""
-    return write_tiny(tmp_path_factory.mktemp('bundles') / 'tiny')
-
-
 def refusal(bundle, package, tmp_path):
-    """Ask a driving node for tensorrt; give its answer, and the commands of the meantime."""
+    """Request tensorrt from a driving node; return the reason of the refusal, and the commands."""
     if package:
         (tmp_path / 'tensorrt').mkdir()
         (tmp_path / 'tensorrt' / '__init__.py').write_text(package)
@@ -42,19 +35,19 @@ def refusal(bundle, package, tmp_path):
             reason = rig.configure(backend='tensorrt')
             rig.until(lambda: len(rig.new_commands(since)) > 50, 'driving on')
             commands = rig.new_commands(since)
-            told = rig.say('policy', 'by onnx')[2]
+            values = rig.say('policy', 'by onnx')[2]
             assert rig.get('backend') == 'onnx'
     finally:
         rig.close()
-        status, said = node.finish()
-    assert status == 0, said
-    assert 'Traceback' not in said
-    assert told['backend'] == 'onnx'
+        status, stderr = node.finish()
+    assert status == 0, stderr
+    assert 'Traceback' not in stderr
+    assert values['backend'] == 'onnx'
     return reason, commands
 
 
 def drove_on(commands):
-    """Tell whether there was no stop and no long gap."""
+    """Return whether there was no stop and no long gap."""
     times = [at for at, _, _ in commands]
     return (all(x or y for _, x, y in commands)
             and max(b - a for a, b in zip(times, times[1:])) < 0.5)
@@ -83,7 +76,7 @@ def test_the_driver_is_missing_under_a_real_tensorrt(bundle, tmp_path):
     assert drove_on(commands)
 
 
-@pytest.mark.skipif(not KERNEL_MODULE.exists(), reason='without a driver, that is what is told')
+@pytest.mark.skipif(not KERNEL_MODULE.exists(), reason='the driver is missing')
 def test_the_library_is_missing(bundle, tmp_path):
     reason, commands = refusal(bundle, PACKAGES['without its library'], tmp_path)
     assert 'not the library of TensorRT: libnvinfer.so.10: cannot open' in reason

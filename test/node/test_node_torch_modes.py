@@ -1,4 +1,4 @@
-"""A driving node changes how torch runs a step: live, or refused while it drives on."""
+"""A driving node changes torch_mode live, or refuses it and drives on."""
 
 import pytest
 from rig import CameraThread, NodeProcess, Rig
@@ -20,13 +20,13 @@ def rig(tmp_path_factory):
             yield rig
     finally:
         rig.close()
-        status, said = node.finish()
-    assert status == 0 and 'Traceback' not in said, said
+        status, stderr = node.finish()
+    assert status == 0 and 'Traceback' not in stderr, stderr
 
 
 def test_it_starts_in_the_mode_that_was_set_and_changes_live(rig):
-    told = rig.say('policy', 'TorchScript')[2]
-    assert told['verified'].startswith('the reference by TorchScript')
+    values = rig.say('policy', 'TorchScript')[2]
+    assert values['verified'].startswith('the reference by TorchScript')
     assert rig.configure(torch_mode='eager') == ''
     assert rig.say('policy', 'eager')[2]['verified'] == 'the reference'
     assert rig.configure(torch_mode='script') == ''
@@ -37,7 +37,7 @@ def test_it_starts_in_the_mode_that_was_set_and_changes_live(rig):
     ('cuda_graph', 'torch_mode cuda_graph on device cpu; expected a GPU'),
     ('compile', 'needs a C++ compiler on the CPU: there is no /nonexistent/g++'),
     ('jit', 'one of auto, eager, cuda_graph, script, compile')])
-def test_what_cannot_be_had_is_refused_while_it_drives_on(rig, mode, reason):
+def test_an_unavailable_mode_is_refused_while_it_drives_on(rig, mode, reason):
     before = rig.get('torch_mode')
     assert reason in rig.configure(torch_mode=mode)
     assert rig.get('torch_mode') == before

@@ -1,4 +1,4 @@
-"""The node drives by what verify has passed, and by nothing else unless it is told to."""
+"""The node drives only by what verify has passed, unless allow_unverified is set."""
 
 import time
 
@@ -44,13 +44,13 @@ def test_a_swap_to_what_is_not_verified_is_refused_until_it_is(tmp_path):
             assert rig.configure(precision='fp16') == ''
             rig.drives(time.monotonic())
             level, message, _ = rig.say('policy', 'fp16')
-            assert level == OK, message  # new verdicts are no change of the bundle
+            assert level == OK, message  # new verdicts do not change the bundle
             assert rig.configure(backend='torch', precision='fp32') == ''
             assert rig.say('policy', 'torch')[2]['verified'] == 'the reference'
     finally:
         rig.close()
-        status, said = node.finish()
-    assert status == 0, said
+        status, stderr = node.finish()
+    assert status == 0, stderr
 
 
 def test_allow_unverified_drives_and_warns_all_the_time(tmp_path):
@@ -66,18 +66,18 @@ def test_allow_unverified_drives_and_warns_all_the_time(tmp_path):
             assert 'read-only' in rig.configure(allow_unverified=False)
     finally:
         rig.close()
-        status, said = node.finish()
-    assert status == 0, said
+        status, stderr = node.finish()
+    assert status == 0, stderr
 
 
-@pytest.mark.parametrize('change, parameters, told', [
+@pytest.mark.parametrize('change, parameters, reason', [
     ({}, {'precision': 'fp16'}, 'tiny_lstm by onnx in fp16 has not been verified'),
     ({}, {'precision': 'int8', 'allow_unverified': True}, 'has no policy.int8.onnx'),
     ({'trained': False}, {'allow_unverified': True}, UNTRAINED),
     ({'trained': False}, {'backend': 'torch', 'allow_unverified': True}, UNTRAINED)])
-def test_it_does_not_start_by_what_may_not_drive(tmp_path, change, parameters, told):
+def test_it_does_not_start_by_what_may_not_drive(tmp_path, change, parameters, reason):
     bundle = write(tmp_path / 'tiny')
     amend(bundle, lambda manifest: manifest['training'].update(change))
-    status, said = NodeProcess(model=bundle.directory, **parameters).wait()
+    status, stderr = NodeProcess(model=bundle.directory, **parameters).wait()
     assert status == 2
-    assert told in said and 'Traceback' not in said
+    assert reason in stderr and 'Traceback' not in stderr

@@ -1,4 +1,4 @@
-"""NVTX ranges, as a profiler sees them: one of our own is loaded into the node's process."""
+"""NVTX ranges as seen by a small profiler that is loaded into the node's process."""
 
 import importlib.util
 import os
@@ -15,7 +15,7 @@ from vla_nav_node.driving.cycle import Timing
 from vla_nav_node.node.nvtx_ranges import DOMAIN, PUBLISH, RangeTimer
 
 INJECTION = Path(__file__).parents[1] / 'nvtx_injection.c'
-# nvtx may have been found by the search path alone.
+# nvtx may be on the search path only.
 SEARCH = os.pathsep.join([str(INJECTION.parents[1]), os.environ.get('PYTHONPATH', '')])
 FRAMES = 20
 without_nvtx = pytest.mark.skipif(importlib.util.find_spec('nvtx') is not None,
@@ -23,7 +23,7 @@ without_nvtx = pytest.mark.skipif(importlib.util.find_spec('nvtx') is not None,
 
 
 def profile(bundle, **more):
-    """Drive a real node with ranges on, on noise."""
+    """Drive a real node on noise, with ranges."""
     return subprocess.run(
         [sys.executable, '-m', 'vla_nav_node.cli', 'profile', '--model', str(bundle.directory),
          '--frames', str(FRAMES), '--set', 'nvtx:=true'], text=True, capture_output=True,
@@ -58,7 +58,7 @@ def test_a_profiler_sees_every_stage_of_every_cycle(injection, tmp_path):
     assert text.count('begin ') == text.count('end ')
 
 
-def test_ranges_that_nobody_looks_at_cost_next_to_nothing():
+def test_ranges_without_a_profiler_work():
     nvtx = pytest.importorskip('nvtx')
     watch = RangeTimer(nvtx.get_domain(DOMAIN))
     watch.start()
@@ -68,10 +68,10 @@ def test_ranges_that_nobody_looks_at_cost_next_to_nothing():
 
 
 @without_nvtx
-def test_a_missing_package_is_told_and_the_node_does_not_start(tmp_path):
+def test_a_missing_package_is_named_and_the_node_does_not_start(tmp_path):
     done = profile(write_tiny(tmp_path / 'tiny'))
     assert done.returncode == 2
-    assert 'nvtx is true, but its Python package cannot be had' in done.stderr
+    assert 'nvtx is true, but the Python package nvtx is unavailable' in done.stderr
     assert "pip install 'vla_nav_node[nvtx]'" in done.stderr
 
 

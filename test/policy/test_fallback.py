@@ -1,4 +1,4 @@
-"""A policy that goes on by another backend: real backends that fail when they are told to."""
+"""A policy that falls back on another backend: real backends with injected faults."""
 
 from threading import Event, Thread
 import time
@@ -12,9 +12,9 @@ import tiny
 from vla_nav_node.backends import open_backend
 from vla_nav_node.backends.device_step import DeviceState, DeviceStep
 from vla_nav_node.errors import BackendError
-from vla_nav_node.policy.fallback import Abandoned, Link
+from vla_nav_node.policy.fallback import Abandoned
 from vla_nav_node.policy.recurrent_policy import Policy
-from vla_nav_node.policy.runtime_spec import Runtime
+from vla_nav_node.policy.runtimes import Link, Runtime
 
 NOT_FINITE = 'the policy gave a number that is not finite'
 
@@ -35,40 +35,40 @@ def _policy(bundle, backends):
 
 
 def expected(bundle, pictures):
-    """Return what a policy that never fails does."""
+    """Return the actions of a policy that never fails."""
     policy = Policy(open_backend('onnx', bundle, device='cpu'), bundle.zero_state())
     return [policy.act(picture) for picture in pictures]
 
 
 def same(policy, pictures, actions):
-    """Tell whether it does just that."""
+    """Return whether a policy acts exactly so."""
     return all(np.array_equal(policy.act(picture), action)
                for picture, action in zip(pictures, actions))
 
 
-@pytest.mark.parametrize(('fault', 'told'), [
+@pytest.mark.parametrize(('fault', 'problem'), [
     ('raise', 'the runtime has run out of memory'),
-    ('crash', 'ZeroDivisionError: nobody foresaw this (faulty.py:'),
+    ('crash', 'ZeroDivisionError: an unforeseen error (faulty.py:'),
     ('nan', NOT_FINITE),
     ('absurd', 'the policy gave (1e+09, 1e+09) m/s, more than 10 times what it was trained for')])
-def test_the_same_picture_is_driven_on_with_the_state_kept(
-        bundle, backends, policy, fault, told):
+def test_the_next_backend_drives_on_the_same_picture_with_the_same_state(
+        bundle, backends, policy, fault, problem):
     pictures, falls = tiny.images(12), []
-    policy.on_fall = lambda: falls.append(policy.chain.driving)
+    policy.on_fallback = lambda: falls.append(policy.chain.driving)
     actions = expected(bundle, pictures)
     assert same(policy, pictures[:5], actions[:5])
-    assert (policy.warning(), policy.told()) == (
+    assert (policy.warning(), policy.list_fallbacks()) == (
         '', 'onnx:fp32@auto ready, torch:fp32@auto ready')
     backends[0].fault = fault
     assert same(policy, pictures[5:], actions[5:])
-    assert (falls, policy.backend, policy.fell) == ([1], backends[1], True)
+    assert (falls, policy.backend, policy.has_fallen_back) == ([1], backends[1], True)
     assert policy.warning().startswith(
-        f'driving on fall-back onnx:fp32@auto because of tensorrt:fp32@auto: {told}')
-    assert policy.warning().endswith('; set backend to open it again')
-    assert policy.told() == 'onnx:fp32@auto drives, torch:fp32@auto ready'
+        f'driving on fallback onnx:fp32@auto because of tensorrt:fp32@auto: {problem}')
+    assert policy.warning().endswith('; set backend to reopen it')
+    assert policy.list_fallbacks() == 'onnx:fp32@auto drives, torch:fp32@auto ready'
 
 
-def test_nobody_goes_back_by_themselves(bundle, backends, policy):
+def test_it_does_not_return_to_a_backend_by_itself(bundle, backends, policy):
     backends[0].fault = 'raise'
     policy.act(tiny.images(1)[0])
     backends[0].fault = ''
@@ -78,17 +78,17 @@ def test_nobody_goes_back_by_themselves(bundle, backends, policy):
     assert policy.backend is backends[1]
 
 
-def test_what_fails_as_well_is_left_out_and_told(bundle, backends, policy):
+def test_a_fallback_that_fails_too_is_skipped_and_named(bundle, backends, policy):
     pictures = tiny.images(6)
     actions = expected(bundle, pictures)
     backends[0].fault, backends[1].fault = 'nan', 'raise'
     assert same(policy, pictures, actions)
     assert policy.backend is backends[2]
     assert f'tensorrt:fp32@auto: {NOT_FINITE}; onnx:fp32@auto: the runtime' in policy.warning()
-    assert not policy.spares
+    assert not policy.has_fallback
 
 
-def test_when_none_can_go_on_it_is_as_without_fall_backs_and_all_are_tried_again(
+def test_when_all_fail_the_first_error_is_raised_and_all_are_tried_again(
         bundle, backends, policy):
     pictures = tiny.images(6)
     actions = expected(bundle, pictures)
@@ -107,22 +107,22 @@ def test_when_none_can_go_on_it_is_as_without_fall_backs_and_all_are_tried_again
     assert policy.backend is backends[2]
 
 
-def test_an_output_that_all_give_is_not_the_backends_fault(bundle, backends, policy):
+def test_an_unsafe_output_of_all_backends_is_no_fallback(bundle, backends, policy):
     for backend in backends:
         backend.fault = 'nan'
-    assert np.isnan(policy.act(tiny.images(1)[0])).all()  # the gate makes a stop of it
+    assert np.isnan(policy.act(tiny.images(1)[0])).all()  # the cycle makes a stop of it
     assert (policy.backend, policy.warning()) == (backends[0], '')
 
 
-def test_a_state_that_is_not_finite_begins_anew(bundle, backends, policy):
+def test_a_state_that_is_not_finite_is_reset(bundle, backends, policy):
     pictures = tiny.images(3)
     policy.state = tuple(np.full_like(part, np.inf) for part in bundle.zero_state())
     backends[0].fault = 'raise'
     assert same(policy, pictures, expected(bundle, pictures))
-    assert 'its state was not finite, and began anew' in policy.warning()
+    assert 'its state was not finite, and reset' in policy.warning()
 
 
-def test_without_fall_backs_it_is_a_policy(bundle, backends):
+def test_without_fallbacks_it_is_a_plain_policy(bundle, backends):
     backends[0].fault = ''
     policy = of_chain(bundle, [Link(Runtime('onnx'), backends[0])])
     pictures = tiny.images(3)
@@ -131,7 +131,7 @@ def test_without_fall_backs_it_is_a_policy(bundle, backends):
     with pytest.raises(BackendError, match='^the runtime has run out of memory$'):
         policy.act(pictures[0])
     assert not policy.rescue('it hangs', 0.0)
-    assert (policy.warning(), policy.told()) == ('', '')
+    assert (policy.warning(), policy.list_fallbacks()) == ('', '')
 
 
 FAULTS = st.sampled_from(['', '', 'raise', 'nan', 'absurd', 'crash'])
@@ -139,8 +139,8 @@ FAULTS = st.sampled_from(['', '', 'raise', 'nan', 'absurd', 'crash'])
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(FAULTS, FAULTS, FAULTS), min_size=1, max_size=8))
-def test_whatever_fails_when(bundle, backends, steps):
-    """While any backend at or after the one that drives is sound, nothing is to be seen of it."""
+def test_any_faults_at_any_steps(bundle, backends, steps):
+    """While one backend from the driving one on is sound, the actions do not change."""
     policy, sound = start(bundle, backends), start(bundle, backends[:1])
     pictures, driving, left_out = tiny.images(len(steps)), 0, set()
     for picture, faults in zip(pictures, steps):
@@ -171,7 +171,7 @@ def _fails(policy, picture, fault):
 
 
 class Hang:
-    """A thread that drives by a policy until it hangs, and what became of it."""
+    """A thread that runs a policy until it hangs, and its result."""
 
     def __init__(self, policy, picture):
         """Start it, and wait until it hangs."""
@@ -200,7 +200,7 @@ def test_another_thread_drives_on_while_one_hangs(bundle, backends, policy):
     assert policy.state is state
     assert same(policy, pictures[3:5], actions[3:5])
     assert 'because of tensorrt:fp32@auto: infer has not come back for 0.2 s' in policy.warning()
-    # It comes back, ends, and has changed nothing; nor does anybody close what may still hang.
+    # It returns, ends, and has changed nothing; a backend that may still hang is not closed.
     backends[0].over.set()
     hang.thread.join(10.0)
     assert isinstance(hang.ended, Abandoned)
@@ -208,7 +208,7 @@ def test_another_thread_drives_on_while_one_hangs(bundle, backends, policy):
     assert policy.chain.links[0].backend is None
 
 
-def test_a_fall_back_that_hangs_is_left_to_the_next(bundle, backends, policy):
+def test_a_fallback_that_hangs_is_replaced_by_the_next(bundle, backends, policy):
     pictures = tiny.images(2)
     backends[1].over, backends[0].fault, backends[1].fault = Event(), 'raise', 'hang'
     hang = Hang(policy, pictures[0])
@@ -221,7 +221,7 @@ def test_a_fall_back_that_hangs_is_left_to_the_next(bundle, backends, policy):
     assert isinstance(hang.ended, Abandoned)
 
 
-def test_nobody_is_rescued_who_does_not_hang(bundle, backends, policy):
+def test_a_backend_that_does_not_hang_is_not_replaced(bundle, backends, policy):
     assert not policy.rescue('it hangs', 0.0)
     policy.act(tiny.images(1)[0])
     assert not policy.rescue('it hangs', 0.0)
@@ -234,7 +234,7 @@ class Device(HostMemory):
     lost, over = False, None
 
     def wait(self):
-        """Wait as a driver does: for ever, or until it says that the device is gone."""
+        """Wait as a GPU driver does: for ever, or until it reports that the device is lost."""
         if self.over is not None:
             self.over.wait(30.0)
         if self.lost:
@@ -260,27 +260,27 @@ def _on_device(bundle, backends):
                                     Link(Runtime('onnx', 'fp32', 'cpu'), backends[1])])
 
 
-def test_the_state_comes_from_the_device_while_it_can(bundle, on_device):
+def test_the_state_is_fetched_from_the_device_if_possible(bundle, on_device):
     first, policy = on_device
     pictures = tiny.images(6)
     actions = expected(bundle, pictures)
     assert same(policy, pictures[:3], actions[:3])
     assert isinstance(policy.state, DeviceState)
-    first.infer = open_backend('onnx', bundle).close  # which takes no picture
+    first.infer = open_backend('onnx', bundle).close  # which accepts no picture
     assert same(policy, pictures[3:], actions[3:])
-    assert isinstance(policy.before, tuple)
-    assert 'began anew' not in policy.warning()
+    assert isinstance(policy.state_before, tuple)
+    assert 'and reset' not in policy.warning()
 
 
-def test_a_state_that_is_lost_with_its_device_begins_anew_and_that_is_told(bundle, on_device):
+def test_a_state_lost_with_its_device_is_reset_and_reported(bundle, on_device):
     first, policy = on_device
     pictures = tiny.images(6)
     policy.act(pictures[0])
     first.memory.lost = True
     assert same(policy, pictures[1:], expected(bundle, pictures[1:]))
     assert policy.warning().startswith(
-        'driving on fall-back onnx:fp32@cpu because of tensorrt:fp32@cuda: the GPU has fallen off '
-        'the bus (its state is lost, and began anew: the GPU has fallen off the bus); set backend')
+        'driving on fallback onnx:fp32@cpu because of tensorrt:fp32@cuda: the GPU has fallen off '
+        'the bus (its state was lost, and reset: the GPU has fallen off the bus); set backend')
 
 
 def test_a_state_on_a_device_that_hangs_is_not_waited_for(bundle, on_device):
@@ -292,7 +292,7 @@ def test_a_state_on_a_device_that_hangs_is_not_waited_for(bundle, on_device):
     began = time.monotonic()
     assert policy.rescue('it hangs', 0.01)
     assert time.monotonic() - began < 5.0
-    assert 'its state is lost, and began anew: the device that it is on hangs' in policy.warning()
+    assert 'its state was lost, and reset: its device hangs' in policy.warning()
     assert same(policy, pictures[1:], expected(bundle, pictures[1:]))
     first.memory.over.set()
     hang.thread.join(10.0)

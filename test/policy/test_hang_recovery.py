@@ -1,31 +1,28 @@
-"""A driver whose backend hangs: who takes its place, and when."""
+"""A driving thread whose backend hangs: what replaces it, and when."""
 
 from threading import Event, Thread
 import time
 
-from faulty import Faulty, of_chain
-import numpy as np
+from faulty import Faulty, frame, of_chain
 import pytest
 import tiny
-from vla_nav_node.driving.command_limits import CommandLimits
+from vla_nav_node.driving.command_limits import ActionCheck
 from vla_nav_node.driving.command_output import CommandOutput
 from vla_nav_node.driving.cycle import Cycle
 from vla_nav_node.driving.loop import DrivingLoop
 from vla_nav_node.driving.settings import parameters, settings_of
-from vla_nav_node.policy.fallback import Link
 from vla_nav_node.policy.hang_recovery import HangRecovery
-from vla_nav_node.policy.runtime_spec import Runtime
-from vla_nav_node.types import Frame
+from vla_nav_node.policy.runtimes import Link, Runtime
 from vla_nav_node.vision.preprocess import Preprocess
 
 IMAGE_TIMEOUT_S = 0.05
 
 
 class Scene:
-    """A driver and its rescue, without ROS."""
+    """A driving loop and its hang recovery, without ROS."""
 
     def __init__(self, bundle):
-        """Put them together; two backends, of which the first will hang."""
+        """Assemble them with two backends, the first of which will hang."""
         self.backends = [Faulty(bundle, device='cpu') for _ in range(2)]
         self.backends[0].over = Event()
         self.policy = of_chain(bundle, [Link(Runtime(name), backend) for name, backend in zip(
@@ -33,23 +30,22 @@ class Scene:
         settings = settings_of(parameters(bundle.limits, ('onnx',)),
                                {'image_timeout': IMAGE_TIMEOUT_S})
         self.sent, self.starts, self.wakes, self.threads = [], [], [], []
-        cycle = Cycle(self.policy, Preprocess(bundle.input), CommandLimits(0.8, 0.8, 100.0))
-        self.loop = DrivingLoop(cycle, CommandOutput(self.sent.append, settings), settings, time.time_ns,
-                             lambda values: None)
-        self.rescue = HangRecovery(self.loop, self.policy, self.start, lambda: self.wakes.append(1))
+        cycle = Cycle(self.policy, Preprocess(bundle.input), ActionCheck())
+        self.loop = DrivingLoop(cycle, CommandOutput(self.sent.append, settings), settings,
+                                time.time_ns, lambda values: None)
+        self.recovery = HangRecovery(self.loop, self.policy, self.start,
+                                     lambda: self.wakes.append(1))
         self.stopping = Event()
 
     def start(self):
-        """Start a thread that drives."""
-        self.threads.append(Thread(target=self.rescue.drive, args=(self.stopping,)))
+        """Start a driving thread."""
+        self.threads.append(Thread(target=self.recovery.drive, args=(self.stopping,)))
         self.threads[-1].start()
 
     def see(self, seed):
-        """Let the camera take a picture, and wait until it has been driven on."""
+        """Send a picture; return whether it is driven on within a second."""
         before = self.loop.last
-        data = np.random.default_rng(seed).integers(0, 256, 48 * 64 * 3, np.uint8).tobytes()
-        self.loop.mailbox.put(Frame(data, 'rgb8', 48, 64, 192, time.time_ns(),
-                                      time.perf_counter_ns()))
+        self.loop.mailbox.put(frame(seed))
         deadline = time.monotonic() + 1.0
         while self.loop.last is before and time.monotonic() < deadline:
             time.sleep(0.001)
@@ -72,17 +68,17 @@ def _scene(tmp_path):
     scene.end()
 
 
-def test_another_thread_takes_the_place_of_one_that_hangs(scene):
+def test_another_thread_replaces_one_that_hangs(scene):
     assert scene.see(0)
-    scene.rescue.check()
+    scene.recovery.check()
     scene.backends[0].fault = 'hang'
     assert not scene.see(1)
-    scene.rescue.check()  # a process that was stopped as a whole looks like this at first
-    assert (len(scene.threads), scene.policy.fell) == (1, False)
-    scene.rescue.check()
-    assert (len(scene.threads), scene.policy.fell, scene.wakes) == (2, True, [1])
-    assert 'infer has not come back for' in scene.rescue.warning()
-    assert not scene.loop.cycle.recent  # of what failed
+    scene.recovery.check()  # a process that was stopped as a whole looks like this at first
+    assert (len(scene.threads), scene.policy.has_fallen_back) == (1, False)
+    scene.recovery.check()
+    assert (len(scene.threads), scene.policy.has_fallen_back, scene.wakes) == (2, True, [1])
+    assert 'infer has not come back for' in scene.recovery.warning()
+    assert not scene.loop.cycle.recent_steps  # of what failed
     assert scene.see(2) and scene.see(3)
     last = scene.loop.last
     scene.backends[0].over.set()
@@ -91,17 +87,18 @@ def test_another_thread_takes_the_place_of_one_that_hangs(scene):
     assert scene.loop.last is last
     assert scene.see(4)
     for _ in range(3):
-        scene.rescue.check()
+        scene.recovery.check()
     assert len(scene.threads) == 2
 
 
 def test_a_step_that_comes_back_in_time_is_left_alone(scene):
     scene.backends[0].fault = 'hang'
     assert not scene.see(0)
-    scene.rescue.check()
+    scene.recovery.check()
     scene.backends[0].over.set()
     scene.backends[0].fault = ''
     assert scene.see(1)
-    scene.rescue.check()
-    scene.rescue.check()
-    assert (len(scene.threads), scene.policy.fell, scene.rescue.warning()) == (1, False, '')
+    scene.recovery.check()
+    scene.recovery.check()
+    assert (len(scene.threads), scene.policy.has_fallen_back) == (1, False)
+    assert scene.recovery.warning() == ''

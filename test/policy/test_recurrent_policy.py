@@ -14,12 +14,12 @@ def _policy(tmp_path):
     return Policy(open_backend('onnx', bundle, device='cpu'), bundle.zero_state())
 
 
-def test_act_gives_two_floats(policy):
+def test_act_returns_two_floats(policy):
     action = policy.act(tiny.images(1)[0])
     assert (action.shape, action.dtype) == ((2,), np.float32)
 
 
-def test_state_is_carried_and_reset_forgets(policy):
+def test_state_is_carried_and_reset_clears_it(policy):
     image = tiny.images(1)[0]
     first, second = policy.act(image), policy.act(image)
     assert np.abs(first - second).max() > 0

@@ -3,14 +3,14 @@
 import argparse
 from collections import defaultdict
 from pathlib import Path
-from threading import Event, Thread
 import time
 from typing import Any, Callable, Dict, List
 
 from ..bench.node.probe import make_pictures, renew
 from ..driving import loop
 from ..driving.latency_recorder import FIELDS, Percentiles
-from ..node.main import VlaNavNode
+from ..node.configured import Configured
+from ..node.managed_node import VlaNavNode
 from ..node.start.shutdown_context import start
 from ..system import gc_schedule
 from ..system.arguments import picture_size
@@ -61,13 +61,15 @@ def run(args: argparse.Namespace) -> int:
                      *parameters])
     try:
         node = VlaNavNode(context)
+        parts = _activated(node)
         print(f'{args.frames} pictures of {width}x{height} rgb8 at {args.rate:g} Hz, '
-              f'{node._loop.cycle.policy.backend.info}')
-        spans = _drive(node, make_pictures(width, height), args.frames + WARM_UP, 1.0 / args.rate)
+              f'{parts.policy.backend.info}')
+        spans = _drive(parts, make_pictures(width, height), args.frames + WARM_UP, 1.0 / args.rate)
+        node.lifecycle.trigger('shutdown')
         node.destroy_node()
     finally:
         context.try_shutdown()
-    percentiles = {name: Percentiles.of(values) for name, values in spans.items()}
+    percentiles = {name: Percentiles.from_values(values) for name, values in spans.items()}
     figures = {name: {'p50': found.p50, 'p99': found.p99} for name, found in percentiles.items()}
     _print(figures)
     if args.json:
@@ -75,23 +77,27 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _drive(node: VlaNavNode, pictures: List[bytearray], count: int, period_s: float) -> Spans:
-    """Run the node's own driving thread, and act as the camera's thread in this one."""
+def _activated(node: VlaNavNode) -> Configured:
+    """Configure and activate the node, or raise what went wrong."""
+    for label in ('configure', 'activate'):
+        error = node.lifecycle.trigger(label)
+        if error is not None:
+            raise error
+    assert node.configured is not None
+    return node.configured
+
+
+def _drive(parts: Configured, pictures: List[bytearray], count: int, period_s: float) -> Spans:
+    """Run the node's own threads, and act as the camera's thread in this one."""
     spans: Spans = defaultdict(list)
-    _instrument(node._loop, spans)
-    gc_schedule.settle()
-    stopping = Event()
-    driving = Thread(target=node._loop.run, args=(stopping,), daemon=True)
-    driving.start()
+    _instrument(parts.loop, spans)
     due = time.monotonic()
     for number in range(count):
         picture = pictures[number % len(pictures)]
         renew(picture)
-        node._camera.on_image(bytes(picture))
+        parts.camera.on_image(bytes(picture))
         due += period_s
         time.sleep(max(due - time.monotonic(), 0.0))
-    stopping.set()
-    driving.join()
     return {name: values[WARM_UP:] for name, values in spans.items()}
 
 

@@ -51,7 +51,7 @@ class Record:
         """Return the percentiles of each stage over all cycles, ms; empty without one."""
         if not self.cycles:
             return {}
-        return {name: Percentiles.of(values)
+        return {name: Percentiles.from_values(values)
                 for name, values in zip(FIELDS, zip(*self.cycles)) if name != 'used'}
 
     def over(self, budget_ms: float) -> int:

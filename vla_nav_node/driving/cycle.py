@@ -2,7 +2,7 @@
 
 from collections import deque
 import time
-from typing import Callable, Deque, List, NamedTuple, Optional, Tuple
+from typing import Callable, Deque, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -14,11 +14,11 @@ from ..vision import pictures
 from ..vision.blank import is_blank
 from ..vision.preprocess import Preprocess
 
-RECENT = 8  # steps that are kept for the check of a new backend
+RECENT = 8  # steps that are kept to check a new backend with
 
 
 class Timing(NamedTuple):
-    """How long each stage of one cycle took, in ms; 0 for a stage that was not reached."""
+    """The time of each stage of one cycle in ms; 0 for a stage that was not reached."""
 
     decode: float = 0.0
     preprocess: float = 0.0
@@ -27,67 +27,61 @@ class Timing(NamedTuple):
 
 
 class Cycle:
-    """The stages, in their order."""
+    """The stages in their order."""
 
     def __init__(self, policy: Policy, preprocess: Preprocess, action_check: ActionCheck,
                  decode: Callable[[Frame], np.ndarray] = pictures.decode) -> None:
-        """Take the stages as they are to be called."""
+        """Take the stages."""
         self.policy = policy
         self.preprocess = preprocess
         self.action_check = action_check
         self.decode = decode
         self.blank_guard = True
-        self.watch = StageTimer()
-        self.recent: Deque[Step] = deque(maxlen=RECENT)
+        self.stage_timer = StageTimer()
+        self.recent_steps: Deque[Step] = deque(maxlen=RECENT)
         self._step: Optional[Step] = None
 
-    def step(self, frame: Frame) -> Tuple[Command, Timing]:
-        """Turn `frame` into what the policy wants; what goes wrong on the way, into a stop."""
-        watch = self.watch
-        watch.start()
+    def run(self, frame: Frame) -> Tuple[Command, Timing]:
+        """Return the command for `frame`, a stop if a stage fails, and the times of the stages."""
+        timer = self.stage_timer
+        timer.start()
         try:
-            watch.enter('decode')
+            timer.enter('decode')
             rgb = self.decode(frame)
-            watch.enter('preprocess')
+            timer.enter('preprocess')
             picture = self.preprocess(rgb)
             self._refuse_blank(picture[0])
-            watch.enter('infer')
+            timer.enter('infer')
             action = self.policy.act(picture)
-            watch.enter('gate')
-            command = self._judged(action.tolist())
+            timer.enter('gate')
+            wanted = action.tolist()
+            problem = self.action_check.problem(wanted)
+            command = Command(0.0, 0.0, problem) if problem else Command(wanted[0], wanted[1])
         except VlaNavError as error:
-            command = Command(0.0, 0.0, f'{watch.stage}: {error}')
-        timing = watch.stop()
+            command = Command(0.0, 0.0, f'{timer.stage}: {error}')
+        timing = timer.stop()
         if not command.is_stop:
-            self._step = Step(picture, self.policy.before, action)
+            self._step = Step(picture, self.policy.state_before, action)
         elif timing.gate:
-            self.policy.reset()  # an output that is not finite may have come out of the state
+            self.policy.reset()  # the state may be why the output is not finite
         return command, timing
 
     def _refuse_blank(self, picture: np.ndarray) -> None:
         if self.blank_guard and is_blank(picture):
             raise ImageError('the picture shows nothing: it is one colour but for noise',
                              'a picture of a camera (blank_guard)',
-                             'uncover the lens, give it light, or look at the camera driver')
+                             'uncover the lens, give it light, or check the camera driver')
 
-    def _judged(self, action: List[float]) -> Command:
-        objection = self.action_check.objection(action)
-        return Command(0.0, 0.0, objection) if objection else Command(action[0], action[1])
-
-    def remember(self) -> None:
-        """Keep the last step for the check of a new backend; when its command has left."""
+    def keep_step(self) -> None:
+        """Keep the last step to check a new backend with; call it after the command has left."""
         if self._step is not None:
             picture, state, action = self._step
-            self.recent.append(Step(picture.copy(), state, action))  # the buffer is used again
+            self.recent_steps.append(Step(picture.copy(), state, action))  # the buffer is reused
             self._step = None
-
-    def reset(self) -> None:
-        """Forget what was seen; the wheels' ramp goes on."""
-        self.policy.reset()
 
 
 class StageTimer:
-    """Know which stage is in work, since when, and how long the ones before it took."""
+    """The stage that is running, since when, and the times of those before it."""
 
     def __init__(self) -> None:
         """Start outside of a cycle."""
@@ -96,7 +90,7 @@ class StageTimer:
         self._spent = dict.fromkeys(Timing._fields, 0.0)
 
     def start(self) -> None:
-        """Forget the cycle before."""
+        """Start a cycle: set all times to zero."""
         for stage in self._spent:
             self._spent[stage] = 0.0
 
@@ -108,6 +102,6 @@ class StageTimer:
         self.stage, self.since_ns = stage, now_ns
 
     def stop(self) -> Timing:
-        """End the last stage and give the times of all."""
+        """End the last stage and return the times of all."""
         self.enter('')
         return Timing(**self._spent)

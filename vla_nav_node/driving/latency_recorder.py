@@ -1,21 +1,21 @@
-"""How long each cycle took: recorded in microseconds, summed up on request."""
+"""The latencies of every cycle: recorded in microseconds, summarised on request."""
 
 from dataclasses import dataclass
 from struct import Struct
 from threading import Lock
-from typing import Dict, NamedTuple, Sequence, Union
+from typing import Dict, NamedTuple, Sequence
 
 import numpy as np
 
 # The order is a contract: it is the order of `data` in the topic ~/latency.
-# All in ms, but `used`, the share of the control period that the cycle took.
+# All in ms except `used`, the share of the control period that the cycle took.
 FIELDS = ('cycle', 'deserialise', 'decode', 'preprocess', 'infer', 'gate', 'publish', 'age',
           'used')
 QUANTILES = (50, 95, 99)
 
 
 class Percentiles(NamedTuple):
-    """The distribution of one field over the window."""
+    """The distribution of some values, in their unit."""
 
     p50: float
     p95: float
@@ -23,56 +23,57 @@ class Percentiles(NamedTuple):
     most: float
 
     @classmethod
-    def of(cls, values: Union[Sequence[float], np.ndarray]) -> 'Percentiles':
+    def from_values(cls, values: Sequence[float]) -> 'Percentiles':
         """Return the percentiles of at least one value."""
         return cls(*map(float, np.percentile(values, (*QUANTILES, 100))))
 
     def __str__(self) -> str:
-        """Return the four numbers as people read them."""
+        """Return the four numbers with two decimals."""
         return ' / '.join(f'{value:.2f}' for value in self)
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What happened over the sliding window, and since the start."""
+    """The cycles of the sliding window, and the totals since the start."""
 
     fields: Dict[str, Percentiles]  # empty without a cycle in the window
     cycles: int  # in the window
-    misses: int  # of them, longer than their control period
+    misses: int  # of those, longer than their control period
     rate: float  # cycles per second in the window
     total_cycles: int
     total_misses: int
 
 
 class LatencyRecorder:
-    """Keep the newest cycles in a ring that is allocated once."""
+    """The newest cycles, in a ring buffer that is allocated once."""
 
     def __init__(self, window_s: float = 30.0, capacity: int = 4096) -> None:
-        """Sum up the last `window_s` seconds, or the last `capacity` cycles if that is less."""
+        """Summarise the last `window_s` seconds, or the last `capacity` cycles if fewer."""
         self.window_s = window_s
         self.total_cycles = 0
         self.total_misses = 0
         self._rows = np.zeros((capacity, 1 + len(FIELDS)))  # time, then the fields
-        self._row = Struct(f'{1 + len(FIELDS)}d')  # quicker than through NumPy
+        self._row = Struct(f'{1 + len(FIELDS)}d')  # faster than through NumPy
         self._memory = self._rows.data.cast('B')
         self._lock = Lock()  # against a summary that reads half a row
 
     def record(self, now_s: float, values: Sequence[float]) -> None:
-        """Keep one cycle: `values` in the order of FIELDS, `now_s` as `summary` takes it."""
+        """Record one cycle: `values` in the order of FIELDS, `now_s` of a monotonic clock."""
         with self._lock:
-            place = self.total_cycles % len(self._rows)
-            self._row.pack_into(self._memory, place * self._row.size, now_s, *values)
+            index = self.total_cycles % len(self._rows)
+            self._row.pack_into(self._memory, index * self._row.size, now_s, *values)
             self.total_cycles += 1
             self.total_misses += values[-1] > 1.0
 
     def summary(self, now_s: float) -> Summary:
-        """Return percentiles and misses of the window up to `now_s`, of a clock that never jumps."""
+        """Return percentiles and misses of the window that ends at `now_s`."""
         with self._lock:
             rows = self._rows[:self.total_cycles].copy()
             totals = (self.total_cycles, int(self.total_misses))
         rows = rows[rows[:, 0] > now_s - self.window_s]
         if not len(rows):
             return Summary({}, 0, 0, 0.0, *totals)
+        # All fields at once take a quarter of the time, which holds the interpreter up.
         quantiles = np.percentile(rows[:, 1:], (*QUANTILES, 100), axis=0)
         fields = {name: Percentiles(*column) for name, column in zip(FIELDS, quantiles.T)}
         span_s = now_s - rows[:, 0].min()

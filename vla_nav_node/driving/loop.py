@@ -1,4 +1,4 @@
-"""The driving thread: takes the newest frame, runs the cycle, sends the command to the wheels."""
+"""The driving thread: take the newest frame, run the cycle, send the command."""
 
 from collections import deque
 from concurrent.futures import Future, TimeoutError as FutureTimeout
@@ -13,29 +13,29 @@ from .latency_recorder import LatencyRecorder
 from .mailbox import Arrival, Mailbox
 from .settings import Settings
 from ..errors import ImageError, VlaNavError
-from ..policy.driving_thread import REQUEST_TIMEOUT_S
+from ..policy.hang_recovery import REQUEST_TIMEOUT_S
 from ..system import gc_schedule
 from ..types import Command, Frame
 
-IDLE_S = 0.1  # how often the thread looks whether it has to end while no frames come
+IDLE_S = 0.1  # how often the thread checks whether it has to end while no frames come
 POLL_S = 0.001
 
 
 class Outcome(NamedTuple):
-    """What became of a frame."""
+    """The result of a frame's cycle."""
 
     received_ns: int
-    command: Command  # of the cycle; the wheels may have refused it
+    command: Command  # as the cycle computed it, before CommandOutput
     timing: Timing
 
 
 class DrivingLoop:
-    """Everything that happens to a frame, in one thread; other threads ask for what they need."""
+    """What happens to a frame, in one thread; other threads send requests to it."""
 
     def __init__(self, cycle: Cycle, output: CommandOutput, settings: Settings,
                  ros_now_ns: Callable[[], int],
                  on_cycle: Callable[[Sequence[float]], None]) -> None:
-        """Take the clock of the stamps, and what to call with each cycle's latencies."""
+        """Take the clock of the stamps, and what to call with each cycle's latencies (FIELDS)."""
         self.cycle = cycle
         self.output = output
         self.frame_checks = FrameChecks(settings)
@@ -45,24 +45,40 @@ class DrivingLoop:
         self._ros_now_ns = ros_now_ns
         self._on_cycle = on_cycle
         self._requests: Deque[Tuple[Callable[[], Any], 'Future[Any]']] = deque()
-        self._anew = False  # the next frame begins anew
+        self._reset_due = False  # before the next frame
+        self.active = False
         self.apply(settings)
 
     def apply(self, settings: Settings) -> None:
-        """Hold the wheels to `settings` at once, and drive by them from the next frame on."""
+        """Limit commands by `settings` at once, and drive by them from the next frame on."""
         self.output.settings = self.frame_checks.settings = self.settings = settings
         self.cycle.blank_guard = settings.blank_guard
 
+    def activate(self) -> None:
+        """Let commands out, from standstill and with a new state."""
+        self._reset_due = True  # before the output lets any frame drive
+        self.active = True
+        self.output.reopen()
+
+    def deactivate(self) -> None:
+        """Publish zero; no command leaves after it."""
+        self.active = False
+        self.output.close('deactivated')
+
     def enable(self, on: bool) -> str:
-        """Stop the robot, or let it drive from standing and without memory; say which."""
+        """
+        Stop the robot, or let it drive from standstill with a new state; return which.
+
+        Raise VlaNavError if a publish hangs.
+        """
         if on and self.output.enabled:
-            return 'enabled already: nothing changes'
-        self._anew = True  # before the first frame that it may drive on
+            return 'already enabled: nothing changes'
+        self._reset_due = True  # before the output lets any frame drive
         self.output.enable(on)
         return 'enabled' if on else 'disabled: standing still'
 
     def run(self, stopping: Event) -> None:
-        """Drive until `stopping`."""
+        """Drive until `stopping` is set."""
         while not stopping.is_set():
             frame = self.mailbox.take(IDLE_S)
             self._serve_requests()
@@ -71,35 +87,35 @@ class DrivingLoop:
             gc_schedule.tidy()  # a command has just left, or there is nothing to do
 
     def drive(self, frame: Arrival) -> None:
-        """Judge a frame on its arrival, and run a cycle or stop the robot."""
+        """Check a frame at its arrival, and run a cycle or stop the robot."""
         ticket = self.output.ticket
-        if self._anew:  # after the ticket, which enabling withdraws
-            self._anew = False
+        if self._reset_due:  # after taking the ticket, which enabling withdraws
+            self._reset_due = False
             self.reset()
         if isinstance(frame, ImageError):
             self.output.drive(Command(0.0, 0.0, f'deserialise: {frame}'), 0, ticket)
             return
         now_ns, ros_now_ns = self.output.clock_ns(), self._ros_now_ns()
-        verdict = self.frame_checks.check(frame, ros_now_ns)
-        if verdict.reset:
+        decision = self.frame_checks.check(frame, ros_now_ns)
+        if decision.reset:
             self.cycle.policy.reset()
-        if verdict.reason:
-            self.output.drive(Command(0.0, 0.0, verdict.reason), 0, ticket)
+        if decision.reason:
+            self.output.drive(Command(0.0, 0.0, decision.reason), 0, ticket)
             return
-        # When the picture was taken, on the clock that nobody sets. Never later than it was
-        # received: the ROS clock may have been set back, or be slow, while the frame waited here.
-        founded_ns = min(now_ns - (ros_now_ns - frame.stamp_ns), frame.received_ns)
-        self._run_cycle(frame, founded_ns, ticket)
+        # The capture time on the monotonic clock, never later than the arrival: while the frame
+        # waited here, the ROS clock may have been set back or run slowly.
+        captured_ns = min(now_ns - (ros_now_ns - frame.stamp_ns), frame.received_ns)
+        self._run_cycle(frame, captured_ns, ticket)
 
-    def _run_cycle(self, frame: Frame, founded_ns: int, ticket: int) -> None:
-        command, timing = self.cycle.step(frame)
+    def _run_cycle(self, frame: Frame, captured_ns: int, ticket: int) -> None:
+        command, timing = self.cycle.run(frame)
         if not command.is_stop:
-            self.frame_checks.drove(frame)
+            self.frame_checks.note_driven(frame)
         before_ns = time.perf_counter_ns()
-        self.output.drive(command, founded_ns, ticket)
+        self.output.drive(command, captured_ns, ticket)
         self._record(frame, timing, before_ns)
         self.last = Outcome(frame.received_ns, command, timing)
-        self.cycle.remember()
+        self.cycle.keep_step()
 
     def _record(self, frame: Frame, timing: Timing, before_ns: int) -> None:
         done_ns = time.perf_counter_ns()
@@ -111,44 +127,48 @@ class DrivingLoop:
         self._on_cycle(values)
 
     def reset(self) -> None:
-        """Start anew with the next frame; between two cycles only."""
-        self.cycle.reset()
-        self.frame_checks.restart()
+        """Clear the state and forget all frames; only between two cycles."""
+        self.cycle.policy.reset()
+        self.frame_checks.reset()
 
     def request(self, action: Callable[[], Any]) -> 'Future[Any]':
-        """Have `action` done between two cycles, by the driving thread."""
+        """Have the driving thread run `action` between two cycles; return its future result."""
         future: 'Future[Any]' = Future()
         self._requests.append((action, future))
         self.mailbox.wake()
         return future
 
     def between_cycles(self, action: Callable[[], Any]) -> Any:
-        """Have `action` done between two cycles, wait for it and give its result."""
+        """
+        Run `action` in the driving thread between two cycles, and return its result.
+
+        Raise VlaNavError if the driving thread does not answer in time.
+        """
         future = self.request(action)
         try:
             return future.result(REQUEST_TIMEOUT_S)
         except FutureTimeout:
             if future.cancel():
                 raise VlaNavError(self.hang() or 'the driving thread does not answer',
-                                  fix='start the node anew') from None
+                                  fix='restart the node') from None
             return future.result()  # it had just begun
 
     def is_receiving(self) -> bool:
-        """Tell whether frames come in, fast enough to drive on."""
+        """Return whether frames arrive fast enough to drive on."""
         silent_ns = time.perf_counter_ns() - (self.last.received_ns if self.last else 0)
         return self.last is not None and silent_ns < self.settings.image_timeout * 1e9
 
     def wait_for_cycle(self, timeout_s: float) -> Optional[Outcome]:
-        """Wait for the next cycle to end; None if none does."""
+        """Return the outcome of the next cycle; None if none ends in time."""
         before, deadline = self.last, time.monotonic() + timeout_s
         while self.last is before and time.monotonic() < deadline:
-            time.sleep(POLL_S)  # the driving thread shall not spend its time on notifying
+            time.sleep(POLL_S)  # polled, so that the driving thread spends no time on notifying
         return None if self.last is before else self.last
 
     def hang(self) -> str:
-        """Name the stage that has been in work for longer than image_timeout; '' if none."""
-        watch, sending_ns = self.cycle.watch, self.output.sending_ns
-        stage, since_ns, info = watch.stage, watch.since_ns, f' ({self.cycle.policy.backend.info})'
+        """Return which stage has been running for longer than image_timeout; '' if none."""
+        timer, sending_ns = self.cycle.stage_timer, self.output.sending_ns
+        stage, since_ns, info = timer.stage, timer.since_ns, f' ({self.cycle.policy.backend.info})'
         if sending_ns:
             stage, since_ns, info = 'publishing on cmd_vel', sending_ns, ''
         busy_s = (time.perf_counter_ns() - since_ns) / 1e9
@@ -163,5 +183,5 @@ class DrivingLoop:
                 continue
             try:
                 future.set_result(action())
-            except Exception as error:  # noqa: BLE001  # whoever asked gets it
+            except Exception as error:  # noqa: BLE001  # raised again in the thread that waits
                 future.set_exception(error)

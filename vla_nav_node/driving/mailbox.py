@@ -1,4 +1,4 @@
-"""Where the camera's thread leaves frames for the driving thread."""  # noqa: A005, RUF100
+"""Hands frames from the camera's thread to the driving thread."""  # noqa: A005, RUF100
 
 from queue import Empty, SimpleQueue
 from threading import Lock
@@ -7,11 +7,11 @@ from typing import Optional, Union
 from ..errors import ImageError
 from ..types import Frame
 
-Arrival = Union[Frame, ImageError]  # the error of a message that no frame can be read from
+Arrival = Union[Frame, ImageError]  # or why a message holds no frame
 
 
 class Mailbox:
-    """One place: a newer frame replaces the one that waits, and each such drop is counted."""
+    """Holds the newest frame; it replaces one that still waits, and each such drop is counted."""
 
     def __init__(self) -> None:
         """Start empty."""
@@ -19,24 +19,24 @@ class Mailbox:
         self.replaced = 0
         self._frame: Optional[Arrival] = None
         self._lock = Lock()
-        # Written in C, unlike threading's Condition, which takes twice as long to wake a thread.
+        # Written in C: threading.Condition takes twice as long to wake a thread.
         self._bell: 'SimpleQueue[None]' = SimpleQueue()
 
     def put(self, frame: Arrival) -> None:
-        """Leave `frame`, whether or not the one before was taken."""
+        """Put `frame` in, in place of one that waits."""
         with self._lock:
             self.received += 1
             replaced, self._frame = self._frame, frame
             self.replaced += replaced is not None
-        if replaced is None:  # else the bell still rings for the one before
+        if replaced is None:  # else the bell still rings for the frame before
             self._bell.put(None)
 
     def wake(self) -> None:
-        """Let `take` return at once, if only with nothing."""
+        """Make `take` return at once."""
         self._bell.put(None)
 
     def take(self, timeout_s: float) -> Optional[Arrival]:
-        """Wait for a frame and take it; None after the time-out or when woken without one."""
+        """Wait for a frame and take it; None after the time-out or a wake without a frame."""
         try:
             self._bell.get(timeout=timeout_s)
         except Empty:

@@ -1,11 +1,11 @@
-"""The node's parameters as data, and the pure checks of what a user sets."""
+"""The node's parameters as data, and the checks of their values."""
 
 from dataclasses import dataclass, fields, replace
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Type, Union
 
 from ..backends.options import BackendOptions, CHOICES, DEFAULTS
 from ..errors import SettingError
-from ..policy.runtime_spec import read_runtimes, Runtime
+from ..policy.runtimes import read_runtimes, Runtime
 from ..vision.preprocess import TURNS
 
 Value = Union[str, int, float, bool, Tuple[str, ...]]
@@ -14,7 +14,7 @@ _TYPE_NAMES = {bool: 'boolean', int: 'integer', float: 'double', str: 'string'}
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter: what `ros2 param describe` tells of it, and what is allowed."""
+    """A parameter: what `ros2 param describe` shows, and which values are allowed."""
 
     name: str
     default: Value  # its type is the parameter's type
@@ -24,7 +24,7 @@ class Parameter:
     high: float = 0.0
     choices: Tuple[Union[str, int], ...] = ()
     live: bool = False  # may be set while the node runs
-    # What reads the strings of a list, and raises SettingError.
+    # Parses a list of strings; raises SettingError.
     read: Optional[Callable[[Tuple[str, ...]], Any]] = None
 
     @property
@@ -33,7 +33,7 @@ class Parameter:
         return type(self.default)
 
     def constraints(self) -> str:
-        """Say in words what a value must be."""
+        """Return in words which values are allowed."""
         if self.choices:
             return f'one of {", ".join(map(str, self.choices))} {self.unit}'.rstrip()
         if self.read is not None:
@@ -45,7 +45,7 @@ class Parameter:
         return kind
 
     def check(self, value: Any) -> Value:
-        """Return `value` if it is allowed, else raise a SettingError that says what is."""
+        """Return `value` if it is allowed; raise SettingError otherwise."""
         if self.read is not None:
             return self._check_list(value, self.read)
         if type(value) is not self.kind:
@@ -61,15 +61,15 @@ class Parameter:
         """
         Check a list of strings.
 
-        ROS cannot tell the type of an empty list: it comes as none, as an empty list of anything
-        or, where it is told to be of strings, as that of one empty string.
+        ROS does not know the type of an empty list: it arrives as None, as an empty list of any
+        type or, if declared as a list of strings, as one empty string.
         """
         if isinstance(value, str):
             raise SettingError(f'{self.name} is the string {value!r}', self.constraints(),
                                f"write ['{value}']")
         items = () if value is None else value
-        listed = isinstance(items, (list, tuple))
-        if not listed or not all(isinstance(item, str) for item in items):
+        is_list = isinstance(items, (list, tuple))
+        if not is_list or not all(isinstance(item, str) for item in items):
             raise SettingError(f'{self.name} is {value!r}', self.constraints())
         texts = tuple(item for item in items if item)
         read(texts)
@@ -83,7 +83,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Settings:
-    """The values of all parameters, checked; the fields are named as the parameters are."""
+    """The checked values of all parameters; each field has the name of its parameter."""
 
     model: str
     backend: str
@@ -113,16 +113,17 @@ class Settings:
     fallback_backends: Tuple[str, ...]
     nvtx: bool
     hardware_id: str
+    autostart: bool
 
     @property
     def runtime(self) -> Runtime:
-        """Return what decides which runtime drives; a change of it is a hot swap."""
+        """Return the runtime that should drive; changing it is a hot swap."""
         return Runtime(self.backend, self.precision, self.device,
                        self.options.read_by(self.backend))
 
     @property
-    def spares(self) -> Tuple[Runtime, ...]:
-        """Return what is to drive when that fails, in this order."""
+    def fallbacks(self) -> Tuple[Runtime, ...]:
+        """Return the runtimes that take over when it fails, in this order."""
         return tuple(runtime._replace(options=self.options.read_by(runtime.backend))
                      for runtime in read_runtimes(self.fallback_backends))
 
@@ -145,79 +146,79 @@ MODEL = Parameter(
 def parameters(limits: Mapping[str, float], backends: Tuple[str, ...],
                rotation: int = 0) -> Tuple[Parameter, ...]:
     """
-    Give the table of parameters for a bundle's `limits` and `rotation`, and the known `backends`.
+    Return the table of parameters for a bundle's `limits` (m/s) and `rotation` (degrees).
 
-    It depends on the bundle, so that `ros2 param describe` shows the limits that really hold.
+    It depends on the bundle so that `ros2 param describe` shows the limits that apply; `backends`
+    are the known ones.
     """
     return (
         MODEL,
-        Parameter('backend', 'onnx', 'Runtime that runs the policy. Setting it on a running node '
-                  'swaps it between two cycles, once the new one has been opened and checked.',
+        Parameter('backend', 'onnx', 'Backend that runs the policy. Setting it on a running node '
+                  'opens and checks the new backend, then swaps them between two cycles.',
                   choices=backends, live=True),
-        Parameter('precision', 'fp32', 'Precision of the layers; the bundle must have a file for '
-                  'it.', choices=('fp32', 'fp16', 'int8'), live=True),
-        Parameter('device', 'auto', 'Where the policy runs. auto: a GPU of a kind on which '
-                  '`vla_nav verify --device cuda` has passed on this machine, else the CPU; cuda '
-                  'is refused where it cannot be had.',
+        Parameter('precision', 'fp32', 'Precision of the layers. The bundle must contain a file '
+                  'for it.', choices=('fp32', 'fp16', 'int8'), live=True),
+        Parameter('device', 'auto', 'Device that runs the policy. auto: a GPU of a kind on which '
+                  '`vla_nav verify --device cuda` has passed on this machine, else the CPU. cuda: '
+                  'fails if there is no usable GPU.',
                   choices=('auto', 'cpu', 'cuda'), live=True),
-        Parameter('control_period_ms', 20.0, 'Budget of one cycle, and the interval at which the '
-                  'last command is repeated while no newer one comes. Usual: 10.0 or 20.0; at '
-                  'most 100.0.',
-                  'ms', 0.1, 100.0, live=True),
-        Parameter('image_timeout', 0.2, 'The robot stops when the image that its command is '
-                  'founded on is older than this.', 's', 0.01, 10.0, live=True),
-        Parameter('frozen_timeout', 1.0, 'The robot stops when no picture has been new for longer '
-                  'than this; 0 turns this guard off.', 's', 0.0, 3600.0, live=True),
-        Parameter('blank_guard', True, 'The robot stops on pictures that show nothing: one colour '
-                  'but for noise and small marks, as of a covered lens.', live=True),
-        Parameter('state_reset_gap', 1.0, 'A longer gap between two images resets the recurrent '
-                  'state of the policy.', 's', 0.01, 3600.0, live=True),
-        _limit('x', 'forward', limits),
-        _limit('y', 'sideways', limits),
-        Parameter('max_acceleration', 2.5, 'Most change of each axis of the command; stopping, '
-                  'and slowing down to a lowered limit, is at once.', 'm/s2', 0.01, 100.0,
-                  live=True),
+        Parameter('control_period_ms', 20.0, 'Time budget of one cycle, and the interval at which '
+                  'the last command is repeated until a new one is ready. Usual values are 10.0 '
+                  'and 20.0.', 'ms', 0.1, 100.0, live=True),
+        Parameter('image_timeout', 0.2, 'Stop when the image that the last command is based on is '
+                  'older than this.', 's', 0.01, 10.0, live=True),
+        Parameter('frozen_timeout', 1.0, 'Stop when no picture has been new for longer than this. '
+                  '0 disables this check.', 's', 0.0, 3600.0, live=True),
+        Parameter('blank_guard', True, 'Stop on pictures that show nothing: one colour apart from '
+                  'noise and small marks, as with a covered lens.', live=True),
+        Parameter('state_reset_gap', 1.0, 'Reset the recurrent state of the policy after a longer '
+                  'gap between two images.', 's', 0.01, 3600.0, live=True),
+        _limit('x', 'forward and backward', limits),
+        _limit('y', 'to the left and right', limits),
+        Parameter('max_acceleration', 2.5, 'Maximum acceleration of each axis. Stops and lowered '
+                  'limits take effect at once.', 'm/s2', 0.01, 100.0, live=True),
         Parameter('enable_stamped_cmd_vel', False, 'Publish cmd_vel as TwistStamped instead of '
-                  "Twist (the name is Nav2's)."),
-        Parameter('image_transport', 'raw', 'raw: sensor_msgs/Image on `image`; compressed: '
+                  'Twist. Nav2 uses the same name.'),
+        Parameter('image_transport', 'raw', 'raw: sensor_msgs/Image on `image`. compressed: '
                   'sensor_msgs/CompressedImage on `image/compressed`.',
                   choices=('raw', 'compressed')),
-        Parameter('image_qos', 'auto', 'Reliability of the image subscription. auto: reliable '
-                  'where every publisher offers it, else best effort; sensor_data: best effort.',
+        Parameter('image_qos', 'auto', 'Reliability of the image subscription. auto: reliable if '
+                  'every publisher offers it, else best effort. sensor_data: best effort.',
                   choices=('auto', 'sensor_data', 'reliable')),
-        Parameter('image_rotation', rotation, 'How far the pictures are turned clockwise to be '
-                  'upright: 180 for a camera that hangs upside down. EXIF is ignored. The default '
-                  'is what the policy bundle says.', 'degrees', choices=tuple(TURNS)),
-        Parameter('realtime', False, 'Ask the machine for SCHED_FIFO, locked memory and a core '
-                  'for the driving thread; what it refuses is told in the log and in '
-                  'diagnostics.'),
-        Parameter('allow_unverified', False, 'Drive by a backend and precision that vla_nav '
-                  'verify has not passed for this bundle; diagnostics then warn all the time. An '
-                  'untrained policy is refused all the same.'),
+        Parameter('image_rotation', rotation, 'Clockwise rotation that makes the pictures '
+                  'upright: 180 for a camera mounted upside down. EXIF is ignored. The default '
+                  'comes from the policy bundle.', 'degrees', choices=tuple(TURNS)),
+        Parameter('realtime', False, 'Request SCHED_FIFO, locked memory and a core for the '
+                  'driving thread. The log and diagnostics show what was refused.'),
+        Parameter('allow_unverified', False, 'Allow a backend and precision that have not passed '
+                  '`vla_nav verify` for this bundle; diagnostics then warn continuously. An '
+                  'untrained policy is refused anyway.'),
         _option('torch_mode', 'How the torch backend runs a step. auto: cuda_graph on a GPU, '
-                'eager on the CPU; script: TorchScript, frozen; compile: torch.compile, which '
+                'eager on the CPU. script: frozen TorchScript. compile: torch.compile, which '
                 'opens slowly and needs a C++ compiler (CPU) or triton (GPU).'),
-        _option('onnx_provider', 'What the onnx backend runs on. auto: cuda or cpu, as device '
-                'says; tensorrt: its TensorRT provider, then cuda, and nothing on the CPU.'),
-        _option('cudnn_conv_algo_search', 'How onnx on cuda chooses its convolutions; DEFAULT is '
-                "cuDNN's slow fallback mode since ONNX Runtime 1.20."),
-        _option('gpu_mem_limit_mb', "Most memory of the GPU that onnx's arena may take; 0: no "
-                'limit.', 'MB', 0, 1_000_000),
-        _option('arena_extend_strategy', "By how much onnx's arena on the GPU grows."),
-        _option('cudnn_conv_use_max_workspace', 'Whether the convolutions of onnx on cuda may '
-                'take all the workspace that they are fastest with.'),
-        # Not live: whoever reaches the graph would choose where on the disk this user writes.
-        _option('profile_directory', 'Directory that onnx and tensorrt write a profile of their '
-                'layers to while they open; empty: none.', live=False),
-        Parameter('fallback_backends', (), 'What drives on, in this order, when the backend '
-                  "fails to open at the start or fails in mid-drive: ['onnx:fp32@cpu', 'torch'], "
-                  'each backend[:precision[@device]] with fp32 and auto if left out. All are '
-                  'opened beforehand; diagnostics warn until backend is set again.',
-                  live=True, read=read_runtimes),
-        Parameter('nvtx', False, 'Show the stages of every cycle to NVIDIA Nsight Systems as NVTX '
-                  'ranges; needs the Python package nvtx.'),
-        Parameter('hardware_id', '', 'hardware_id of all diagnostics: which robot they are of; '
+        _option('onnx_provider', 'Execution provider of the onnx backend. auto: cuda or cpu, by '
+                'device. tensorrt: the TensorRT provider, then cuda, and nothing on the CPU.'),
+        _option('cudnn_conv_algo_search', 'How onnx on cuda chooses its convolution algorithms. '
+                "DEFAULT is cuDNN's slow fallback mode since ONNX Runtime 1.20."),
+        _option('gpu_mem_limit_mb', "Maximum GPU memory of onnx's arena; 0: no limit.", 'MB', 0,
+                1_000_000),
+        _option('arena_extend_strategy', "How onnx's arena on the GPU grows."),
+        _option('cudnn_conv_use_max_workspace', 'Let the convolutions of onnx on cuda use as much '
+                'workspace as their fastest algorithms need.'),
+        # Not live: anyone on the ROS graph could choose where on the disk this user writes.
+        _option('profile_directory', 'Directory in which onnx and tensorrt write a profile of '
+                'their layers while they open; empty: none.', live=False),
+        Parameter('fallback_backends', (), 'Backends that take over, in this order, when the '
+                  'backend fails to open at the start or fails while driving, such as '
+                  "['onnx:fp32@cpu', 'torch']. Each is backend[:precision[@device]]; the "
+                  'defaults are fp32 and auto. All are opened beforehand. Diagnostics warn until '
+                  'backend is set again.', live=True, read=read_runtimes),
+        Parameter('nvtx', False, 'Show the stages of every cycle in NVIDIA Nsight Systems as NVTX '
+                  'ranges. Needs the Python package nvtx.'),
+        Parameter('hardware_id', '', 'hardware_id of all diagnostics, which identifies the robot; '
                   "empty: the node's full name, such as robot1/vla_nav_node."),
+        Parameter('autostart', True, 'Configure and activate at the start. Set to false if a '
+                  'lifecycle manager does that.'),
     )
 
 
@@ -227,32 +228,33 @@ def _option(name: str, description: str, unit: str = '', low: float = 0.0,
                      CHOICES.get(name, ()), live)
 
 
-def _limit(axis: str, word: str, limits: Mapping[str, float]) -> Parameter:
+def _limit(axis: str, directions: str, limits: Mapping[str, float]) -> Parameter:
     most = float(limits[f'linear_{axis}'])
     return Parameter(
-        f'max_linear_{axis}', most, f'Most speed {word}, either way. The default and the upper '
-        'end of the range are what the policy bundle was trained for.', 'm/s', 0.0, most,
-        live=True)
+        f'max_linear_{axis}', most, f'Maximum speed {directions}. The default, which is also the '
+        'highest value, is what the policy was trained for.', 'm/s', 0.0, most, live=True)
 
 
 def settings_of(table: Tuple[Parameter, ...], values: Mapping[str, Any]) -> Settings:
-    """Check `values` (by name; missing ones get their default) and freeze them."""
+    """Return the settings for checked `values` by name, with defaults for missing ones."""
     checked: Dict[str, Any] = {
         row.name: row.check(values.get(row.name, row.default)) for row in table}
     return Settings(**checked)
 
 
-def changed(settings: Settings, table: Tuple[Parameter, ...],
+def updated(settings: Settings, table: Tuple[Parameter, ...],
             values: Mapping[str, Any]) -> Settings:
     """
-    Give the settings with `values` put in, after checking each of them.
+    Return `settings` with checked `values`.
 
-    Names that are not in the table belong to ROS (use_sim_time) and are left alone.
+    Names that are not in the table belong to ROS (use_sim_time) and are ignored. Raise
+    SettingError if a value is not allowed or cannot change while the node runs.
     """
     rows = {row.name: row for row in table}
     known: Dict[str, Any] = {
         name: rows[name].check(value) for name, value in values.items() if name in rows}
     for name, value in known.items():
         if not rows[name].live and value != getattr(settings, name):
-            raise SettingError(f'{name} cannot change while the node runs', fix='start it anew')
+            raise SettingError(f'{name} cannot change while the node runs',
+                               fix='restart the node with the new value')
     return replace(settings, **known)

@@ -1,4 +1,4 @@
-"""The thread that watches the others: repeats or stops commands, and tells how it goes."""
+"""The threads beside the driving thread: one repeats or stops commands, one reports."""
 
 from collections import deque
 from threading import Event, Lock
@@ -8,50 +8,50 @@ from typing import Callable, List, Tuple
 from .diagnostics.graph import GraphReport
 from .diagnostics.journal import Journal
 from .diagnostics.statuses import (
-    camera_status, CameraReport, driving_status, graph_status, latency_status, no_image_reason,
-    Status)
+    camera_status, CameraReport, driving_status, graph_status, inactive_status, latency_status,
+    no_image_reason, Status)
 from .loop import DrivingLoop
 from ..types import BackendInfo, Command
 
 REPORT_S = 1.0
-SOONEST_S = 0.1  # between two reports, however often the robot stops and goes
+SOONEST_S = 0.1  # between two reports, however often the robot stops and resumes
 
 
-def watch(loop: DrivingLoop, stopping: Event, rescue: Callable[[], None]) -> None:
-    """Repeat or stop commands, and `rescue`, whenever it is due; a thread's whole work."""
+def run_watchdog(loop: DrivingLoop, stopping: Event, check_hang: Callable[[], None]) -> None:
+    """Repeat or stop commands and check for a hang whenever due; runs in a thread of its own."""
     output = loop.output
     while not stopping.is_set():
         output.woken.clear()
         output.woken.wait(output.tick())
-        rescue()
+        check_hang()
 
 
-class Watchdog:
-    """Report once a second, and as soon as the robot stops or goes on."""
+class DiagnosticsReporter:
+    """Reports once a second, and as soon as the robot stops or resumes."""
 
     def __init__(self, loop: DrivingLoop, camera: Callable[[], CameraReport],
                  policy: Callable[[BackendInfo], Status], graph: Callable[[], GraphReport],
                  publish: Callable[[List[Status]], None]) -> None:
-        """Take where to look, and what to call with the statuses."""
+        """Take the sources of the reports, and the function that publishes the statuses."""
         self._loop = loop
         self._camera = camera
         self._policy = policy
         self._graph = graph
         self._publish = publish
-        self._turned = Event()
+        self._woken = Event()
         self._lock = Lock()
         self._history = deque([(time.monotonic(), camera())])
         self._stops = 0
         self._journal = Journal()
-        loop.output.on_stop = loop.output.on_go = self._turned.set
+        loop.output.on_stop = loop.output.on_resume = self._woken.set
 
     def run(self, stopping: Event) -> None:
-        """Report until `stopping`, and a last time; in a thread that nothing else can hold up."""
+        """Report until `stopping` is set, and once more; runs in a thread of its own."""
         while not stopping.is_set():
             self.report()
             stopping.wait(SOONEST_S)
-            self._turned.wait(REPORT_S - SOONEST_S)
-            self._turned.clear()
+            self._woken.wait(REPORT_S - SOONEST_S)
+            self._woken.clear()
         self.report()
 
     def report(self) -> None:
@@ -60,39 +60,47 @@ class Watchdog:
             self._publish(self.statuses())
 
     def wake(self) -> None:
-        """Report now, or as soon as that is not too often."""
-        self._turned.set()
+        """Report as soon as SOONEST_S allows."""
+        self._woken.set()
 
     def statuses(self) -> List[Status]:
         """Return the five statuses."""
         loop, camera, graph = self._loop, self._camera(), self._graph()
         return [
-            camera_status(camera, *self._a_second_ago(camera), loop.settings.image_timeout),
+            self._camera_status(camera),
             self._policy(loop.cycle.policy.backend.info),
             latency_status(loop.latency.summary(time.perf_counter_ns() / 1e9),
                            loop.settings.control_period_ms, camera.replaced),
             self._driving_status(camera, graph), graph_status(graph)]
 
+    def _camera_status(self, camera: CameraReport) -> Status:
+        before = self._a_second_ago(camera)
+        if not self._loop.active:
+            return inactive_status('camera', f'not subscribed to {camera.subscribed.name}')
+        return camera_status(camera, *before, self._loop.settings.image_timeout)
+
     def _driving_status(self, camera: CameraReport, graph: GraphReport) -> Status:
-        """Tell whether the robot drives, and log it where it is news."""
+        """Return whether the robot drives, and log what is new about it."""
+        if not self._loop.active:
+            return inactive_status('driving', 'publishes no commands until it is activated')
         output, hang = self._loop.output, self._loop.hang()
         command, enabled, seen = self._command(camera), output.enabled, output.stops
         stops, self._stops = seen - self._stops, seen
         status = driving_status(command, enabled, stops, output.last_stop, hang, graph)
-        stands = bool(hang) or command.is_stop or not enabled
-        if not output.closed:  # else the node itself says why it ends
-            self._journal.note(status.message if stands else '', enabled, stops,
+        stopped = bool(hang) or command.is_stop or not enabled
+        if not output.closed:  # else the node itself logs why it ends
+            self._journal.note(status.message if stopped else '', enabled, stops,
                                output.last_stop)
         return status
 
     def _command(self, camera: CameraReport) -> Command:
-        """Return the newest command; before the first image, with what is known about its lack."""
+        """Return the newest command; before the first image, a stop that says why none comes."""
         if camera.received:
             return self._loop.output.last
         return Command(0.0, 0.0, no_image_reason(camera))
 
     def _a_second_ago(self, camera: CameraReport) -> Tuple[CameraReport, float]:
-        """Return the report of one to two seconds ago, and how long ago that is."""
+        """Return the report of one to two seconds ago, and its age in s."""
         now_s = time.monotonic()
         self._history.append((now_s, camera))
         while self._history[1][0] <= now_s - REPORT_S:

@@ -1,4 +1,4 @@
-"""The image subscription: a node of its own, so that nothing else can hold an image up."""
+"""The image subscription, in a node of its own, so that nothing else delays an image."""
 
 from threading import Event
 import time
@@ -28,28 +28,28 @@ try:
 except ImportError:  # Humble
     from rclpy.qos_event import SubscriptionEventCallbacks, UnsupportedEventTypeError
 
-DEPTH = 5  # frames that the middleware keeps while this process is busy, as sensor data has it
-# After an image has been handed over, this thread keeps its hands off the interpreter while the
-# driving thread works, which takes 1 to 2 ms with a small policy. Own cost of a cycle (without
-# infer and publish) at 640x480 on two busy cores, p50 / p99: 0.5 / 3.6 ms without this, 0.28 /
-# 0.6 ms with 1 ms of it. Images that come in the meantime wait in the middleware.
+DEPTH = 5  # frames that the middleware keeps while this process is busy, as for sensor data
+# After handing over an image, this thread sleeps so that the driving thread has the interpreter; a
+# small policy takes 1 to 2 ms. Own cost of a cycle (without infer and publish) at 640x480 on two
+# busy cores, p50 / p99: 0.5 / 3.6 ms without this, 0.28 / 0.6 ms with 1 ms of it. Images that
+# arrive in the meantime wait in the middleware.
 HAND_OVER_S = 0.003
-WAIT_S = 0.1  # how often the thread looks whether it has to end
-SEARCH_S, WATCH_S = 0.2, 1.0  # how often to look at the publishers: before the first image, after
+WAIT_S = 0.1  # how often the thread checks whether it has to end
+SEARCH_S, REFRESH_S = 0.2, 1.0  # how often to read the publishers: before the first image, after
 
 
 class Camera:
-    """Put every image into a mailbox, on a subscription that fits what the publishers offer."""
+    """Put every image into a mailbox, with a subscription that matches the publishers' QoS."""
 
     def __init__(self, main: Node, settings: Settings, mailbox: Mailbox) -> None:
-        """Make the node; it is not spun by anything but `run`."""
+        """Make a node beside `main`; only `run` spins it."""
         compressed = settings.image_transport == 'compressed'
         self.topic = image_topic(main, compressed)
         self.node = _hidden_node(main)
         self.lost = 0
         self.lost_known = True
         self._type = CompressedImage if compressed else Image
-        self._ours = Topic(self.topic, COMPRESSED if compressed else IMAGE)
+        self._subscribed = Topic(self.topic, COMPRESSED if compressed else IMAGE)
         self._read: Callable[[bytes, int, int], Frame] = (
             read_compressed_image if compressed else read_image)
         self._qos = settings.image_qos
@@ -63,41 +63,49 @@ class Camera:
         self._subscription: Optional[Subscription] = None
         self._executor = SingleThreadedExecutor(context=main.context)
         self._executor.add_node(self.node)
-        self._look()
+        self._wanted = False
+        self.refresh()
 
     def run(self, stopping: Event) -> None:
-        """Take images until `stopping`."""
-        next_look = 0.0
+        """Receive images until `stopping` is set."""
+        next_refresh = 0.0
         while not stopping.is_set():
             self._executor.spin_once(timeout_sec=WAIT_S)
-            if time.monotonic() >= next_look:
-                self._look()
-                next_look = time.monotonic() + (WATCH_S if self._newest else SEARCH_S)
+            if time.monotonic() >= next_refresh:
+                self.refresh()
+                next_refresh = time.monotonic() + (REFRESH_S if self._newest else SEARCH_S)
+
+    def subscribe(self, on: bool) -> None:
+        """Receive images from now on, or no longer; the thread of `run` subscribes."""
+        self._wanted = on
+        self._executor.create_task(self.refresh)
 
     def close(self) -> None:
-        """End after `run` has returned."""
+        """Destroy the node; only after `run` has returned."""
         self._executor.shutdown(timeout_sec=1.0)
         self.node.destroy_node()
 
     def use_sim_time(self, on: bool) -> None:
-        """Take the time from /clock, or from the machine."""
+        """Take the time from /clock or from the system."""
         self.node.set_parameters([Parameter('use_sim_time', value=on)])
 
     def report(self) -> CameraReport:
-        """Tell what is known of the topic."""
+        """Return the state of the image topic."""
         picture = told(self._newest) if self._newest else ''
         return CameraReport(
-            self._ours, self._publishers, self._reliability, self._profile,
+            self._subscribed, self._publishers, self._reliability, self._profile,
             self._mailbox.received, self._mailbox.replaced, self.lost, self.lost_known, picture,
             self._elsewhere, self._domain)
 
     def on_image(self, raw: bytes, sequence: int = 0) -> None:
         """
-        Take a serialised image; one that cannot be read is handed over as the error it is.
+        Put a serialised image, or the ImageError of reading it, into the mailbox.
 
-        `sequence` is the sender's count of its images, 0 where the middleware does not tell.
+        `sequence` is the publisher's count of its images, 0 if the middleware does not have it.
         """
         received_ns = time.perf_counter_ns()
+        if not self._wanted:
+            return
         try:
             frame = self._read(raw, received_ns, sequence)
         except ImageError as error:
@@ -110,15 +118,16 @@ class Camera:
     def _on_lost(self, event) -> None:
         self.lost += event.total_count_change
 
-    def _look(self) -> None:
-        """Look at the publishers, and subscribe anew if another reliability fits them better."""
+    def refresh(self) -> None:
+        """Read the publishers, and subscribe again if they need another reliability."""
         self._publishers = endpoints(self.node.get_publishers_info_by_topic(self.topic))
         offers = [publisher.reliability for publisher in self._publishers
-                  if publisher.kind == self._ours.kind]
+                  if publisher.kind == self._subscribed.kind]
         self._elsewhere = () if offers else tuple(
             topic for topic in topics(self.node, (IMAGE, COMPRESSED), self.node.count_publishers)
             if topic.name != self.topic)
-        reliability = choose_reliability(self._qos, offers, self._reliability)
+        reliability = (choose_reliability(self._qos, offers, self._reliability) if self._wanted
+                       else '')
         if reliability != self._reliability:
             self._reliability = reliability
             self._subscribe()
@@ -126,6 +135,9 @@ class Camera:
     def _subscribe(self) -> None:
         if self._subscription is not None:
             self.node.destroy_subscription(self._subscription)
+            self._subscription = None
+        if not self._reliability:
+            return
         policy = (ReliabilityPolicy.RELIABLE if self._reliability == RELIABLE
                   else ReliabilityPolicy.BEST_EFFORT)
         try:
@@ -143,33 +155,33 @@ class Camera:
 
 
 def _callback(on_image: Callable[[bytes, int], None]) -> Callable[..., None]:
-    """Return what rclpy calls; Humble's calls it with the message alone."""
+    """Return the callback for rclpy; Humble passes only the message."""
     def with_info(raw: bytes, info: Dict[str, Any]) -> None:
         on_image(raw, info.get('publication_sequence_number') or 0)
     return with_info if hasattr(Subscription, 'CallbackType') else on_image
 
 
-def choose_reliability(image_qos: str, offers: Sequence[str], now: str = '') -> str:
+def choose_reliability(image_qos: str, offers: Sequence[str], current: str = '') -> str:
     """
-    Give the reliability to ask for; best effort fits every publisher.
+    Return the reliability to request; best effort matches every publisher.
 
-    `now` is kept while there is no publisher, so that a camera that restarts changes nothing.
+    Without publishers it stays `current`, so that a camera that restarts changes nothing.
     """
     if image_qos == 'reliable':
         return RELIABLE
     if image_qos == 'sensor_data':
         return BEST_EFFORT
     if not offers:
-        return now or BEST_EFFORT
+        return current or BEST_EFFORT
     return RELIABLE if all(offer == RELIABLE for offer in offers) else BEST_EFFORT
 
 
 def image_topic(main: Node, compressed: bool) -> str:
     """
-    Give the full name of the topic, with what the user remapped `image` to.
+    Return the full name of the image topic, after remapping.
 
-    Compressed images are beside the raw ones, as image_transport has it, unless the user
-    remapped `image/compressed` itself.
+    Compressed images are on `<image>/compressed`, as in image_transport, unless
+    `image/compressed` itself is remapped.
     """
     if not compressed:
         return main.resolve_topic_name('image')
@@ -180,7 +192,7 @@ def image_topic(main: Node, compressed: bool) -> str:
 
 
 def _hidden_node(main: Node) -> Node:
-    """Make a node in the same process; a name that starts with _ is hidden in `ros2 node list`."""
+    """Make a node in the same process; the leading _ hides it from `ros2 node list`."""
     overrides = [Parameter('use_sim_time', value=main.get_parameter('use_sim_time').value),
                  Parameter('start_type_description_service', value=False)]
     return Node(f'_{main.get_name()}_camera', context=main.context,

@@ -1,4 +1,4 @@
-"""What the stages give -> ROS messages, and ROS's cv_bridge as a decoder; images: see cdr.py."""
+"""Write ROS messages, and decode images with cv_bridge; for reading images see cdr.py."""
 
 import importlib
 import importlib.util
@@ -23,36 +23,36 @@ from ..vision import pictures
 
 Decode = Callable[[Frame], np.ndarray]
 
-# What cv_bridge is asked for. Not rgb8: it copies what image.decode only looks at; not mono16: it
-# rounds where other decoders cut; not 8UC3 and 8UC1: it refuses them as colourless. The two 4:2:2
-# encodings have newer names that it does not know; nv12, nv21 and nv24 it does not know at all.
+# Encodings for cv_bridge. Not rgb8: it copies what pictures.decode views; not mono16: it rounds
+# where other decoders truncate; not 8UC3 and 8UC1: it refuses them as colourless. It does not know
+# the newer names of the two 4:2:2 encodings, nor nv12, nv21 and nv24.
 BRIDGED = ('bgr8', 'rgba8', 'bgra8', 'mono8', 'bayer_rggb8', 'bayer_bggr8', 'bayer_gbrg8',
            'bayer_grbg8', 'yuv422', 'yuv422_yuy2')
-PROBE_SIDE = 8  # pixels, of the picture that cv_bridge is tried with
-BRIDGE_TIME_S = 30.0  # for trying it once; it takes about one
-CDR_HEADER = 4  # bytes in front of what is serialised
+PROBE_SIDE = 8  # pixels, of the picture that tests cv_bridge
+BRIDGE_TIME_S = 30.0  # for one test, which takes about 1 s
+CDR_HEADER = 4  # bytes
 PROBE_TOLERANCE = 2  # grey levels; OpenCV's releases round YUV differently
 
 
 class TwistWriter:
-    """Return Twists, serialised: making one of Python objects takes several times as long."""
+    """Write serialised Twists; a Twist of Python objects takes several times as long."""
 
     def __init__(self) -> None:
-        """Learn the byte order from an empty one."""
+        """Take the byte order from an empty Twist."""
         raw = serialize_message(Twist())
         self._front = raw[:CDR_HEADER]
         self._numbers = Struct(f'{"<" if raw[1] & 1 else ">"}6d')  # linear, then angular
 
     def __call__(self, command: Command) -> bytes:
-        """Return the message for the wheels, as a publisher takes it."""
+        """Return the serialised message."""
         return self._front + self._numbers.pack(
             command.linear_x, command.linear_y, 0.0, 0.0, 0.0, 0.0)
 
 
 def twist_stamped(command: Command, stamp: Time, frame_id: str) -> TwistStamped:
-    """Return the stamped message for the wheels."""
+    """Return the command as a TwistStamped."""
     msg = TwistStamped()
-    # A numpy float32 in here would go out as another number, and rclpy would not say so.
+    # rclpy would send a numpy float32 as a wrong number, without an error.
     msg.twist.linear.x = float(command.linear_x)
     msg.twist.linear.y = float(command.linear_y)
     msg.header.stamp = stamp
@@ -62,13 +62,13 @@ def twist_stamped(command: Command, stamp: Time, frame_id: str) -> TwistStamped:
 
 class LatencyWriter:
     """
-    Give Float64MultiArrays, serialised once for all but their numbers.
+    Write serialised Float64MultiArrays; only the numbers change from one to the next.
 
-    Filling such a message in and serialising it takes longer than several stages of a cycle.
+    Filling in and serialising such a message takes longer than several stages of a cycle.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
-        """Take the names of the numbers, which are the labels of the array."""
+        """Take the labels of the numbers."""
         message = Float64MultiArray(data=[0.0] * len(names))
         message.layout.dim = [MultiArrayDimension(label=name, size=1, stride=1) for name in names]
         raw = serialize_message(message)
@@ -76,17 +76,17 @@ class LatencyWriter:
         self._front = raw[:-self._numbers.size]  # the numbers are the last field
 
     def __call__(self, values: Sequence[float]) -> bytes:
-        """Return the message of these values, as a publisher takes it."""
+        """Return the serialised message."""
         return self._front + self._numbers.pack(*values)
 
 
 def diagnostics(stamp: Time, statuses: Iterable[Status], node: str,
                 hardware_id: str = '') -> DiagnosticArray:
     """
-    Give what rqt_runtime_monitor and diagnostic_aggregator read.
+    Return the message for rqt_runtime_monitor and diagnostic_aggregator.
 
-    `node` is the full name without the leading slash, as diagnostic_updater has it for a node
-    without a namespace: monitors keep one line for each name, so two robots need two.
+    `node` is the full name without the leading slash: monitors show one line for each name, so two
+    robots need two. diagnostic_updater writes the same for a node without a namespace.
     """
     msg = DiagnosticArray(status=[_diagnostic_status(status, node, hardware_id or node)
                                   for status in statuses])
@@ -102,10 +102,9 @@ def _diagnostic_status(status: Status, node: str, hardware_id: str) -> Diagnosti
 
 def decoder() -> Decode:
     """
-    Give the decoder of this machine: ROS 2's cv_bridge where it is there and right.
+    Return the decoder of this machine: cv_bridge if it is installed and works.
 
-    What cv_bridge gets wrong or does not know goes through image.Decoder, which is all there is
-    where cv_bridge is not installed.
+    pictures.Decoder decodes everything else.
     """
     if importlib.util.find_spec('cv_bridge') is None:
         return pictures.Decoder()
@@ -117,7 +116,7 @@ def decoder() -> Decode:
 
 
 def _survives_bridge() -> bool:
-    """Try cv_bridge in another process: built for NumPy 1, it kills one that has NumPy 2."""
+    """Test cv_bridge in another process: built for NumPy 1, it crashes under NumPy 2."""
     code = f'import cv_bridge; from {__name__} import try_bridge; try_bridge(cv_bridge.CvBridge())'
     environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, sys.path))}
     try:
@@ -128,22 +127,22 @@ def _survives_bridge() -> bool:
 
 
 class BridgeDecoder:
-    """Decode with cv_bridge what it proved to decode rightly when it was opened."""
+    """Decode with cv_bridge the encodings that it decoded correctly in a test."""
 
     def __init__(self, bridge) -> None:
-        """Try each encoding on a small picture, and warn of those that do not come out right."""
+        """Test each encoding on a small picture, and warn of those that fail."""
         self._bridge = bridge
         self._decode = pictures.Decoder()
         self.encodings, refused = try_bridge(bridge)
         if refused:
-            _warn('OpenCV decodes what cv_bridge cannot here: ' + '; '.join(refused))
+            _warn('OpenCV decodes the encodings that cv_bridge cannot: ' + '; '.join(refused))
 
     def __call__(self, frame: Frame) -> np.ndarray:
-        """Return the picture as uint8 [H, W, 3] RGB; raise ImageError as image.decode does."""
+        """Return the picture as uint8 [H, W, 3] RGB; raise ImageError like pictures.decode."""
         if frame.encoding not in self.encodings or frame.compressed or frame.is_bigendian:
             return self._decode(frame)
         layout = pictures.check(frame)
-        # It would shear a picture of such a step, and refuse one without its last padding.
+        # cv_bridge would shear a picture of such a step, and refuse one without its last padding.
         if frame.step % layout.pixel_bytes or pictures.buffer(frame).nbytes < (
                 frame.height * frame.step):
             return self._decode(frame)
@@ -157,9 +156,9 @@ class BridgeDecoder:
 def try_bridge(bridge, encodings: Sequence[str] = BRIDGED
                ) -> Tuple[FrozenSet[str], Tuple[str, ...]]:
     """
-    Give the encodings that `bridge` decodes as image.decode does, and what is wrong elsewhere.
+    Return the encodings that `bridge` decodes like pictures.decode, and why the others fail.
 
-    There are several packages of that name, and builds for another NumPy fail only when called.
+    Several packages have this name, and builds for another NumPy fail only when called.
     """
     right, refused = [], []
     for encoding in encodings:
@@ -172,14 +171,14 @@ def try_bridge(bridge, encodings: Sequence[str] = BRIDGED
 
 
 def _difference(bridge, encoding: str) -> str:
-    """Tell how cv_bridge goes wrong on a padded picture of this encoding, '' if it does not."""
+    """Return how cv_bridge fails on a padded picture of this encoding; '' if it does not."""
     pixel = pictures.LAYOUTS[encoding].pixel_bytes
     step = (PROBE_SIDE + 2) * pixel
     data = np.random.default_rng(0).integers(0, 256, PROBE_SIDE * step, np.uint8)
     frame = Frame(data, encoding, PROBE_SIDE, PROBE_SIDE, step, 0, 0)
     try:
         found = bridge.imgmsg_to_cv2(frame, 'rgb8')
-    except Exception as error:  # noqa: BLE001  # a library of unknown build: anything can come
+    except Exception as error:  # noqa: BLE001  # a library of unknown build may raise anything
         return f'{type(error).__name__}: {error}'
     wanted = pictures.decode(frame)
     if found.shape != wanted.shape or found.dtype != wanted.dtype:

@@ -1,4 +1,4 @@
-"""NVTX ranges: what the node is at, on the time line of NVIDIA's profilers."""
+"""NVTX ranges: the stages of a cycle on the time line of NVIDIA's profilers."""
 
 from typing import Any, Callable
 
@@ -12,17 +12,17 @@ PUBLISH = 'publish'
 
 
 class RangeTimer(StageTimer):
-    """A watch whose stages are ranges, too; one without them knows nothing of this."""
+    """A stage timer whose stages are also NVTX ranges."""
 
     def __init__(self, domain: Any) -> None:
-        """Prepare a range for each stage."""
+        """Prepare the attributes of each stage's range."""
         super().__init__()
         self._push, self._pop = domain.push_range, domain.pop_range
         self._ranges = {stage: domain.get_event_attributes(message=stage)
                         for stage in Timing._fields}
 
     def enter(self, stage: str) -> None:
-        """End the range of the stage before and begin the next."""
+        """End the range of the previous stage and begin the next one."""
         if self.stage:
             self._pop()
         super().enter(stage)
@@ -31,9 +31,9 @@ class RangeTimer(StageTimer):
 
 
 def show_stages(loop: DrivingLoop) -> None:
-    """Make ranges of the stages of a driver that does not drive yet, or raise SettingError."""
+    """Show the stages of a loop that is not running yet; raise SettingError without nvtx."""
     domain = _domain()
-    loop.cycle.watch = RangeTimer(domain)
+    loop.cycle.stage_timer = RangeTimer(domain)
     loop.output.send = _around(loop.output.send, domain)
 
 
@@ -41,7 +41,7 @@ def _domain() -> Any:
     try:
         import nvtx
     except ImportError as error:
-        raise SettingError(f'nvtx is true, but its Python package cannot be had ({error})',
+        raise SettingError(f'nvtx is true, but the Python package nvtx is unavailable ({error})',
                            fix="pip install 'vla_nav_node[nvtx]', or set nvtx to false") from None
     return nvtx.get_domain(DOMAIN)
 

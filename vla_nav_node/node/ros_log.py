@@ -1,4 +1,4 @@
-"""What the package's modules log goes to the node's own log."""
+"""Send the package's log records to the node's ROS log."""
 
 import logging
 from typing import Any
@@ -13,7 +13,7 @@ class RosLog(logging.Handler):
         self._logger = logger
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Log it at the same level; rclpy wants a line of its own for each."""
+        """Log at the same level; rclpy needs a source line of its own for each level."""
         if record.levelno >= logging.ERROR:
             self._logger.error(record.getMessage())
         elif record.levelno >= logging.WARNING:
@@ -23,8 +23,8 @@ class RosLog(logging.Handler):
 
 
 def log_to_ros(logger: Any) -> None:
-    """Have all that this package logs in the ROS log of the process's one node."""
-    ours = logging.getLogger(__package__.partition('.')[0])
-    ours.setLevel(logging.INFO)
-    ours.handlers[:] = [RosLog(logger)]
-    ours.propagate = False
+    """Send everything that this package logs to `logger`."""
+    package = logging.getLogger(__package__.partition('.')[0])
+    package.setLevel(logging.INFO)
+    package.handlers[:] = [RosLog(logger)]
+    package.propagate = False

@@ -1,4 +1,4 @@
-"""The settings as ROS parameters: declared with descriptions, refused with reasons."""
+"""The settings as ROS parameters, with descriptions and reasons for refusals."""
 
 from typing import Any, Callable, Dict, List, Sequence
 
@@ -13,13 +13,13 @@ from ..errors import SettingError, VlaNavError
 
 
 def declare(node: Node, rows: Sequence[settings.Parameter]) -> Dict[str, Any]:
-    """Declare parameters and give their values, from the command line or a file, by name."""
+    """Declare parameters and return their values by name; raise SettingError for a bad one."""
     return {row.name: _declare(node, row) for row in rows}
 
 
 def _declare(node: Node, row: settings.Parameter) -> Any:
     try:
-        # One empty string says of an empty list that it is one of strings.
+        # ROS cannot infer the type of an empty list; one empty string makes it a list of strings.
         default = [*row.default] or [''] if isinstance(row.default, tuple) else row.default
         return row.check(node.declare_parameter(row.name, default, descriptor(row)).value)
     except InvalidParameterValueException as error:
@@ -27,12 +27,11 @@ def _declare(node: Node, row: settings.Parameter) -> Any:
 
 
 def descriptor(row: settings.Parameter) -> ParameterDescriptor:
-    """Return what `ros2 param describe` shows."""
+    """Return the descriptor that `ros2 param describe` shows."""
     result = ParameterDescriptor(
         description=f'{row.description} [{row.unit}]' if row.unit else row.description,
         read_only=not row.live,
-        # The type is checked all the same, by us: ROS's own refusal names neither the parameter
-        # nor what to write instead.
+        # `row.check` checks the type: the refusal of ROS names neither the parameter nor a fix.
         dynamic_typing=True)
     if row.choices or row.read:
         result.additional_constraints = row.constraints()
@@ -45,12 +44,12 @@ def descriptor(row: settings.Parameter) -> ParameterDescriptor:
 
 def answer(action: Callable[[Dict[str, Any]], None],
            parameters: List[RosParameter]) -> SetParametersResult:
-    """Answer a request to set parameters: what `action` raises is the reason of the refusal."""
+    """Call `action` with new values by name; if it raises, refuse them with the error."""
     try:
         action({parameter.name: parameter.value for parameter in parameters})
     except VlaNavError as error:
         return SetParametersResult(successful=False, reason=str(error))
-    except Exception as error:  # noqa: BLE001  # no opening runtime may stop the robot
+    except Exception as error:  # noqa: BLE001  # opening a runtime must not stop the robot
         return SetParametersResult(
             successful=False, reason=f'{type(error).__name__}: {error}')
     return SetParametersResult(successful=True)

@@ -1,169 +1,146 @@
-"""A policy that goes on by another backend when the one that drives it fails."""
+"""A policy that moves to another backend when the one that drives fails."""
 
+from dataclasses import dataclass, field
 from threading import Lock, Thread
 import time
-from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 
 from .recurrent_policy import Policy
-from .runtime_spec import Runtime
+from .runtimes import Chain
 from ..errors import BackendError, VlaNavError
 from ..system.threads import describe
-from ..types import Backend, State
+from ..types import State
 
-FETCH_S = 0.05  # how long the state may take to come from a device, which may hang
-
-
-class Link(NamedTuple):
-    """One of the backends that a policy may drive by; one with a problem is left out."""
-
-    runtime: Runtime
-    backend: Optional[Backend]  # None where there is nothing to drive by, nor to close
-    problem: str = ''
-
-
-class Chain(NamedTuple):
-    """What the user wants to drive by, then the fall-backs in their order."""
-
-    links: Tuple[Link, ...]
-    driving: int  # which of them does
-
-    def after(self, index: int) -> List[int]:
-        """Return which links may drive when those up to `index` cannot."""
-        return [number for number in range(index + 1, len(self.links))
-                if not self.links[number].problem]
+FETCH_S = 0.05  # time for the state to come from its device, which may hang
 
 
 class Abandoned(BaseException):
-    """Ends a thread that came back from a hang after another one had taken its place."""
+    """Ends a thread that returns from a hang after another thread has replaced it."""
 
 
+@dataclass(eq=False)
 class _Attempt:
-    """One step of one backend, and what came of it."""
+    """One step by one backend, and its result."""
 
-    def __init__(self, index: int) -> None:
-        self.index = index
-        self.since_ns = time.perf_counter_ns()
-        self.action: np.ndarray = np.zeros(0)
-        self.after: State = ()
-        self.problem = ''
-        self.error: Optional[Exception] = None
+    index: int  # of the link
+    started_ns: int = field(default_factory=time.perf_counter_ns)
+    action: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    state: State = ()
+    problem: str = ''
+    error: Optional[Exception] = None
 
 
 class FallbackPolicy(Policy):
     """
-    Carry the state from step to step, and from a backend that fails to the next in the chain.
+    A policy that falls back, with its state, on the next backend in its chain when one fails.
 
-    A backend has failed when it raises, hangs, or gives what nobody may drive by while the next
-    one gives something sound for the same picture and state. When none can go on, the first
-    failure is what it would be without fall-backs, and the next picture is tried again.
+    A backend fails if it raises, hangs, or returns an unsafe action where the next one returns a
+    safe action for the same image and state. If none succeeds, the first failure is raised or
+    returned as a plain Policy would, and all are tried again on the next image.
     """
 
     def __init__(self, chain: Chain, zero_state: State,
-                 objection: Callable[[Sequence[float]], str]) -> None:
-        """Drive by a chain; `objection` says of an action why nobody may drive by it, or ''."""
-        super().__init__(_backend(chain), zero_state)
+                 action_problem: Callable[[Sequence[float]], str]) -> None:
+        """Take the function that returns why an action is unsafe, or ''."""
+        super().__init__(chain.backend, zero_state)
         self.chain = chain
-        self.on_fall: Callable[[], None] = _nothing
-        self._objection = objection
-        self._lock = Lock()  # who claims an attempt: the thread that makes it, or its rescuer
-        self._working: Optional[_Attempt] = None
-        self._problems: Dict[int, str] = {}  # of this step's attempts before the one in work
-        self._lost = ''  # why the state could not be kept at the last fall
-        self.put(chain)
+        self.on_fallback: Callable[[], None] = lambda: None
+        self._action_problem = action_problem
+        self._lock = Lock()  # an attempt is claimed by its own thread or by `rescue`
+        self._running: Optional[_Attempt] = None
+        self._problems: Dict[int, str] = {}  # of the attempts at this step that have failed
+        self._state_loss = ''  # why the last fallback could not keep the state
+        self.use(chain)
 
-    def put(self, chain: Chain) -> Chain:
-        """Drive by another chain, and give the one before; between two cycles only."""
+    def use(self, chain: Chain) -> Chain:
+        """Drive by another chain and return the old one; only between two cycles."""
         before, self.chain = self.chain, chain
-        self.spares = bool(chain.after(chain.driving))
-        self.backend = _backend(chain)
+        self.has_fallback = bool(chain.usable_after(chain.driving))
+        self.backend = chain.backend
         return before
 
     def act(self, image: np.ndarray) -> np.ndarray:
-        """Run one step as Policy.act does, by the next backend if need be."""
-        if not self.spares:
+        """Run one step as Policy.act does, by the next backend if necessary."""
+        if not self.has_fallback:
             return super().act(image)
-        self.before = self.state
+        self.state_before = self.state
         self._problems = {}
-        attempt = self._attempt(self.chain.driving, image, self.before)
+        attempt = self._attempt(self.chain.driving, image, self.state_before)
         if attempt.problem:
-            attempt = self._go_on(image, attempt)
-        self.state = attempt.after
+            attempt = self._try_others(image, attempt)
+        self.state = attempt.state
         return attempt.action
 
     def rescue(self, problem: str, after_s: float) -> bool:
         """
-        Go on by the next backend when a step takes longer than `after_s`; tell whether it does.
+        Switch to the next backend if a step has taken longer than `after_s`; return whether.
 
-        For another thread than the one that hangs, which ends when it comes back. The cycle it was
-        in is then lost, and someone else has to drive.
+        For another thread than the one that hangs. That one raises Abandoned when it returns; its
+        cycle is lost, and another thread has to drive.
         """
         with self._lock:
-            hung = self._working
-            if hung is None or not self.chain.after(hung.index):
+            hung = self._running
+            if hung is None or not self.chain.usable_after(hung.index):
                 return False
-            if time.perf_counter_ns() - hung.since_ns < after_s * 1e9:
-                return False  # the one before it took that long, and has failed
-            self._working = None
-        self.state = self._kept()
-        self._fall({**self._problems, hung.index: problem}, self.chain.after(hung.index)[0],
-                   hung.index)
+            if time.perf_counter_ns() - hung.started_ns < after_s * 1e9:
+                return False  # the attempt before it took that long, and has failed
+            self._running = None
+        self.state = self._recover_state()
+        self._switch({**self._problems, hung.index: problem},
+                     self.chain.usable_after(hung.index)[0], hung.index)
         return True
 
     def warning(self) -> str:
-        """Say what is not as the user wants it, and what to do; '' if all is."""
+        """Return what differs from the user's wish, and what to do; '' if nothing does."""
         links, driving = self.chain
-        told = [f'fall-back {link.runtime} is not to be had ({link.problem}): set '
-                'fallback_backends to open it again' for link in links[1:] if link.problem]
+        warnings = [f'fallback {link.runtime} is unavailable ({link.problem}): set '
+                    'fallback_backends to reopen it' for link in links[1:] if link.problem]
         if driving:
-            left = '; '.join(f'{link.runtime}: {link.problem}' for link in links[:driving]
-                             if link.problem)
-            told.insert(0, f'driving on fall-back {links[driving].runtime} because of {left}'
-                        f'{self._lost}; set backend to open it again')
-        return '; '.join(told)
+            causes = '; '.join(f'{link.runtime}: {link.problem}' for link in links[:driving]
+                               if link.problem)
+            warnings.insert(0, f'driving on fallback {links[driving].runtime} because of {causes}'
+                            f'{self._state_loss}; set backend to reopen it')
+        return '; '.join(warnings)
 
-    def told(self) -> str:
-        """List the fall-backs, each with how it is; '' if there are none."""
+    def list_fallbacks(self) -> str:
+        """Return each fallback and whether it is ready, drives or has failed; '' if none."""
         links, driving = self.chain
-        how = {index: 'failed' if link.problem else 'ready' for index, link in enumerate(links)}
-        how[driving] = 'drives'
-        return ', '.join(f'{links[index].runtime} {how[index]}' for index in how if index)
+        return ', '.join(
+            f'{link.runtime} ' + ('drives' if index == driving else
+                                  'failed' if link.problem else 'ready')
+            for index, link in enumerate(links) if index)
 
     @property
-    def fell(self) -> bool:
-        """Tell whether a fall-back drives."""
+    def has_fallen_back(self) -> bool:
+        """Return whether a fallback drives."""
         return self.chain.driving > 0
 
     def _attempt(self, index: int, image: np.ndarray, state: State) -> _Attempt:
-        attempt = self._working = _Attempt(index)
+        attempt = self._running = _Attempt(index)
         try:
-            action, attempt.after = self._of(index).infer(image, state)
+            action, attempt.state = self.chain.backend_at(index).infer(image, state)
             attempt.action = action[0]
-            attempt.problem = self._objection(attempt.action.tolist())
-        except Exception as error:  # noqa: BLE001  # whatever it is, another runtime may do better
+            attempt.problem = self._action_problem(attempt.action.tolist())
+        except Exception as error:  # noqa: BLE001  # on any error another runtime may do better
             attempt.error = error
             attempt.problem = str(error) if isinstance(error, VlaNavError) else describe(error)
         with self._lock:
-            if self._working is not attempt:
+            if self._running is not attempt:
                 raise Abandoned
-            self._working = None
+            self._running = None
         return attempt
 
-    def _of(self, index: int) -> Backend:
-        backend = self.chain.links[index].backend
-        assert backend is not None
-        return backend
-
-    def _go_on(self, image: np.ndarray, failed: _Attempt) -> _Attempt:
-        """Return the first sound step of the backends that are left, or fail as `failed`."""
-        state = self._kept()
+    def _try_others(self, image: np.ndarray, failed: _Attempt) -> _Attempt:
+        """Return the first safe step of the remaining backends, or fail as `failed` did."""
+        state = self._recover_state()
         self._problems[failed.index] = failed.problem
-        for index in self.chain.after(failed.index):
+        for index in self.chain.usable_after(failed.index):
             attempt = self._attempt(index, image, state)
             if not attempt.problem:
-                self.before = state
-                self._fall(self._problems, index)
+                self.state_before = state
+                self._switch(self._problems, index)
                 return attempt
             self._problems[index] = attempt.problem
         if isinstance(failed.error, VlaNavError):
@@ -174,54 +151,44 @@ class FallbackPolicy(Policy):
             raise failed.error
         return failed
 
-    def _kept(self) -> State:
-        """Return the state on the host and finite, or the zero state."""
-        self._lost = ''
+    def _recover_state(self) -> State:
+        """Return the state on the host if it is available and finite, else the zero state."""
+        self._state_loss = ''
         try:
             state = _fetch(self.state)
         except BackendError as error:
-            self._lost = f' (its state is lost, and began anew: {error})'
+            self._state_loss = f' (its state was lost, and reset: {error})'
             return self.zero_state
         if all(np.isfinite(part).all() for part in state):
             return state
-        self._lost = ' (its state was not finite, and began anew)'
+        self._state_loss = ' (its state was not finite, and reset)'
         return self.zero_state
 
-    def _fall(self, problems: Mapping[int, str], index: int, hung: int = -1) -> None:
-        """Drive by another link from now on; nobody may touch the one that hangs again."""
+    def _switch(self, problems: Mapping[int, str], index: int, hung: int = -1) -> None:
+        """Drive by another link; drop the backend that hangs, so that nothing touches it again."""
         links = list(self.chain.links)
-        for number, problem in problems.items():
-            backend = None if number == hung else links[number].backend
-            links[number] = links[number]._replace(problem=problem, backend=backend)
-        self.put(Chain(tuple(links), index))
-        self.on_fall()
-
-
-def _backend(chain: Chain) -> Backend:
-    backend = chain.links[chain.driving].backend
-    assert backend is not None, 'what drives is open'
-    return backend
+        for failed, problem in problems.items():
+            backend = None if failed == hung else links[failed].backend
+            links[failed] = links[failed]._replace(problem=problem, backend=backend)
+        self.use(Chain(tuple(links), index))
+        self.on_fallback()
 
 
 def _fetch(state: State) -> State:
-    """Return a state on the host, or raise BackendError; soon, though its device may hang."""
+    """Return a state on the host; raise BackendError if its device fails or hangs."""
     if isinstance(state, tuple):
         return state
-    found: List[State] = []
+    fetched: List[State] = []
     problems = []
 
     def fetch() -> None:
         try:
-            found.append(tuple(np.asarray(part) for part in state))
-        except Exception as error:  # noqa: BLE001  # whatever it is, the state is lost
+            fetched.append(tuple(np.asarray(part) for part in state))
+        except Exception as error:  # noqa: BLE001  # on any error the state is lost
             problems.append(str(error))
     thread = Thread(target=fetch, daemon=True)
     thread.start()
     thread.join(FETCH_S)
-    if found:
-        return found[0]
-    raise BackendError(problems[0] if problems else 'the device that it is on hangs')
-
-
-def _nothing() -> None:
-    """Do nothing."""
+    if fetched:
+        return fetched[0]
+    raise BackendError(problems[0] if problems else 'its device hangs')

@@ -1,4 +1,4 @@
-"""Other runtimes for the policy while the robot drives."""
+"""Exchange the runtimes of the policy while the robot drives."""
 
 from concurrent.futures import wait
 from functools import partial
@@ -7,141 +7,143 @@ from typing import List, Mapping, Optional, Sequence
 
 import numpy as np
 
-from .driving_thread import DrivingThread, REQUEST_TIMEOUT_S
-from .fallback import Chain, FallbackPolicy, Link
+from .fallback import FallbackPolicy
+from .hang_recovery import DrivingThread, REQUEST_TIMEOUT_S
 from .runtime_opener import close, RuntimeOpener
-from .runtime_spec import Runtime
+from .runtimes import Chain, Link, Runtime
 from ..bundle.bundle import Bundle
 from ..bundle.changes import BundleChanges
 from ..errors import BackendError
 from ..types import Backend, Step
 
 FIRST_CYCLE_S = 2.0  # how long to wait for the first cycle of the new backend
-QUIET_S = 0.1  # how long an opening backend waits for the moment after a cycle
+QUIET_S = 0.1  # how long an opening backend waits for the end of a cycle
 
 
 class HotSwap:
-    """Open, warm up and check backends beside the running one, then exchange them."""
+    """Opens, warms up and checks runtimes beside the running one, then exchanges them."""
 
-    def __init__(self, watch: BundleChanges, loop: DrivingThread, policy: FallbackPolicy,
+    def __init__(self, bundle_changes: BundleChanges, loop: DrivingThread, policy: FallbackPolicy,
                  opener: RuntimeOpener) -> None:
-        """Swap the backends of `driver`'s policy by verified ones."""
-        self._watch = watch
+        """Exchange the runtimes of `policy`, which drives in the thread of `loop`."""
+        self._bundle_changes = bundle_changes
         self._loop = loop
         self._policy = policy
         self._opener = opener
-        self._one_at_a_time = Lock()
+        self._swapping = Lock()
 
     @property
     def busy(self) -> bool:
-        """Tell whether a swap is going on."""
-        return self._one_at_a_time.locked()
+        """Return whether a swap is in progress."""
+        return self._swapping.locked()
 
-    def swap(self, first: Optional[Runtime], spares: Sequence[Runtime] = (),
-             renew: bool = False) -> str:
+    def swap(self, first: Optional[Runtime], fallbacks: Sequence[Runtime] = (),
+             reopen: bool = False) -> str:
         """
-        Drive by `first` (None: by what drives now) with fall-backs; give what drives then.
+        Drive by `first` (None: by the current runtime) with `fallbacks`; return what drives then.
 
-        Fall-backs that are not open are opened if `renew`. What cannot be had raises, and all goes
-        on as it was.
+        With `reopen`, open the fallbacks that are not ready. On failure, raise and leave the
+        running backend and its fallbacks unchanged.
         """
-        with self._one_at_a_time:
-            now = self._watch.check()  # its hashes were those of the start
+        with self._swapping:
+            on_disk = self._bundle_changes.check()  # the loaded one was hashed at the start
             opened: List[Backend] = []  # by this swap
-            before: Optional[Chain] = None  # what drove until the hand-over
+            before: Optional[Chain] = None  # set once `first` drives
             try:
-                fresh = {runtime: self._open(runtime, now, opened)
-                         for runtime in (self._lacking(spares) if renew else ())}
+                new = {runtime: self._open(runtime, on_disk, opened)
+                       for runtime in (self._not_ready(fallbacks) if reopen else ())}
                 if first is not None:
-                    new = Link(first, self._open(first, now, opened))
-                    before = self._loop.between_cycles(lambda: self._lead(new))
-                    self._see_it_drive(new, opened)
-                chain = before or self._policy.chain
-                if spares or len(self._policy.chain.links) > 1:
-                    self._loop.between_cycles(lambda: self._arrange(spares, fresh))
+                    leader = Link(first, self._open(first, on_disk, opened))
+                    before = self._loop.between_cycles(lambda: self._put_first(leader))
+                    self._check_first_cycle(leader, opened)
+                replaced = before or self._policy.chain
+                if fallbacks or len(self._policy.chain.links) > 1:
+                    self._loop.between_cycles(lambda: self._put_fallbacks(fallbacks, new))
             except BaseException:
                 self._undo(before, opened)
                 raise
-            self._close_unused((*_backends(chain), *opened))
+            self._close_unused((*_backends(replaced), *opened))
             return str(self._policy.backend.info)
 
-    def _open(self, runtime: Runtime, now: Bundle, opened: List[Backend]) -> Backend:
-        backend = self._opener.open_warm(runtime, now, self._after_a_cycle)
+    def _open(self, runtime: Runtime, on_disk: Bundle, opened: List[Backend]) -> Backend:
+        backend = self._opener.open_warm(runtime, on_disk, self._wait_for_quiet)
         opened.append(backend)
-        self._watch.confirm()
-        self._check(backend)
+        self._bundle_changes.confirm()
+        self._check_agreement(backend)
         return backend
 
     def _undo(self, before: Optional[Chain], opened: Sequence[Backend]) -> None:
-        """Drive as before, and close what was opened; where the driving thread hangs, later."""
+        """Restore the chain, then close what was opened, even if the driving thread hangs now."""
         if before is None:
-            return self._close_unused(opened)
-        back = self._loop.request(partial(self._policy.put, before))
-        wait([back], REQUEST_TIMEOUT_S)
-        back.add_done_callback(lambda _: self._close_unused(opened))
-        return None
+            self._close_unused(opened)
+            return
+        restored = self._loop.request(partial(self._policy.use, before))
+        wait([restored], REQUEST_TIMEOUT_S)
+        restored.add_done_callback(lambda _: self._close_unused(opened))
 
     def _close_unused(self, backends: Sequence[Backend]) -> None:
-        """Close what nobody drives by."""
+        """Close the backends that are not in the policy's chain."""
         used = _backends(self._policy.chain)
         for backend in backends:
             if not any(backend is other for other in used):
                 close(backend)
 
-    def _after_a_cycle(self) -> None:
-        """Wait for the best moment to hold the interpreter up: a command has just left."""
+    def _wait_for_quiet(self) -> None:
+        """Wait for the end of a cycle: the best time to hold the interpreter up."""
         if self._loop.is_receiving():
             self._loop.wait_for_cycle(QUIET_S)
 
-    def _check(self, new: Backend) -> None:
+    def _check_agreement(self, new: Backend) -> None:
+        """Raise BackendError if `new` computes other actions than the running backend did."""
         bundle = self._opener.bundle
-        running = self._policy.backend.info.precision
-        # Each may be off the exact result by its own tolerance, in opposite directions.
-        allowed = bundle.tolerance(running) + bundle.tolerance(new.info.precision)
-        found = worst_difference(new, tuple(self._loop.cycle.recent))
-        if not found <= allowed:
+        # Each may differ from the exact result by its own tolerance, in opposite directions.
+        allowed = (bundle.tolerance(self._policy.backend.info.precision)
+                   + bundle.tolerance(new.info.precision))
+        difference = worst_difference(new, tuple(self._loop.cycle.recent_steps))
+        if not difference <= allowed:
             raise BackendError(
-                f'{new.info} differs by {found:.2g} m/s from the running backend on the same '
-                f'images and state', f'at most {allowed:.2g} m/s',
+                f'{new.info} differs by {difference:.2g} m/s from the running backend on the same '
+                'images and state', f'at most {allowed:.2g} m/s',
                 "run 'vla_nav verify' on the bundle")
 
-    def _lacking(self, spares: Sequence[Runtime]) -> List[Runtime]:
-        """Return the fall-backs that are not open, or have failed."""
+    def _not_ready(self, fallbacks: Sequence[Runtime]) -> List[Runtime]:
+        """Return the fallbacks that are not open, or have failed."""
         ready = {link.runtime for link in self._policy.chain.links[1:] if not link.problem}
-        return [runtime for runtime in spares if runtime not in ready]
+        return [runtime for runtime in fallbacks if runtime not in ready]
 
-    def _see_it_drive(self, new: Link, opened: List[Backend]) -> None:
-        """Raise if the first cycle of what leads now fails."""
+    def _check_first_cycle(self, leader: Link, opened: List[Backend]) -> None:
+        """Raise BackendError if the first cycle of the new leader fails."""
         loop = self._loop
         outcome = loop.wait_for_cycle(FIRST_CYCLE_S) if loop.is_receiving() else None
-        leader = self._policy.chain.links[0]
-        problem = leader.problem
+        now = self._policy.chain.links[0]
+        problem = now.problem
         if outcome is None:
             problem = problem or loop.hang()
         elif outcome.timing.infer and outcome.command.is_stop:
             problem = problem or outcome.command.reason
         if not problem:
             return
-        assert new.backend is not None
-        if leader.backend is None:
-            opened.remove(new.backend)  # it hangs in a thread that was given up
-        raise BackendError(f'the first cycle of {new.backend.info} failed: {problem}')
+        assert leader.backend is not None
+        if now.backend is None:
+            opened.remove(leader.backend)  # it hangs in an abandoned thread: never close it
+        raise BackendError(f'the first cycle of {leader.backend.info} failed: {problem}')
 
-    def _lead(self, new: Link) -> Chain:
-        """Put a link first; where there are fall-backs, what drove until now is the next."""
+    def _put_first(self, leader: Link) -> Chain:
+        """Put a link first; if there are fallbacks, the running link becomes the next."""
         links, driving = self._policy.chain
         others = () if len(links) == 1 else links[1:] if driving else links
-        return self._policy.put(Chain((new, *others), 0))
+        return self._policy.use(Chain((leader, *others), 0))
 
-    def _arrange(self, spares: Sequence[Runtime], opened: Mapping[Runtime, Backend]) -> None:
-        """Put the fall-backs in their order after what drives."""
+    def _put_fallbacks(self, fallbacks: Sequence[Runtime],
+                       opened: Mapping[Runtime, Backend]) -> None:
+        """Put the fallbacks in their order behind the link that drives."""
         links, driving = self._policy.chain
         known = {link.runtime: _without_failed(link) for link in links[1:]}
         known.update((runtime, Link(runtime, backend)) for runtime, backend in opened.items())
         head = (links[0],) if not driving else (_without_failed(links[0]), links[driving])
-        rest = [known[runtime] for runtime in spares
+        rest = [known[runtime] for runtime in fallbacks
                 if not driving or runtime != links[driving].runtime]
-        self._policy.put(Chain((*head, *rest), 1 if driving else 0))
+        self._policy.use(Chain((*head, *rest), 1 if driving else 0))
 
 
 def _without_failed(link: Link) -> Link:
@@ -153,7 +155,7 @@ def _backends(chain: Chain) -> List[Backend]:
 
 
 def worst_difference(backend: Backend, steps: Sequence[Step]) -> float:
-    """Return by how much `backend` differs at most from the actions of `steps`, in m/s."""
+    """Return the largest difference of `backend` from the actions of `steps`, in m/s."""
     differences = [np.abs(backend.infer(step.image, step.state)[0][0] - step.action).max()
                    for step in steps]
     return float(np.max(differences)) if differences else 0.0  # NaN stays NaN

@@ -1,4 +1,4 @@
-"""A policy that is driving: a backend, and the recurrent state between its steps."""
+"""A backend together with the recurrent state that it carries from step to step."""
 
 import numpy as np
 
@@ -7,28 +7,28 @@ from ..types import Backend, State
 
 class Policy:
     """
-    Carry the recurrent state from one step to the next.
+    A backend and its recurrent state.
 
-    `backend` may be assigned between two steps: the state goes on with the new one.
+    `backend` may be replaced between two steps; the state carries over.
     """
 
     def __init__(self, backend: Backend, zero_state: State) -> None:
-        """Start from `zero_state`, which is kept for every reset."""
+        """Start from `zero_state`, and return to it at every reset."""
         self.backend = backend
         self.zero_state = zero_state
-        self.before = zero_state  # what the newest step began from
+        self.state_before = zero_state  # of the newest step
         self.state = zero_state
 
     def act(self, image: np.ndarray) -> np.ndarray:
         """
         Run one step: image uint8 [1, H, W, 3] -> action float32 [2], vx and vy in m/s.
 
-        When the backend raises, the state stays what it was before.
+        If the backend raises, the state is unchanged.
         """
-        self.before = self.state
-        action, self.state = self.backend.infer(image, self.before)
+        self.state_before = self.state
+        action, self.state = self.backend.infer(image, self.state_before)
         return action[0]
 
     def reset(self) -> None:
-        """Forget what was seen: the next step starts from the zero state."""
+        """Start the next step from the zero state."""
         self.state = self.zero_state

@@ -1,12 +1,11 @@
-"""Open the runtimes of a policy ready to drive: allowed to, and warmed up."""
+"""Open runtimes that are ready to drive: allowed by the bundle, and warmed up."""
 
 import logging
 from typing import Callable, Optional, Sequence
 
 import numpy as np
 
-from .fallback import Chain, Link
-from .runtime_spec import Runtime
+from .runtimes import Chain, Link, Runtime
 from ..backends import check_machine
 from ..backends.options import BackendOptions
 from ..bundle.bundle import Bundle
@@ -18,42 +17,44 @@ from ..types import Backend
 Open = Callable[[str, Bundle, str, str, Optional[Callable[[], None]], BackendOptions], Backend]
 
 LOG = logging.getLogger(__name__)
-WARM_UPS = 3  # runtimes choose kernels and allocate on the first runs
+WARM_UPS = 3  # runtimes choose kernels and allocate memory on the first runs
 
 
 def close(backend: Backend) -> None:
-    """Close a backend; an error there is logged, for it changes nothing of what is going on."""
+    """Close a backend; log an error instead of raising it, since nothing depends on it."""
     try:
         backend.close()
-    except Exception as error:  # noqa: BLE001  # a runtime that is broken, in its own way
+    except Exception as error:  # noqa: BLE001  # a broken runtime may raise anything
         LOG.error('%s could not be closed: %s', backend.info, describe(error))
 
 
 class RuntimeOpener:
-    """Open runtimes of one bundle."""
+    """Opens the runtimes of one bundle."""
 
     def __init__(self, bundle: Bundle, open_backend: Open, allow_unverified: bool = False) -> None:
-        """Take what opens a backend: backends.open_backend."""
+        """Take the function that opens a backend: backends.open_backend."""
         self.bundle = bundle
         self._open = open_backend
         self._allow_unverified = allow_unverified
 
-    def open_cold(self, runtime: Runtime, now: Optional[Bundle] = None,
+    def open_cold(self, runtime: Runtime, on_disk: Optional[Bundle] = None,
                   quiet: Optional[Callable[[], None]] = None) -> Backend:
         """
-        Open a runtime, or raise BackendError (not on this machine) or BundleError (not this one).
+        Open a runtime without running it.
 
-        `now` is the bundle as it is on disk, if that may be another; `quiet` see open_backend.
+        `on_disk` is the bundle as it is on disk now, if it may differ from the loaded one; for
+        `quiet` see open_backend. Raise BackendError if this machine cannot open it, BundleError
+        if the bundle does not allow it.
         """
-        check_machine(runtime.backend)  # first: what cannot be had here needs no verdict
-        refuse(now or self.bundle, runtime.backend, runtime.precision, self._allow_unverified)
+        check_machine(runtime.backend)  # first: without it here, the verdict does not matter
+        refuse(on_disk or self.bundle, runtime.backend, runtime.precision, self._allow_unverified)
         return self._open(runtime.backend, self.bundle, runtime.precision, runtime.device, quiet,
                           runtime.options)
 
-    def open_warm(self, runtime: Runtime, now: Optional[Bundle] = None,
+    def open_warm(self, runtime: Runtime, on_disk: Optional[Bundle] = None,
                   quiet: Optional[Callable[[], None]] = None) -> Backend:
-        """Do the same as open_cold, and let its first steps be over."""
-        backend = self.open_cold(runtime, now, quiet)
+        """Open a runtime as open_cold does, and run its first steps."""
+        backend = self.open_cold(runtime, on_disk, quiet)
         image = np.zeros(self.bundle.input.shape, np.uint8)
         try:
             for _ in range(WARM_UPS):
@@ -63,16 +64,16 @@ class RuntimeOpener:
             raise
         return backend
 
-    def open_chain(self, first: Runtime, spares: Sequence[Runtime]) -> Chain:
+    def open_chain(self, first: Runtime, fallbacks: Sequence[Runtime]) -> Chain:
         """
-        Open all at the start; drive by the first that opens, or raise.
+        Open all runtimes at the start; the first that opens drives.
 
-        What this machine cannot open is told by the chain. What this bundle does not allow is a
-        mistake of whoever wrote it, and raises.
+        A runtime that this machine cannot open becomes a link with a problem; raise BackendError
+        if that is true of all. Raise BundleError if the bundle does not allow one of them.
         """
-        if not spares:
+        if not fallbacks:
             return Chain((Link(first, self.open_cold(first)),), 0)
-        links = tuple(self._link(runtime) for runtime in (first, *spares))
+        links = tuple(self._link(runtime) for runtime in (first, *fallbacks))
         for index, link in enumerate(links):
             if link.backend is not None:
                 return Chain(links, index)
@@ -85,5 +86,5 @@ class RuntimeOpener:
             return Link(runtime, None, str(error))
         except VlaNavError:
             raise
-        except Exception as error:  # noqa: BLE001  # a runtime that is broken, in its own way
+        except Exception as error:  # noqa: BLE001  # a broken runtime may raise anything
             return Link(runtime, None, describe(error))

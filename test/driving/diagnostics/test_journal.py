@@ -1,4 +1,4 @@
-"""What the log says when the robot stops and goes on, and that it says it once."""
+"""The log when the robot stops and drives again: one line each."""
 
 import logging
 
@@ -8,13 +8,13 @@ from vla_nav_node.driving.diagnostics import journal
 from vla_nav_node.driving.diagnostics.graph import GraphReport, Topic
 from vla_nav_node.driving.diagnostics.journal import Journal, PATIENCE_S, PAUSE_S
 from vla_nav_node.driving.diagnostics.statuses import CameraReport, policy_status
-from vla_nav_node.driving.watchdog import Watchdog
+from vla_nav_node.driving.watchdog import DiagnosticsReporter
 
 FROZEN = 'standing still: the picture is frozen: identical for {:.1f} s'
 
 
-class Story:
-    """A journal, its clock, and the lines that it has written."""
+class Log:
+    """A journal, its clock, and the lines that it wrote."""
 
     def __init__(self):
         """Begin."""
@@ -38,76 +38,76 @@ class Story:
 
 
 @pytest.fixture
-def story():
-    """Listen to a new journal."""
-    story = Story()
+def log():
+    """Record a new journal."""
+    log = Log()
     handler = logging.Handler()
-    handler.emit = story.emit
+    handler.emit = log.emit
     level = journal.LOG.level
     journal.LOG.setLevel(logging.INFO)
     journal.LOG.addHandler(handler)
-    yield story
+    yield log
     journal.LOG.removeHandler(handler)
     journal.LOG.setLevel(level)
 
 
-def test_a_stop_and_its_end_are_a_line_each(story):
-    story.note(1.0, '')
-    story.note(60.0, FROZEN)
-    story.note(10.0, '')
-    assert story.take() == [(0.0, 'INFO', 'drives'), (1.0, 'WARNING', FROZEN.format(101.0)),
-                            (61.0, 'INFO', 'drives again')]
+def test_a_stop_and_its_end_are_a_line_each(log):
+    log.note(1.0, '')
+    log.note(60.0, FROZEN)
+    log.note(10.0, '')
+    assert log.take() == [(0.0, 'INFO', 'driving'), (1.0, 'WARNING', FROZEN.format(101.0)),
+                          (61.0, 'INFO', 'driving again')]
 
 
-def test_a_robot_that_never_drove_says_why_after_a_while(story):
-    story.note(60.0, 'standing still: no image yet')
-    assert story.take() == [(PATIENCE_S, 'WARNING', 'standing still: no image yet')]
-    story.note(1.0, '')
-    story.note(1.0, FROZEN)
-    assert [line[0] for line in story.take()] == [60.0, 61.0]
+def test_the_reason_why_a_robot_never_drove_is_logged_after_a_while(log):
+    log.note(60.0, 'standing still: no image yet')
+    assert log.take() == [(PATIENCE_S, 'WARNING', 'standing still: no image yet')]
+    log.note(1.0, '')
+    log.note(1.0, FROZEN)
+    assert [line[0] for line in log.take()] == [60.0, 61.0]
 
 
-def test_a_robot_that_stops_and_goes_all_the_time_does_not_flood(story):
+def test_a_robot_that_stops_all_the_time_does_not_flood_the_log(log):
     for _ in range(240):
-        story.note(0.125, '')
-        story.note(0.125, FROZEN, stops=1)
-    lines = story.take()
+        log.note(0.125, '')
+        log.note(0.125, FROZEN, stops=1)
+    lines = log.take()
     assert 60.0 / PAUSE_S <= len(lines) <= 2 * 60.0 / PAUSE_S + 2
-    assert {text for _, level, text in lines if level == 'INFO'} == {'drives', 'drives again'}
+    assert {text for _, level, text in lines if level == 'INFO'} == {'driving', 'driving again'}
 
 
-def test_stops_between_two_looks_are_counted(story):
-    story.note(1.0, '')
-    story.note(11.0, '', stops=2)
-    assert story.take() == [
-        (0.0, 'INFO', 'drives'), (1.0, 'WARNING', 'stopped 2 times, and drives on: late'),
-        (6.0, 'WARNING', 'stopped 80 times, and drives on: late'),
-        (11.0, 'WARNING', 'stopped 80 times, and drives on: late')]
+def test_stops_between_two_reports_are_counted(log):
+    log.note(1.0, '')
+    log.note(11.0, '', stops=2)
+    assert log.take() == [
+        (0.0, 'INFO', 'driving'), (1.0, 'WARNING', 'stopped 2 times, now driving: late'),
+        (6.0, 'WARNING', 'stopped 80 times, now driving: late'),
+        (11.0, 'WARNING', 'stopped 80 times, now driving: late')]
 
 
-def test_another_reason_is_another_line(story):
-    story.note(10.0, '')
-    story.note(10.0, FROZEN)
-    story.note(10.0, 'disabled: standing still', enabled=False)
-    assert [line[:2] for line in story.take()[1:]] == [(10.0, 'WARNING'), (20.0, 'INFO')]
+def test_another_reason_is_another_line(log):
+    log.note(10.0, '')
+    log.note(10.0, FROZEN)
+    log.note(10.0, 'disabled: standing still', enabled=False)
+    assert [line[:2] for line in log.take()[1:]] == [(10.0, 'WARNING'), (20.0, 'INFO')]
 
 
-def test_the_monitor_writes_it_with_the_reason_of_the_diagnostics(story):
+def test_the_watchdog_logs_the_reason_of_the_diagnostics(log):
     robot = Robot()
     topic = Topic('/image', 'sensor_msgs/msg/Image')
     camera = CameraReport(topic, (), 'best effort', received=1)
     published = []
-    watchdog = Watchdog(robot.loop, lambda: camera,
-                      lambda info: policy_status('scripted', info, 'passed'), GraphReport,
-                      published.append)
+    reporter = DiagnosticsReporter(
+        robot.loop, lambda: camera, lambda info: policy_status('scripted', info, 'passed'),
+        GraphReport, published.append)
     robot.go()
-    watchdog.report()
+    reporter.report()
     robot.pass_ms(300)
-    watchdog.report()
+    reporter.report()
     robot.go()
-    watchdog.report()
+    reporter.report()
     robot.output.close('SIGINT')
-    watchdog.report()  # the node itself says that it ends
+    reporter.report()  # the node itself says that it ends
     told = 'standing still: no usable image for 0.2 s (image_timeout)'
     assert [line[1:] for line in story.take()] == [
         ('INFO', 'drives'), ('WARNING', told), ('INFO', 'drives again')]

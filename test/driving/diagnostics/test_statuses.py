@@ -1,4 +1,4 @@
-"""What diagnostics say."""
+"""The statuses of diagnostics."""
 
 from dataclasses import replace
 
@@ -26,7 +26,7 @@ def test_a_camera_that_works():
     assert status.values['publishers offer'] == 'best effort'
 
 
-def test_losses_are_a_warning_with_the_cure():
+def test_losses_are_a_warning_with_the_fix():
     status = camera_status(replace(BEFORE, received=110, lost=40), BEFORE, 1.0)
     assert status.level == WARN
     assert status.message.startswith('40 of 50 images lost in transport; ')
@@ -41,7 +41,7 @@ def test_a_second_publisher_is_a_warning_that_names_both():
     two = replace(BEFORE, received=150, publishers=(FRONT, FRONT._replace(node='/rear/camera')))
     status = camera_status(two, BEFORE, 1.0)
     assert status.level == WARN
-    assert '2 publishers on /image: /front/camera, /rear/camera; only one' in status.message
+    assert '2 publishers on /image: /front/camera, /rear/camera; expected one' in status.message
 
 
 def test_publishers_of_other_types_are_no_cameras_and_are_warned_of():
@@ -51,7 +51,7 @@ def test_publishers_of_other_types_are_no_cameras_and_are_warned_of():
     assert status.values['publishers offer'] == BEST_EFFORT
     assert status.message == (
         '50.0 images/s, 640x480 rgb8; /web_video (sensor_msgs/msg/CompressedImage) publishes on '
-        '/image what this node cannot read: remap it')
+        '/image, but this node subscribes to sensor_msgs/msg/Image; fix: remap it')
 
 
 @pytest.mark.parametrize('changes', [{'lost': 40}, {'received': 100}, {'lost': 5, 'received': 0}])
@@ -73,23 +73,29 @@ def test_losses_that_cannot_be_counted_are_said_to_be_unknown():
     assert status.values['lost in transport'] == 'unknown'
 
 
-@pytest.mark.parametrize(('changes', 'told'), [
-    ({'publishers': (), 'received': 0}, 'no image yet on /image: 0 publishers; start the camera'),
-    ({'publishers': ()}, 'no image any more on /image: 0 publishers; start the camera'),
-    ({'publishers': ()}, 'nobody publishes images in ROS_DOMAIN_ID 7; cameras in another domain'),
+@pytest.mark.parametrize(('changes', 'text'), [
+    ({'publishers': (), 'received': 0},
+     'no image yet on /image: 0 publishers; no node publishes images in'),
+    ({'publishers': ()},
+     'outside the discovery range are not visible); fix: start the camera, or remap `image`'),
+    ({'publishers': ()},
+     'no image any more on /image: 0 publishers; no node publishes images in ROS_DOMAIN_ID 7 '
+     '(cameras in another domain'),
     ({'publishers': (), 'elsewhere': (Topic('/usb/image_raw', IMAGE),)},
-     'there are images on /usb/image_raw (sensor_msgs/msg/Image): remap `image` to /usb'),
+     'fix: start the camera, or remap `image` to its topic; images on '
+     '/usb/image_raw (sensor_msgs/msg/Image): remap `image` to /usb'),
     ({'publishers': (FRONT._replace(kind=COMPRESSED),)},
-     'on /image: 0 publishers; found sensor_msgs/msg/CompressedImage (from /front/camera) there, '
-     'expected sensor_msgs/msg/Image; start it with image_transport:=compressed'),
+     'on /image: 0 publishers; found sensor_msgs/msg/CompressedImage (from /front/camera); '
+     'expected sensor_msgs/msg/Image; fix: start this node with image_transport:=compressed'),
     ({}, 'no image any more on /image: 1 publisher (/front/camera), but nothing arrives'),
-    ({}, 'or has died (a process that was killed stays listed'),
-    ({'received': 0, 'lost': 9}, 'all is lost on the way: start the camera'),
-    ({'reliability': RELIABLE}, 'best effort, but image_qos asks for reliable'),
+    ({}, 'or has died (a killed process stays listed for about 20 s); fix: check it with ros2 '
+     'topic hz'),
+    ({'received': 0, 'lost': 9}, 'all images are lost in transport; fix: start the camera'),
+    ({'reliability': RELIABLE}, 'best effort, but image_qos is reliable'),
 ])
-def test_why_there_is_no_image(changes, told):
+def test_why_there_is_no_image(changes, text):
     report = replace(BEFORE, **changes)
-    assert told in no_image_reason(report)
+    assert text in no_image_reason(report)
     assert camera_status(report, report, 1.0).level == ERROR
 
 
@@ -135,33 +141,34 @@ def test_no_cycle_yet():
     assert latency_status(Summary({}, 0, 0, 0.0, 0, 0), 20.0, 0).message == 'no cycle yet'
 
 
-@pytest.mark.parametrize(('arguments', 'level', 'told'), [
+@pytest.mark.parametrize(('arguments', 'level', 'text'), [
     ((DRIVE, True, 0, ''), OK, 'driving'),
     ((DRIVE, True, 2, 'late'), WARN,
      'driving, but stopped 2 times since the last report: late'),
-    ((DRIVE, True, 0, '', '', GraphReport(listeners=0)), WARN, 'driving, but nobody listens to '
+    ((DRIVE, True, 0, '', '', GraphReport(connected=0)), WARN, 'driving, but no node receives '
      'cmd_vel: start the base, or remap cmd_vel to its topic'),
     ((STOP, True, 1, 'x'), ERROR, 'standing still: the picture is frozen'),
     ((STOP, False, 0, ''), WARN, 'disabled: standing still until ~/enable'),
     ((STOP, False, 0, '', 'infer has not come back for 3 s'), ERROR,
      'standing still: infer has not come back for 3 s'),
 ])
-def test_driving_or_why_not(arguments, level, told):
+def test_driving_or_why_not(arguments, level, text):
     status = driving_status(*arguments)
-    assert (status.level, status.message) == (level, told)
+    assert (status.level, status.message) == (level, text)
 
 
 def test_standing_still_tells_of_the_clock_as_well():
-    status = driving_status(STOP, True, 1, 'x', '', GraphReport(clock='nobody publishes /clock'))
-    assert status.message == 'standing still: the picture is frozen; nobody publishes /clock'
+    status = driving_status(STOP, True, 1, 'x', '', GraphReport(clock='/clock has no publisher'))
+    assert status.message == 'standing still: the picture is frozen; /clock has no publisher'
 
 
 def test_the_graph_says_who_drives_and_who_listens():
     base = Endpoint('/base', 'geometry_msgs/msg/Twist')
-    status = graph_status(GraphReport(readers=(base,)))
+    status = graph_status(GraphReport(subscribers=(base,)))
     assert (status.level, status.message) == (
         OK, '/cmd_vel (geometry_msgs/msg/Twist) is read by /base')
-    status = graph_status(GraphReport(readers=(base,), rivals=(base._replace(node='/joy'),)))
+    status = graph_status(GraphReport(
+        subscribers=(base,), other_publishers=(base._replace(node='/joy'),)))
     assert status.level == WARN
     assert status.values == {'other publishers of cmd_vel': '/joy',
                              'subscribers of cmd_vel': '/base', 'nodes of this name': '1'}

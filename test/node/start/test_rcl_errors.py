@@ -1,4 +1,4 @@
-"""What ROS says when it cannot start: really provoked, each with the advice for its kind."""
+"""The errors by which ROS refuses to start, really provoked, each with its fix."""
 
 import pytest
 from rig import domain
@@ -33,7 +33,7 @@ def refusal(*line):
     ('/**:\n  ros__parameters:\n    a: [1, x]', 'same type', 'write [0.1, 1.0]'),
     ('/**:\n  ros__parameters:\n    a: &x 1\n    b: *x', 'aliasing', 'without & and *'),
     ('/my-robot:\n  ros__parameters:\n    a: 1', 'alphanumerics', 'names of letters'),
-    ('/**:\n  ros__parameters:\n    a: \xff', 'Error parsing', 'mend the file at that line')])
+    ('/**:\n  ros__parameters:\n    a: \xff', 'Error parsing', 'correct the file at that line')])
 def test_a_bad_parameters_file(tmp_path, text, found, fix):
     (tmp_path / 'f.yaml').write_bytes(text.encode('latin-1'))
     error = refusal(*FILE)
@@ -42,17 +42,17 @@ def test_a_bad_parameters_file(tmp_path, text, found, fix):
 
 
 @pytest.mark.parametrize(('line', 'found', 'fix'), [
-    (FILE, 'Error opening YAML file', 'check the path behind --params-file'),
-    (('--params-file', '.'), "'--params-file .'", 'mend the file'),
-    (('--params-file',), 'No file path provided', 'write its value behind it'),
-    (('-p',), 'trailing -p flag', 'write its value behind it'),
+    (FILE, 'Error opening YAML file', 'check the path after --params-file'),
+    (('--params-file', '.'), "'--params-file .'", 'correct the file'),
+    (('--params-file',), 'No file path provided', 'write its value after it'),
+    (('-p',), 'trailing -p flag', 'write its value after it'),
     (('-p', 'backend=torch'), '-p backend=torch', 'write := between name and value'),
     (('-p', 'backend:=[a'), '-p backend:=[a', 'quote it for the shell'),
     (('-p', '/robot/x:backend:=y'), '-p /robot/x:backend:=y', 'quote it'),
     (('-r', '__ns:=robot'), '-r __ns:=robot', 'write -r __ns:=/NAMESPACE'),
     (('-r', '__ns:=/ro-bot'), '-r __ns:=/ro-bot', 'write -r __ns:=/NAMESPACE'),
     (('-r', '__node:=my-node'), '-r __node:=my-node', 'write -r __node:=NAME'),
-    (('-r', 'image'), '-r image', 'write := between them'),
+    (('-r', 'image'), '-r image', 'write := between the names'),
     (('-r', 'max_linear_x:=0.1'), '-r max_linear_x:=0.1', 'a parameter is -p NAME:=VALUE'),
     (('--log-level', 'loud'), '--log-level loud', 'write --log-level info'),
     (('--log-level',), 'No log level provided', 'write its value'),
@@ -98,4 +98,4 @@ def test_what_cannot_be_provoked_here():
     assert error.fix == 'install the one that RMW_IMPLEMENTATION names, or unset it'
     assert 'functions.cpp' not in error.found
     assert 'docs/security.md' in explain('SECURITY ERROR: directory does not exist').fix
-    assert 'look for what it names' in explain('the moon is full, at /x/y.c:7').fix
+    assert 'check the command line' in explain('the moon is full, at /x/y.c:7').fix

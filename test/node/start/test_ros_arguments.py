@@ -1,9 +1,10 @@
-"""The command line and parameters files, read as ROS reads them; names are held against rcl."""
+"""The command line and parameters files, parsed as ROS does it."""
 
 from hypothesis import given, settings, strategies as st
 import pytest
 from vla_nav_node.errors import SettingError
-from vla_nav_node.node.start.ros_arguments import fits, only_ros, read, readers_of, sections, split
+from vla_nav_node.node.start.ros_arguments import (
+    matches, parse, readers_of, refuse_non_ros, sections, split)
 import yaml
 
 NAMES = st.text('abz_9', min_size=1, max_size=4).filter(lambda name: not name[0].isdigit())
@@ -18,7 +19,7 @@ def write(folder, text):
 
 
 @given(st.lists(st.tuples(st.booleans(), st.lists(PLAIN, max_size=3)), max_size=4))
-def test_what_is_for_ros_and_what_is_not(parts):
+def test_arguments_for_ros_are_split_from_the_others(parts):
     line = [text for ros, texts in parts
             for text in ('--ros-args' if ros else '--', *texts)]
     assert split(line) == ([text for ros, texts in parts if ros for text in texts],
@@ -30,7 +31,7 @@ def test_what_is_for_ros_and_what_is_not(parts):
     ('a.b:=x:=y:z', '/**', 'a.b'), ('backend:=', '/**', 'backend')])
 @pytest.mark.parametrize('flag', ['-p', '--param'])
 def test_a_rule_of_a_parameter(flag, rule, section, name):
-    override, = read(['--ros-args', flag, rule]).overrides
+    override, = parse(['--ros-args', flag, rule]).overrides
     assert override[:3] == (f'-p {rule}', section, (name,))
 
 
@@ -40,7 +41,7 @@ def test_a_rule_of_a_parameter(flag, rule, section, name):
     ('pilot:rosservice://~/reset:=x', 'pilot', '~/reset', 'x')])
 @pytest.mark.parametrize('flag', ['-r', '--remap'])
 def test_a_rule_of_a_remapping(flag, rule, node, match, to):
-    remapping, = read(['x', '--ros-args', flag, rule, '--', 'y']).remappings
+    remapping, = parse(['x', '--ros-args', flag, rule, '--', 'y']).remappings
     assert remapping == (f'-r {rule}', node, match, to)
 
 
@@ -54,8 +55,8 @@ def test_a_rule_of_a_remapping(flag, rule, node, match, to):
     ('/**/vla_nav_node', '/a/b/vla_nav_node', True), ('/**/vla_nav_node', '/vla_nav_node', True),
     ('/*/vla_nav_node', '/a/b/vla_nav_node', False), ('/robot1/**', '/robot1/vla_nav_node', True),
     ('/robot1/**', '/robot2/vla_nav_node', False), ('', '/vla_nav_node', False)])
-def test_whom_a_section_is_for(section, full_name, expected):
-    assert fits(section, full_name) is expected
+def test_which_node_a_section_matches(section, full_name, expected):
+    assert matches(section, full_name) is expected
 
 
 @given(st.dictionaries(NAMES, st.one_of(
@@ -93,37 +94,37 @@ def test_a_file_that_is_no_yaml_is_named(tmp_path):
 @pytest.mark.parametrize(('text', 'readers'), [
     ('/**:\n  ros__parameters: {a: 1}\n', ['driver', 'robot']),
     ('driver:\n  ros__parameters: {a: 1}\n', ['driver']),
-    ('/r1/robot:\n  ros__parameters: {a: 1}\n', ['driver', 'robot']),  # nobody: all refuse it
+    ('/r1/robot:\n  ros__parameters: {a: 1}\n', ['driver', 'robot']),  # for no node: all refuse it
     ('robot:\n  ros__parameters: {a: 1}\ndriver:\n  ros__parameters: {}\n', ['driver', 'robot'])])
-def test_who_gets_the_file_of_a_launch(tmp_path, text, readers):
+def test_which_node_gets_the_file_of_a_launch(tmp_path, text, readers):
     assert readers_of(write(tmp_path, text), '', ['driver', 'robot']) == readers
 
 
 @pytest.mark.parametrize('namespace', ['r1', '/r1', '/r1/'])
-def test_who_gets_the_file_of_a_launch_in_a_namespace(tmp_path, namespace):
+def test_which_node_gets_the_file_of_a_launch_in_a_namespace(tmp_path, namespace):
     path = write(tmp_path, '/r1/robot:\n  ros__parameters: {a: 1}\n')
     assert readers_of(path, namespace, ['driver', 'robot']) == ['robot']
 
 
 @pytest.mark.parametrize('line', [[], ['--'], ['--ros-args', '-p', 'a:=1'],
                                   ['--ros-args', '--', '--ros-args']])
-def test_nothing_but_what_ros_takes(line):
-    only_ros('driver', 'Drive.', line)
+def test_arguments_for_ros_are_accepted(line):
+    refuse_non_ros('driver', 'Drive.', line)
 
 
 @pytest.mark.parametrize('line', [
     ['backend:=torch'], ['image:=/camera'], ['-p', 'a:=1'], ['--params-file', 'f'], ['--hel'],
     ['--ros-args', '-p', 'a:=1', '--', 'x'], ['', '--ros-args'], ['--backend', 'torch']])
-def test_what_nobody_takes_is_refused(line):
-    with pytest.raises(SettingError, match='nobody takes .*--ros-args -p NAME:=VALUE'):
-        only_ros('driver', 'Drive.', line)
+def test_other_arguments_are_refused(line):
+    with pytest.raises(SettingError, match='unknown arguments: .*--ros-args -p NAME:=VALUE'):
+        refuse_non_ros('driver', 'Drive.', line)
 
 
-@pytest.mark.parametrize(('line', 'said'), [
+@pytest.mark.parametrize(('line', 'text'), [
     (['--help'], 'Drive.'), (['-h'], 'Drive.'), (['--version'], 'driver '),
     (['--ros-args', '-p', 'a:=1', '--', '--help'], 'Drive.')])
-def test_help_and_version_print_and_end(capsys, line, said):
+def test_help_and_version_print_and_end(capsys, line, text):
     with pytest.raises(SystemExit) as end:
-        only_ros('driver', 'Drive.', line)
+        refuse_non_ros('driver', 'Drive.', line)
     assert end.value.code == 0
-    assert said in capsys.readouterr().out
+    assert text in capsys.readouterr().out

@@ -221,9 +221,9 @@ def test_bad_parameters_are_refused(parameters, found):
 
 
 @pytest.mark.parametrize(('arguments', 'found'), [
-    (['--ros-args', '-p', 'frame_rat:=20.0'], 'write frame_rate for frame_rat'),
+    (['--ros-args', '-p', 'frame_rat:=20.0'], 'write frame_rate instead of frame_rat'),
     (['--ros-args', '-p', 'backend:=torch'], 'has no parameter backend'),  # the other node's
-    (['seed:=7'], "nobody takes 'seed:=7'"), (['--version'], 'sim_node '),
+    (['seed:=7'], "unknown arguments: 'seed:=7'"), (['--version'], 'sim_node '),
     (['--ros-args', '--params-file', str(CONFIG), '-p', 'width:=3'], 'width out of range')])
 def test_what_reaches_nobody_is_refused_and_the_other_nodes_file_is_not(arguments, found, capfd):
     if arguments == ['--version']:

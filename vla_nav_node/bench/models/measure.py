@@ -255,7 +255,7 @@ def _weights_hash(bundle: Bundle) -> str:
 
 def latency(span: Span) -> Dict[str, Any]:
     """Return the figures of a row's steps, ms."""
-    ms, mean, found = span.ms, float(span.ms.mean()), Percentiles.of(span.ms)
+    ms, mean, found = span.ms, float(span.ms.mean()), Percentiles.from_values(span.ms.tolist())
     return {'runs': len(ms), 'mean': mean, 'std': float(ms.std()), 'p50': found.p50,
             'p95': found.p95, 'p99': found.p99, 'max': found.most, 'fps': 1e3 / mean,
             'cpu_ms': span.cpu_ms / len(ms),

@@ -16,7 +16,7 @@ Report = Dict[str, Any]
 
 def percentiles(values: Sequence[float]) -> Optional[Dict[str, float]]:
     """Return p50, p95, p99 and most; None without values."""
-    return Percentiles.of(values)._asdict() if len(values) else None
+    return Percentiles.from_values(values)._asdict() if len(values) else None
 
 
 def summarise(side: Side, block: Block) -> Report:

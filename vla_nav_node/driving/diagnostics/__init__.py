@@ -1,1 +1,1 @@
-"""What diagnostics and the log say, in words that a person can act on."""
+"""Texts for diagnostics and the log: what is wrong, and what to do about it."""

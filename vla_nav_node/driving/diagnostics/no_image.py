@@ -1,57 +1,59 @@
-"""Why no image comes, where nobody publishes what the node reads: what else there is."""
+"""Where images are, if there are none on the subscribed topic, and how to subscribe to them."""
 
 from typing import Dict, List, Sequence
 
-from .graph import Endpoint, listed, MOST_NAMES, Topic
+from .graph import Endpoint, listed, MAX_NAMES, Topic
 
 IMAGE, COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
 TRANSPORTS = {IMAGE: 'raw', COMPRESSED: 'compressed'}
 SUFFIX = '/compressed'  # of image_transport
 
 
-def wrong_type(ours: Topic, others: Sequence[Endpoint]) -> str:
-    """Say who publishes what on our topic instead of images that we read; '' if nobody does."""
-    if not others:
+def wrong_type(subscribed: Topic, publishers: Sequence[Endpoint]) -> str:
+    """Return which other types `publishers` send on the subscribed topic; '' if there are none."""
+    if not publishers:
         return ''
-    kinds = dict.fromkeys(other.kind for other in others)
+    kinds = dict.fromkeys(publisher.kind for publisher in publishers)
     found = ', '.join(
-        f'{kind} (from {listed([other.node for other in others if other.kind == kind])})'
+        f'{kind} (from {listed([other.node for other in publishers if other.kind == kind])})'
         for kind in kinds)
-    ways = [way_to(Topic(ours.name, kind), ours) for kind in kinds if kind in TRANSPORTS]
-    return (f'found {found} there, expected {ours.kind}; '
-            + (ways[0] if ways else 'remap `image` to the topic of the camera'))
+    fixes = [fix_to_read(Topic(subscribed.name, kind), subscribed) for kind in kinds
+             if kind in TRANSPORTS]
+    return (f'found {found}; expected {subscribed.kind}; fix: '
+            + (fixes[0] if fixes else 'remap `image` to the topic of the camera'))
 
 
-def way_to(there: Topic, ours: Topic) -> str:
-    """Say how to start the node so that it reads `there`, while it reads `ours` now."""
+def fix_to_read(wanted: Topic, subscribed: Topic) -> str:
+    """Return how to start the node so that it subscribes to `wanted` instead of `subscribed`."""
     steps = []
-    if there.kind != ours.kind:
-        steps.append(f'start it with image_transport:={TRANSPORTS[there.kind]}')
-    if there.kind == COMPRESSED and not there.name.endswith(SUFFIX):
-        steps.append(f'remap `image/compressed` to {there.name}')
-    elif base(there) != base(ours):
-        steps.append(f'remap `image` to {base(there)}')
+    if wanted.kind != subscribed.kind:
+        steps.append(f'start this node with image_transport:={TRANSPORTS[wanted.kind]}')
+    if wanted.kind == COMPRESSED and not wanted.name.endswith(SUFFIX):
+        steps.append(f'remap `image/compressed` to {wanted.name}')
+    elif base_name(wanted) != base_name(subscribed):
+        steps.append(f'remap `image` to {base_name(wanted)}')
     return ' and '.join(steps)
 
 
-def base(topic: Topic) -> str:
-    """Return the name under which image_transport has the topic."""
+def base_name(topic: Topic) -> str:
+    """Return the name of the topic without the suffix of image_transport."""
     compressed = topic.kind == COMPRESSED and topic.name.endswith(SUFFIX)
     return topic.name[:-len(SUFFIX)] if compressed else topic.name
 
 
-def elsewhere(ours: Topic, topics: Sequence[Topic]) -> str:
-    """Say on which other topics there are images, and how to read them; '' if there are none."""
-    cameras = _cameras(ours, topics)
-    told = [f'there are images on {topic.name} ({topic.kind}): {way_to(topic, ours)}'
-            for topic in cameras[:MOST_NAMES]]
-    more = len(cameras) - MOST_NAMES
-    return '; '.join(told) + (f'; and on {more} more topics' if more > 0 else '')
+def elsewhere(subscribed: Topic, topics: Sequence[Topic]) -> str:
+    """Return which other topics have images, and how to subscribe to them; '' if none has."""
+    cameras = _cameras(subscribed, topics)
+    found = [f'images on {topic.name} ({topic.kind}): {fix_to_read(topic, subscribed)}'
+             for topic in cameras[:MAX_NAMES]]
+    more = len(cameras) - MAX_NAMES
+    return '; '.join(found) + (f'; and on {more} more topics' if more > 0 else '')
 
 
-def _cameras(ours: Topic, topics: Sequence[Topic]) -> List[Topic]:
-    """Return one topic for each camera: ours under another transport first, then by name."""
+def _cameras(subscribed: Topic, topics: Sequence[Topic]) -> List[Topic]:
+    """Return one topic for each camera: first the subscribed camera's other transport."""
     by_base: Dict[str, Topic] = {}
-    for topic in sorted(topics, key=lambda topic: topic.kind == ours.kind):
-        by_base[base(topic)] = topic  # of our type where there is one: it comes last
-    return sorted(by_base.values(), key=lambda topic: (base(topic) != base(ours), topic.name))
+    for topic in sorted(topics, key=lambda topic: topic.kind == subscribed.kind):
+        by_base[base_name(topic)] = topic  # the subscribed type comes last, so it wins
+    return sorted(by_base.values(), key=lambda topic: (
+        base_name(topic) != base_name(subscribed), topic.name))

@@ -1,10 +1,10 @@
-"""What diagnostics say: plain values in, one line that a person can act on out."""
+"""The statuses of diagnostics: plain values in, one line that a person can act on out."""
 
 from dataclasses import dataclass, field
 import math
 from typing import Dict, List, Sequence, Tuple
 
-from .graph import Endpoint, GraphReport, LINGERS, listed, problems, RELIABLE, Topic, unheard
+from .graph import Endpoint, GraphReport, LINGERS, listed, no_receiver, problems, RELIABLE, Topic
 from .no_image import elsewhere, wrong_type
 from ..latency_recorder import Summary
 from ...system.realtime import Answer
@@ -12,14 +12,15 @@ from ...types import BackendInfo, Command
 
 OK, WARN, ERROR, STALE = 0, 1, 2, 3
 
-LOST_HINT = ("start the camera's process with FASTRTPS_DEFAULT_PROFILES_FILE={profile} (from "
-             'Kilted on FASTDDS_DEFAULT_PROFILES_FILE): large images need its shared memory, '
-             'which belongs to the sender')
-OTHER_HINT = 'send smaller images or fewer, or compressed ones (image_transport:=compressed)'
+LOSS_FIX = ("start the camera's process with FASTRTPS_DEFAULT_PROFILES_FILE={profile} (since "
+            'Kilted: FASTDDS_DEFAULT_PROFILES_FILE), because large images need the shared memory '
+            'of the sender')
+LOSS_FIX_OTHER_RMW = ('send smaller images, fewer images, or compressed ones '
+                      '(image_transport:=compressed)')
 ALL_WELL = GraphReport()
-WORST_LOSS = 0.01  # share of the frames since the last report; more is a warning
-SLOW = 0.8  # of image_timeout between two images: their jitter and age have to fit in, too
-WORST_MISSES = 0.01  # share of the cycles in the window; more is a warning
+MAX_LOSS = 0.01  # share of the frames since the last report; above it, a warning
+SLOW = 0.8  # share of image_timeout between two images; jitter and age need the rest
+MAX_MISSES = 0.01  # share of the cycles in the window; above it, a warning
 
 
 @dataclass(frozen=True)
@@ -34,37 +35,37 @@ class Status:
 
 @dataclass(frozen=True)
 class CameraReport:
-    """What is known of the camera's topic; counts are since the start."""
+    """The state of the image topic; counts are since the start."""
 
-    ours: Topic  # what we subscribe to
-    publishers: Tuple[Endpoint, ...]  # of the topic, whatever type they publish
-    reliability: str  # what we ask for
-    profile: str = ''  # where the Fast DDS profile is; '' where the middleware is another one
+    subscribed: Topic
+    publishers: Tuple[Endpoint, ...]  # of the topic, of any type
+    reliability: str  # of the subscription
+    profile: str = ''  # path of the Fast DDS profile; '' under another middleware
     received: int = 0
-    replaced: int = 0  # by a newer one, while the one before was in work
-    lost: int = 0  # on the way, as the middleware counts them
-    lost_known: bool = True  # false where this middleware cannot count them
+    replaced: int = 0  # by a newer one before the driving thread took them
+    lost: int = 0  # in transport, counted by the middleware
+    lost_known: bool = True  # whether this middleware counts them
     picture: str = ''  # size and encoding of the newest frame
-    elsewhere: Tuple[Topic, ...] = ()  # where there are images, while there are none here
-    domain: str = ''  # what part of the world we see
+    elsewhere: Tuple[Topic, ...] = ()  # other topics with images; only if none here
+    domain: str = ''  # the ROS domain and the discovery range
 
     @property
     def cameras(self) -> List[Endpoint]:
-        """Return the publishers of what we read."""
-        return [one for one in self.publishers if one.kind == self.ours.kind]
+        """Return the publishers of the subscribed type."""
+        return [one for one in self.publishers if one.kind == self.subscribed.kind]
 
     @property
     def others(self) -> List[Endpoint]:
-        """Return the publishers of other types, which never reach us."""
-        return [one for one in self.publishers if one.kind != self.ours.kind]
+        """Return the publishers of other types, whose messages never arrive."""
+        return [one for one in self.publishers if one.kind != self.subscribed.kind]
 
 
 def camera_status(now: CameraReport, before: CameraReport, seconds: float,
                   image_timeout: float = math.inf) -> Status:
-    """Tell how the frames come in; `before` is the report of `seconds` ago."""
+    """Return how images arrive; `before` is the report of `seconds` ago."""
     came, lost = now.received - before.received, now.lost - before.lost
     values = {
-        'topic': now.ours.name, 'publishers': str(len(now.cameras)),
+        'topic': now.subscribed.name, 'publishers': str(len(now.cameras)),
         'publishers offer': ', '.join(sorted({one.reliability for one in now.cameras})) or '-',
         'subscribed': now.reliability, 'picture': now.picture or '-',
         'received': str(now.received), 'replaced by a newer one': str(now.replaced),
@@ -73,71 +74,74 @@ def camera_status(now: CameraReport, before: CameraReport, seconds: float,
     level, message = OK, f'{came / max(seconds, 1e-9):.1f} images/s, {now.picture}'
     if came == 0:
         level, message = ERROR, no_image_reason(now)
-    elif before.received and seconds / came > SLOW * image_timeout:  # it came all the time
+    elif before.received and seconds / came > SLOW * image_timeout:  # of a whole interval
         level = WARN
-        message += (f'; that is one every {seconds / came:.2g} s, and image_timeout is '
-                    f'{image_timeout:g} s, so the robot stops in between: raise image_timeout, or '
-                    "the camera's rate")
-    if lost > WORST_LOSS * (came + lost):
+        message += (f'; with one every {seconds / came:.2g} s the robot stops in between, because '
+                    f'image_timeout is {image_timeout:g} s; fix: raise image_timeout or the '
+                    "camera's rate")
+    if lost > MAX_LOSS * (came + lost):
         level = max(level, WARN)
-        message = f'{lost} of {came + lost} images lost in transport; {_hint(now)}'
-    crowd = _crowd(now)
-    return Status('camera', max(level, WARN) if crowd else level, message + crowd, values)
+        message = f'{lost} of {came + lost} images lost in transport; fix: {_loss_fix(now)}'
+    extra = _extra_publishers(now)
+    return Status('camera', max(level, WARN) if extra else level, message + extra, values)
 
 
-def _crowd(camera: CameraReport) -> str:
-    """Say who should not be on the topic beside a camera."""
-    told, topic = '', camera.ours.name
+def _extra_publishers(camera: CameraReport) -> str:
+    """Return which publishers besides one camera are on the topic."""
+    text, topic = '', camera.subscribed.name
     if len(camera.cameras) > 1:
         names = ', '.join(one.node for one in camera.cameras)
-        told += (f'; {len(camera.cameras)} publishers on {topic}: {names}; only one camera may '
-                 'send there: stop the others or remap them')
+        text += (f'; {len(camera.cameras)} publishers on {topic}: {names}; expected one camera; '
+                 'fix: stop the others or remap them')
     if camera.cameras and camera.others:
         names = listed([f'{one.node} ({one.kind})' for one in camera.others])
-        told += f'; {names} publishes on {topic} what this node cannot read: remap it'
-    return told
+        text += (f'; {names} publishes on {topic}, but this node subscribes to '
+                 f'{camera.subscribed.kind}; fix: remap it')
+    return text
 
 
 def no_image_reason(camera: CameraReport) -> str:
-    """Say why there is no image, as far as it can be told from here."""
-    count, topic = len(camera.cameras), camera.ours.name
+    """Return why no image arrives, as far as this node can know."""
+    count, topic = len(camera.cameras), camera.subscribed.name
     reason = (f'no image {"any more" if camera.received else "yet"} on {topic}: '
               f'{count} publisher{"" if count == 1 else "s"}')
     if count == 0:
-        return f'{reason}; {_absent(camera)}'
+        return f'{reason}; {_no_publisher(camera)}'
     if camera.reliability == RELIABLE and not all(
             one.reliability == RELIABLE for one in camera.cameras):
-        return (f'{reason}, best effort, but image_qos asks for reliable: nothing can arrive; '
-                'set image_qos to auto')
+        return (f'{reason}, best effort, but image_qos is reliable, so nothing can arrive; '
+                'fix: set image_qos to auto')
     if camera.lost and not camera.received:
-        return f'{reason}; all is lost on the way: {_hint(camera)}'
+        return f'{reason}; all images are lost in transport; fix: {_loss_fix(camera)}'
     names = listed([one.node for one in camera.cameras])
-    return (f'{reason} ({names}), but nothing arrives: look with ros2 topic hz {topic}; it sends '
-            f'nothing, or has died ({LINGERS})')
+    return (f'{reason} ({names}), but nothing arrives: it sends nothing, or has died ({LINGERS}); '
+            f'fix: check it with ros2 topic hz {topic}')
 
 
-def _absent(camera: CameraReport) -> str:
-    """Say what to do where nobody publishes what we read."""
-    wrong = wrong_type(camera.ours, camera.others)
+def _no_publisher(camera: CameraReport) -> str:
+    """Return what to do if no node publishes the subscribed type."""
+    wrong = wrong_type(camera.subscribed, camera.others)
     if wrong:
         return wrong
-    found = elsewhere(camera.ours, camera.elsewhere)
-    return 'start the camera, or remap `image` to its topic; ' + (
-        found or f'nobody publishes images in {camera.domain}; cameras in another domain, or out '
-        'of the range of discovery, are not seen')
+    found = elsewhere(camera.subscribed, camera.elsewhere)
+    if found:
+        return f'fix: start the camera, or remap `image` to its topic; {found}'
+    return (f'no node publishes images in {camera.domain} (cameras in another domain or outside '
+            'the discovery range are not visible); fix: start the camera, or remap `image` to its '
+            'topic')
 
 
-def _hint(camera: CameraReport) -> str:
-    return LOST_HINT.format(profile=camera.profile) if camera.profile else OTHER_HINT
+def _loss_fix(camera: CameraReport) -> str:
+    return LOSS_FIX.format(profile=camera.profile) if camera.profile else LOSS_FIX_OTHER_RMW
 
 
 def policy_status(policy: str, info: BackendInfo, verified: str, unverified: str = '',
                   changed: str = '', fallback: str = '', spares: str = '') -> Status:
     """
-    Tell what drives, as it really is.
+    Return which policy drives, on which backend.
 
-    `verified` and `unverified` are its verification.standing; `changed` is what its files on disk
-    no longer are; `fallback` says what failed, and `spares` lists what is to drive then.
+    `verified` and `unverified` come from bundle.verdicts.standing; `changed` names the files that
+    changed on disk; `fallback` is why a fallback drives, and `spares` lists the fallbacks.
     """
     message = f'{policy} by {info}'
     if fallback:
@@ -145,7 +149,7 @@ def policy_status(policy: str, info: BackendInfo, verified: str, unverified: str
     if unverified:
         message += f'; {unverified}'
     if changed:
-        message += f'; {changed}: the next start would not drive by the same'
+        message += f'; {changed}: the next start will load something else'
     return Status('policy', WARN if changed or unverified or fallback else OK, message, {
         'policy': policy, 'backend': info.name, 'library': f'{info.library} {info.version}',
         'provider': info.provider, 'device': info.device, 'precision': info.precision,
@@ -155,7 +159,7 @@ def policy_status(policy: str, info: BackendInfo, verified: str, unverified: str
 
 
 def latency_status(summary: Summary, period_ms: float, replaced: int) -> Status:
-    """Hold the cycles of the window against the control period."""
+    """Return the latency of the cycles in the window, compared with the control period."""
     values = {f'{name} p50 / p95 / p99 / max {"" if name == "used" else "ms"}'.rstrip():
               str(percentiles) for name, percentiles in summary.fields.items()}
     values.update({
@@ -166,7 +170,7 @@ def latency_status(summary: Summary, period_ms: float, replaced: int) -> Status:
     if not summary.cycles:
         return Status('latency', OK, 'no cycle yet', values)
     cycle = summary.fields['cycle']
-    level = WARN if summary.misses > WORST_MISSES * summary.cycles else OK
+    level = WARN if summary.misses > MAX_MISSES * summary.cycles else OK
     message = (f'cycle p50 {cycle.p50:.2f} ms, p99 {cycle.p99:.2f} ms of {period_ms:g} ms; '
                f'{summary.misses} of {summary.cycles} missed it')
     return Status('latency', level, message, values)
@@ -175,14 +179,14 @@ def latency_status(summary: Summary, period_ms: float, replaced: int) -> Status:
 def driving_status(command: Command, enabled: bool, stops: int, last_stop: str,
                    hang: str = '', graph: GraphReport = ALL_WELL) -> Status:
     """
-    Tell whether the robot drives, and if not, why.
+    Return whether the robot drives, and if not, why.
 
-    `stops` counts the single frames that were refused since the last report, the newest for
-    `last_stop`; `hang` names a stage that does not come back.
+    `stops` counts the stops since the last report, the newest of which has the reason `last_stop`;
+    `hang` names a stage that does not return.
     """
     values = {'linear x m/s': f'{command.linear_x:.3f}', 'linear y m/s': f'{command.linear_y:.3f}',
               'enabled': str(enabled), 'stops since the last report': str(stops),
-              'subscribers of cmd_vel': str(graph.listeners)}
+              'subscribers of cmd_vel': str(graph.connected)}
     if hang:
         return Status('driving', ERROR, f'standing still: {hang}', values)
     if not enabled:
@@ -190,28 +194,34 @@ def driving_status(command: Command, enabled: bool, stops: int, last_stop: str,
     if command.is_stop:
         reason = '; '.join(filter(None, (command.reason, graph.clock)))
         return Status('driving', ERROR, f'standing still: {reason}', values)
-    if unheard(graph):
-        return Status('driving', WARN, f'driving, but {unheard(graph)}', values)
+    unreceived = no_receiver(graph)
+    if unreceived:
+        return Status('driving', WARN, f'driving, but {unreceived}', values)
     if stops:
         return Status('driving', WARN, f'driving, but stopped {stops} times since the last '
                       f'report: {last_stop}', values)
     return Status('driving', OK, 'driving', values)
 
 
+def inactive_status(name: str, what: str) -> Status:
+    """Return the status of a part that does nothing in the lifecycle state inactive."""
+    return Status(name, OK, f'inactive: {what}', {})
+
+
 def graph_status(graph: GraphReport) -> Status:
-    """Tell who else has to do with the commands, and what is wrong around the node."""
+    """Return who subscribes to the commands, and what is wrong in the graph."""
     wrong = problems(graph)
-    names = listed([reader.node for reader in graph.readers])
-    rivals = ', '.join(rival.node for rival in graph.rivals)
+    names = listed([reader.node for reader in graph.subscribers])
+    others = ', '.join(other.node for other in graph.other_publishers)
     return Status('graph', WARN if wrong else OK,
                   '; '.join(wrong) or f'{graph.topic} ({graph.kind}) is read by {names}',
-                  {'other publishers of cmd_vel': rivals or '-',
+                  {'other publishers of cmd_vel': others or '-',
                    'subscribers of cmd_vel': names or '-',
                    'nodes of this name': str(graph.namesakes + 1)})
 
 
 def realtime_status(answers: Sequence[Answer]) -> Status:
-    """Tell what of the parameter `realtime` the machine has granted."""
+    """Return which requests of the parameter `realtime` the machine has granted."""
     values = {answer.wish: answer.text if answer.granted else f'refused: {answer.text}'
               for answer in answers}
     refused = [f'{answer.wish} ({answer.text})' for answer in answers if not answer.granted]

@@ -1,1 +1,1 @@
-"""What a start needs: arguments that somebody reads, the context, the Fast DDS profile."""
+"""Before the node starts: command line, ROS context, Fast DDS profile."""

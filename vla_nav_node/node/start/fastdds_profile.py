@@ -1,9 +1,9 @@
 """
-Finds the Fast DDS profile that large images need, and puts it into a process's environment.
+Find the Fast DDS profile for large images, and put it into the environment of a process.
 
-With Fast DDS's own settings most raw 640x480 images are lost between two processes. The profile
-has to be in the environment before the process makes its first ROS 2 context, so whoever starts
-a camera or a node hands it over: the launch file and the demo do.
+With Fast DDS's default settings most raw 640x480 images are lost between two processes. The
+profile has to be in the environment before a process makes its first ROS 2 context, so the launch
+file and the demo pass it to the processes that they start.
 """
 
 import os
@@ -15,29 +15,29 @@ from xml.etree import ElementTree
 from ...errors import VlaNavError
 
 PROFILE = 'fastdds.xml'
-ROOTS = ('dds', 'profiles')  # outermost elements that Fast DDS reads
+ROOTS = ('dds', 'profiles')  # root elements that Fast DDS reads
 # Humble and Jazzy read the first name, Kilted and later the second.
 VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
 
 
 def profile_path() -> Path:
-    """Return the path of the profile: the checkout's, else that of the installed package."""
+    """Return the path of the profile, in the checkout or the installed package, or raise."""
     folders = list(_config_folders())
     for folder in folders:
         if (folder / PROFILE).is_file():
             return folder / PROFILE
     raise VlaNavError(
         f'no {PROFILE} in ' + ', '.join(map(str, folders)),
-        'the Fast DDS profile that comes with the package',
+        'the Fast DDS profile of this package',
         'build the package again with colcon or pip, or set ' + ' and '.join(VARIABLES))
 
 
 def environment(base: Optional[Mapping[str, str]] = None) -> Dict[str, str]:
     """
-    Copy a process's environment, this one's by default, with the profile added.
+    Return a copy of `base`, by default of this process's environment, with the profile added.
 
-    A profile of the user's own is left alone, under whichever of the names it was given; one that
-    Fast DDS could not read, and would pass over, is refused.
+    A profile that the user has set under either name is kept. Raise if Fast DDS cannot read it,
+    since Fast DDS would ignore it.
     """
     result = dict(os.environ if base is None else base)
     check_profiles(result)
@@ -47,7 +47,7 @@ def environment(base: Optional[Mapping[str, str]] = None) -> Dict[str, str]:
 
 
 def check_profiles(environment: Mapping[str, str]) -> None:
-    """Raise if Fast DDS cannot read a profile that is named: it would go on without."""
+    """Raise if a profile is set that Fast DDS cannot read: it would run without it."""
     rmw = environment.get('RMW_IMPLEMENTATION', '')
     for name in VARIABLES if not rmw or 'fastrtps' in rmw else ():
         problem = environment.get(name) and _problem(Path(environment[name]))
@@ -58,18 +58,18 @@ def check_profiles(environment: Mapping[str, str]) -> None:
 
 
 def _problem(path: Path) -> str:
-    """Say why a file is no Fast DDS profile, '' if it is one."""
+    """Return why a file is not a Fast DDS profile; '' if it is one."""
     try:
         root = ElementTree.fromstring(path.read_bytes()).tag.rpartition('}')[2]
     except OSError as error:
         return error.strerror or str(error)
     except ElementTree.ParseError as error:
-        return f'it is no XML ({error})'
-    return '' if root in ROOTS else f'its outermost element is {root}, not {" or ".join(ROOTS)}'
+        return f'it is not XML ({error})'
+    return '' if root in ROOTS else f'its root element is {root}, not {" or ".join(ROOTS)}'
 
 
 def _config_folders():
-    """Yield where config/ may be, best first: beside the sources, in a prefix's share/."""
+    """Yield where config/ may be: first beside the sources, then in share/ of a prefix."""
     package = Path(__file__).resolve().parents[2]
     yield package.parent / 'config'
     prefixes = os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)

@@ -1,10 +1,10 @@
-"""What a node's command line says: parameters, files, remappings, and what ROS has no part in."""
+"""Parse a node's command line: parameters, files, remappings, and arguments not for ROS."""
 
 import argparse
 from pathlib import Path
 import re
 import sys
-from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Tuple
+from typing import Any, Iterator, List, NamedTuple, Sequence, Tuple
 
 import yaml
 
@@ -13,73 +13,70 @@ from ...system.machine import package_version
 
 PARAMETERS = 'ros__parameters'
 EVERY_NODE = '/**'
-# Of rcl: the flags whose value is looked at here.
-KINDS = {'-p': 'rules', '--param': 'rules', '--params-file': 'files', '-r': 'remaps',
-         '--remap': 'remaps'}
-HOW = ('give parameters as --ros-args -p NAME:=VALUE, remappings as --ros-args -r FROM:=TO, files '
-       'as --ros-args --params-file FILE')
-# Whether text is a number or a truth is the node's business: all of it stays text.
-TEXTS_ONLY = getattr(yaml, 'CBaseLoader', yaml.BaseLoader)
+PARAMETER_FLAGS, REMAPPING_FLAGS = ('-p', '--param'), ('-r', '--remap')  # of rcl
+FILE_FLAGS = ('--params-file',)
+USAGE = ('pass parameters as --ros-args -p NAME:=VALUE, remappings as --ros-args -r FROM:=TO, '
+         'files as --ros-args --params-file FILE')
+# Only the names are needed, so all values stay text.
+TEXT_LOADER = getattr(yaml, 'CBaseLoader', yaml.BaseLoader)
 
 
 class Override(NamedTuple):
-    """Parameters that one source sets for one kind of nodes."""
+    """Parameters that one source sets for the nodes that match a section."""
 
     source: str  # as the user wrote it
-    section: str  # which nodes: a name, or a pattern with * and **
+    section: str  # a node name, or a pattern with * and **
     names: Tuple[str, ...]
     file: str = ''
 
-    def fits(self, full_name: str) -> bool:
-        """Tell whether a node is meant, by its name with its namespace."""
-        return fits(self.section, full_name)
+    def matches(self, full_name: str) -> bool:
+        """Return whether the section is for the node of this full name."""
+        return matches(self.section, full_name)
 
 
 class Remapping(NamedTuple):
     """One rule [NODE:]FROM:=TO."""
 
     rule: str
-    node: str  # '' for all
+    node: str  # '' for all nodes
     match: str
     to: str
 
 
 class Arguments(NamedTuple):
-    """A command line, taken apart as rcl does it."""
+    """What a command line sets and remaps."""
 
     overrides: List[Override]
     remappings: List[Remapping]
-    others: List[str]  # for whoever wrote the program
 
 
-def read(arguments: Sequence[str]) -> Arguments:
-    """Take a command line apart that rcl has accepted."""
-    found: Dict[str, List[str]] = {'rules': [], 'files': [], 'remaps': []}
-    ros, others = split(arguments)
-    for flag, value in zip(ros, ros[1:]):
-        if flag in KINDS:
-            found[KINDS[flag]].append(value)
-    overrides = [_override(rule) for rule in found['rules']]
-    for path in found['files']:
+def parse(arguments: Sequence[str]) -> Arguments:
+    """Parse a command line that rcl has accepted; raise SettingError for a bad file."""
+    ros, _ = split(arguments)
+
+    def values(flags: Sequence[str]) -> List[str]:
+        return [value for flag, value in zip(ros, ros[1:]) if flag in flags]
+    overrides = [_override(rule) for rule in values(PARAMETER_FLAGS)]
+    for path in values(FILE_FLAGS):
         overrides += sections(path)
-    return Arguments(overrides, [_remapping(rule) for rule in found['remaps']], others)
+    return Arguments(overrides, [_remapping(rule) for rule in values(REMAPPING_FLAGS)])
 
 
 def split(arguments: Sequence[str]) -> Tuple[List[str], List[str]]:
-    """Return what stands between --ros-args and --, and the rest."""
+    """Return the arguments between --ros-args and --, and the others."""
     ros: List[str] = []
     others: List[str] = []
-    now = others
+    current = others
     for argument in arguments:
         if argument in ('--ros-args', '--'):
-            now = ros if argument == '--ros-args' else others
+            current = ros if argument == '--ros-args' else others
         else:
-            now.append(argument)
+            current.append(argument)
     return ros, others
 
 
-def fits(section: str, full_name: str) -> bool:
-    """Tell whether a section of a parameters file is for a node: * is one part, ** any number."""
+def matches(section: str, full_name: str) -> bool:
+    """Return whether a section is for a node; * matches one part of the name, ** any number."""
     parts = {'*': '/[^/]+', '**': '(/[^/]+)*'}
     pattern = ''.join(parts.get(part, f'/{re.escape(part)}')
                       for part in section.strip('/').split('/'))
@@ -87,11 +84,11 @@ def fits(section: str, full_name: str) -> bool:
 
 
 def sections(path: str) -> List[Override]:
-    """Return the sections of a parameters file; one without any gives an empty one."""
-    if not Path(path).is_file():  # a pipe, as of <(...): ROS has read it, nobody can again
+    """Return the sections of a parameters file, an empty one if it has none."""
+    if not Path(path).is_file():  # a pipe such as <(...): ROS has already read it
         return [Override(path, EVERY_NODE, (), path)]
     try:
-        trees = list(yaml.load_all(Path(path).read_bytes(), Loader=TEXTS_ONLY))
+        trees = list(yaml.load_all(Path(path).read_bytes(), Loader=TEXT_LOADER))
     except (OSError, yaml.YAMLError) as error:
         raise SettingError(f'{path}: {" ".join(str(error).split())}',
                            'a parameters file in YAML') from None
@@ -101,26 +98,26 @@ def sections(path: str) -> List[Override]:
 
 
 def readers_of(path: str, namespace: str, names: Sequence[str]) -> List[str]:
-    """Return which nodes a parameters file is for; one for nobody goes to all, who refuse it."""
+    """Return which nodes a parameters file is for; one for none goes to all, which refuse it."""
     prefix = f'/{namespace.strip("/")}'.rstrip('/')
     found = sections(path)
     return [name for name in names
-            if any(section.fits(f'{prefix}/{name}') for section in found)] or list(names)
+            if any(section.matches(f'{prefix}/{name}') for section in found)] or list(names)
 
 
-def only_ros(name: str, about: str, arguments: Sequence[str]) -> None:
-    """Print what --help or --version asks for and exit; raise for any other argument of no use."""
+def refuse_non_ros(name: str, about: str, arguments: Sequence[str]) -> None:
+    """Print --help or --version and exit; raise SettingError for other arguments not for ROS."""
     others = split(arguments)[1]
     if not others:
         return
     parser = argparse.ArgumentParser(
         name, usage=f'{name} [--help] [--version] [--ros-args ...]', allow_abbrev=False,
-        description=about, epilog=HOW, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=about, epilog=USAGE, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--version', action='store_true', help='show the version and exit')
-    asked, left = parser.parse_known_args(others)
-    if left:
-        raise SettingError(f'nobody takes {", ".join(map(repr, left))}', fix=HOW)
-    if asked.version:
+    known, unknown = parser.parse_known_args(others)
+    if unknown:
+        raise SettingError(f'unknown arguments: {", ".join(map(repr, unknown))}', fix=USAGE)
+    if known.version:
         print(f'{name} version: {package_version()}')
         sys.exit(0)
 
@@ -138,7 +135,7 @@ def _remapping(rule: str) -> Remapping:
 
 
 def _sections(tree: Any, above: str = '') -> Iterator[Tuple[str, List[str]]]:
-    """Find what is below ros__parameters; a namespace may be written as a level of its own."""
+    """Yield sections with their parameter names; a namespace may be a level of its own."""
     for key, below in tree.items() if isinstance(tree, dict) else ():
         if key == PARAMETERS:
             yield above, list(_names(below))

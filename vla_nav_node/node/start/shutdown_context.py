@@ -1,4 +1,4 @@
-"""The ROS context of the node: it stops the robot before it can no longer be told to stop."""
+"""The ROS context of the node, which stops the robot before ROS shuts down."""
 
 import os
 from typing import Any, Callable, List, Optional, Sequence
@@ -13,18 +13,17 @@ from .rcl_errors import check_domain, explain
 
 class NodeContext(Context):
     """
-    A context that calls `before_shutdown` first, whoever shuts it down.
+    A context that calls `before_shutdown` before it shuts down.
 
-    Once a context is shut down nothing can be published, and rclpy's own callback comes only then.
-    It is not rclpy's default context, so that a `rclpy.shutdown()` elsewhere in the process, which
-    means that one, leaves the node alone.
+    rclpy's own callback comes after the shutdown, when nothing can be published any more. This is
+    not rclpy's default context, so `rclpy.shutdown()` elsewhere in the process does not affect it.
     """
 
     def __init__(self) -> None:
-        """Make it; `start` initialises it."""
+        """Make a context that `start` initialises."""
         super().__init__()
         self.before_shutdown: Optional[Callable[[], None]] = None
-        self.arguments: List[str] = []  # of the command line
+        self.arguments: List[str] = []  # the command line
 
     def shutdown(self, *args: Any, **kwargs: Any) -> None:
         """Stop the robot, then shut down."""
@@ -32,7 +31,7 @@ class NodeContext(Context):
         super().shutdown(*args, **kwargs)
 
     def try_shutdown(self, *args: Any, **kwargs: Any) -> None:
-        """Stop the robot, then shut down if that has not been done yet."""
+        """Stop the robot, then shut down unless it is shut down."""
         self._prepare()
         super().try_shutdown(*args, **kwargs)
 
@@ -43,7 +42,7 @@ class NodeContext(Context):
 
 
 def start(arguments: Sequence[str]) -> NodeContext:
-    """Return a context for a command line; signals are left to the node."""
+    """Return a context for a command line, without signal handlers; raise SettingError."""
     check_profiles(os.environ)
     check_domain(os.environ)
     context = NodeContext()
@@ -51,6 +50,6 @@ def start(arguments: Sequence[str]) -> NodeContext:
     try:
         rclpy.init(args=context.arguments, context=context,
                    signal_handler_options=SignalHandlerOptions.NO)
-    except (RuntimeError, ValueError) as error:  # rclpy's errors of arguments are private
+    except (RuntimeError, ValueError) as error:  # rclpy's argument errors are private
         raise explain(str(error)) from None
     return context

@@ -29,9 +29,9 @@ from .sim_camera import Camera
 from .sim_parameters import declare, NEIGHBOURS, TABLE
 from ..world import rendering
 from ...errors import VlaNavError
-from ...node.start.reach import refuse_unheard
-from ...node.start.ros_arguments import only_ros
+from ...node.start.ros_arguments import refuse_non_ros
 from ...node.start.shutdown_context import NodeContext, start
+from ...node.start.unused_settings import refuse_unused
 
 NAME = 'sim_node'
 ABOUT = """Simulate a robot: a camera and odometry out, cmd_vel in, until a signal ends it.
@@ -52,7 +52,7 @@ class SimRobot(Node):
         """Read the parameters, build the world and offer the topics."""
         super().__init__('sim_robot', context=context)
         self.settings = settings = declare(self)
-        refuse_unheard(self, context.arguments, TOPICS, NEIGHBOURS)
+        refuse_unused(self, context.arguments, TOPICS, NEIGHBOURS)
         world = _world(settings.width, settings.height)
         now = time.monotonic()
         self.robot = PacedRobot(world, settings.seed, settings.scenario, settings.time_limit,
@@ -195,7 +195,7 @@ def main(args=None) -> int:
     context = None
     try:
         arguments = sys.argv[1:] if args is None else args
-        only_ros(NAME, ABOUT, arguments)
+        refuse_non_ros(NAME, ABOUT, arguments)
         context = start(arguments)
         node = SimRobot(context)
         try:
