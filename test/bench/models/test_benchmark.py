@@ -121,7 +121,7 @@ def test_torch_has_a_row_for_each_way_to_run_it(bundle):
 
 
 def made_row(label='onnx fp32', policy='p', device='cpu', p95=1.0, **other):
-    """Make a row up."""
+    """Return a made-up row."""
     precision = label.split()[-1]
     paced = {'p50': p95 / 2, 'p95': p95, 'p99': p95, 'max': p95, 'cpu_ms': p95, 'runs': 100,
              'mean': p95, 'std': 0.0, 'fps': 1e3 / p95, 'share': {'10': 0.1, '20': 0.05},

@@ -45,7 +45,7 @@ def labelled(bundle, tmp_path_factory):
 
 
 def compare(a, b, out, *arguments):
-    """Run the verb; give its exit status and report."""
+    """Run the verb; return its exit status and report."""
     status = cli.main(['compare', str(a), str(b), '--out', str(out), '--warm-up', '2', '--runs',
                        '10', '--device', 'cpu', *map(str, arguments)])
     return status, json.loads((out / 'compare.json').read_text())
@@ -121,7 +121,7 @@ def children_of(pid):
 
 
 def runs(pid):
-    """Tell whether a process is there and not merely unburied."""
+    """Return whether a process runs and is no zombie."""
     try:
         return Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0] != 'Z'
     except OSError:
@@ -161,13 +161,13 @@ def test_no_side_is_left_when_it_is_ended(bundle, labelled, tmp_path, number, af
 
 
 def made_side(p95=1.0, own=100.0, file_mb=10.0, mae=None, device='cpu', carries_state=True):
-    """Make a side's figures up."""
+    """Return made-up figures of a side."""
     return {'latency': {'p50': p95, 'p95': p95}, 'memory': {'own': own}, 'file_mb': file_mb,
             'action_mae': mae, 'device': device, 'carries_state': carries_state}
 
 
 def made_quality(mean=0.0, finite=True, alive=True):
-    """Make an agreement up."""
+    """Return a made-up agreement."""
     return {'mean': mean, 'max': mean and 2 * mean, 'finite': finite, 'alive': alive}
 
 

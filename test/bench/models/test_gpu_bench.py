@@ -36,7 +36,7 @@ EVERYTHING = gpu_kinds(('torch', 'onnx', 'tensorrt'), ('fp32', 'fp16', 'int8'),
 
 @pytest.fixture(autouse=True)
 def _tf32(monkeypatch):
-    """Have what the verb sets for its process not outlive a test."""
+    """Restore after each test what the verb sets for its process."""
     monkeypatch.setenv(NO_TF32, '0')
 
 
@@ -48,7 +48,7 @@ def bundle(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def altered(bundle):
-    """Write one whose graph was made of other weights than it has."""
+    """Write a bundle whose graph was exported from other weights."""
     other = tiny.write_tiny(bundle.directory.with_name('other'), seed=1)
     described = {key: value for key, value in bundle.manifest.items() if key != 'files'}
     return write_bundle(bundle.directory.with_name('altered'), described, {
@@ -133,13 +133,13 @@ def test_what_times_kernels_while_it_opens_is_alone(bundle):
 
 
 def made(policy, label, p50, device='cuda (a GPU)', **parity):
-    """Make a row up."""
+    """Return a made-up row."""
     return {'policy': policy, 'label': label, 'device': device, 'back_to_back': {'p50': p50},
             'parity': parity or {'figures': {}, 'problems': []}}
 
 
 def found(rows, absent=None, policies_=('simple',)):
-    """Return what the targets say, by their names."""
+    """Return the targets by name."""
     return {one.what: one for one in targets(policies_, rows, absent or {})}
 
 

@@ -1,4 +1,4 @@
-"""States of foreign graphs are paired by their names, whatever their order; never by chance."""
+"""States of foreign graphs are paired by name in any order, and never by chance."""
 
 from hypothesis import given, strategies as st
 import numpy as np

@@ -1,4 +1,4 @@
-"""What compare and benchmark share: every kind of model opens, or says why it does not."""
+"""Rows of the matrix: every kind of model opens, or says why it does not."""
 
 import json
 import mmap
@@ -49,12 +49,12 @@ def bundle(request, tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def lstm(tmp_path_factory):
-    """Write one where its kind does not matter."""
+    """Write a tiny LSTM bundle."""
     return tiny.write_tiny(tmp_path_factory.mktemp('lstm') / 'tiny')
 
 
 def outside(lstm, path, location):
-    """Write the step graph with its weights in a file beside it; give the names of both."""
+    """Write the step graph with its weights in a file beside it."""
     onnx = pytest.importorskip('onnx')
     model = onnx.load(str(lstm.file('policy.fp32.onnx')))
     onnx.save(model, str(path), save_as_external_data=True, location='w.bin', size_threshold=0)
@@ -114,7 +114,7 @@ def acted(candidate):
 
 
 def of_file(path, recipe=NORMALISED):
-    """Name a file as a candidate, with a recipe."""
+    """Return a file as a candidate with a recipe."""
     found = parse(str(path), 'cpu')
     return Candidate(**{**vars(found), 'recipe': recipe})
 
@@ -205,7 +205,7 @@ class Embedded(torch.nn.Module):
 
 
 def write_embedded(path, network):
-    """Write a graph with an input that nobody can fill."""
+    """Write a graph with an unsupported input."""
     torch.onnx.export(Embedded(), (torch.zeros(1, 3, 8, 8), torch.zeros(1, 512)), str(path),
                       dynamo=False, input_names=['image', 'text_features'])
 
@@ -223,17 +223,17 @@ def write_open_size(path, network):
 
 
 def write_junk(path, network):
-    """Write no model."""
+    """Write a file that is no model."""
     path.write_bytes(b'no model')
 
 
 def write_checkpoint(path, network):
-    """Write what people have where TorchScript is wanted."""
+    """Write a checkpoint where TorchScript is wanted."""
     torch.save({'model_state_dict': network.state_dict()}, path)
 
 
 def write_square(path, network):
-    """Write a module that takes none of the forms of a picture."""
+    """Write a module that takes no form of an image."""
     torch.jit.trace(torch.nn.Linear(7, 2), torch.zeros(1, 7)).save(path)
 
 

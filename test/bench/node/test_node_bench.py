@@ -1,4 +1,4 @@
-"""The benchmark of the node: that it measures what it says, loses nothing and tells all."""
+"""The benchmark of the node measures what it reports, and counts every image."""
 
 from contextlib import contextmanager
 import json
@@ -58,7 +58,7 @@ def start_latency(*arguments):
 
 
 def latency(*arguments):
-    """Run the verb; give its exit status and what it said."""
+    """Run the verb; return its exit status and its output."""
     bench = start_latency(*arguments)
     try:
         said = bench.communicate(timeout=115.0)[0]
@@ -147,10 +147,10 @@ def test_it_tells_why_it_cannot_run(arguments, reason):
 
 
 class Answerer:
-    """A node that answers each image with the commands it was given, each after a while."""
+    """A node that answers each image with the commands of a script, each after a while."""
 
     def __init__(self, side, script):
-        """Answer with (seconds to wait, linear.x) after (...), over and over."""
+        """Answer each image with the script: (seconds to wait, linear.x) for each command."""
         self.node = rclpy.create_node('answerer', namespace=side.namespace)
         self.commands = self.node.create_publisher(Twist, 'cmd_vel', 10)
         self.node.create_subscription(Image, 'image', self.on_image, qos_profile_sensor_data)
@@ -162,7 +162,7 @@ class Answerer:
         self.thread.start()
 
     def run(self):
-        """Spin until it is to end."""
+        """Spin until `close`."""
         while not self.ending.is_set():
             self.executor.spin_once(timeout_sec=0.05)
 
@@ -175,7 +175,7 @@ class Answerer:
             self.commands.publish(command)
 
     def close(self):
-        """Leave."""
+        """Leave the graph."""
         self.ending.set()
         self.thread.join()
         self.executor.shutdown()
@@ -257,12 +257,12 @@ def test_summary_counts_every_image(waits, skipped, cycles):
 
 @pytest.fixture(scope='module')
 def this_machine():
-    """Describe it, once."""
+    """Describe this machine, once."""
     return verb.describe_machine()
 
 
 def made_report(this_machine, ours_ms, others_ms=6.0):
-    """Make a report up: every time of ours is one number, every one of the others another."""
+    """Return a made-up report: all times of our node are equal, and all those of the others."""
     def block(value):
         return Block([value] * 10, 0, [(value, value / 2.0)] * 10)
 
