@@ -135,7 +135,7 @@ WITHOUT = (
 EXTRAS = FRAMEWORKS | {'mujoco', 'rclpy', 'cv_bridge', 'rich', 'matplotlib', 'tqdm', 'scipy'}
 ALONE = [module.removesuffix('.__init__') for module in SOURCES
          if room_of(module) in (*ON_THE_ROBOT, 'cli') and room_of(module) != 'node'
-         and module not in ('backends.torch.network', 'backends.torch.pooling')]
+         and module != 'backends.torch.network']
 
 
 def test_what_drives_is_imported_without_any_extra_or_ros():

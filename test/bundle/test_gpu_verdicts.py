@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from hypothesis import given, settings, strategies as st
 import pytest
 import tiny
-from vla_nav_node.backends import auto_device
+from vla_nav_node.backends import step_backend
 from vla_nav_node.bundle import gpu_verdicts
 from vla_nav_node.bundle.bundle import Bundle
 from vla_nav_node.bundle.gpu_verdicts import choose, find, gpu_of, keep, key_of, verdicts_directory
@@ -149,14 +149,15 @@ def test_a_cache_that_cannot_be_written_is_told(bundle, tmp_path, monkeypatch):
 def test_only_auto_asks_for_verdicts_and_the_log_says_what_to_run(bundle, monkeypatch, caplog):
     caplog.set_level(logging.INFO, 'vla_nav_node')
     library = SimpleNamespace(__name__='onnxruntime', __version__='1.31.1')
-    monkeypatch.setattr(auto_device, 'gpus_here', lambda: (GPU,))
+    monkeypatch.setattr(step_backend, 'gpus_here', lambda: (GPU,))
     for device in ('cpu', 'cuda'):
-        assert auto_device.settle(device, bundle, 'onnx', 'fp16', library) == (device, '', '')
+        assert step_backend.resolve_device(
+            device, bundle, 'onnx', 'fp16', library) == (device, '', '')
     assert not caplog.records
-    choice = auto_device.settle('auto', bundle, 'onnx', 'fp16', library)
+    choice = step_backend.resolve_device('auto', bundle, 'onnx', 'fp16', library)
     assert choice.device == 'cpu' and f'tiny_lstm: {choice.note}' in caplog.text
     keep(bundle, INFO, [])
-    assert auto_device.settle('auto', bundle, 'onnx', 'fp16', library).device == 'cuda'
+    assert step_backend.resolve_device('auto', bundle, 'onnx', 'fp16', library).device == 'cuda'
 
 
 def test_diagnostics_say_what_to_run(bundle):

@@ -10,7 +10,7 @@ import pytest
 import tiny
 from vla_nav_node import cli
 from vla_nav_node.bundle.bundle import load_bundle, write_bundle
-from vla_nav_node.sim.evaluation.success_rate import summarise, verdict, wilson
+from vla_nav_node.sim.evaluation.success_rate import shortcomings, summarise, wilson_interval
 from vla_nav_node.sim.evaluation.trials import plan_trials, Result, run_trials, Trial
 
 pytest.importorskip('mujoco', reason='MuJoCo is not installed')
@@ -59,8 +59,8 @@ def test_seeds_that_were_trained_on_are_refused(bundle, tmp_path, capsys):
 
 def test_wilsons_interval():
     """Values from the formula, by hand; never outside of 0 to 1."""
-    assert wilson(194, 200) == pytest.approx((0.9361, 0.9862), abs=1e-4)
-    assert wilson(200, 200)[1] == pytest.approx(1.0) and wilson(0, 10)[0] == 0.0
+    assert wilson_interval(194, 200) == pytest.approx((0.9361, 0.9862), abs=1e-4)
+    assert wilson_interval(200, 200)[1] == pytest.approx(1.0) and wilson_interval(0, 10)[0] == 0.0
 
 
 def _figures(reached, trial):
@@ -73,10 +73,10 @@ def test_the_verdict_names_every_row_that_falls_short():
     """Too few, or too far from the rate at 30 Hz; expert and cleared state do not count."""
     trials = plan_trials(['onnx'], quick=False)
     good = [_figures(98, trial) for trial in trials]
-    assert verdict(good) == []
+    assert shortcomings(good) == []
     bad = [_figures(90 if trial.frame_rate == 15.0 else 98, trial) for trial in trials]
-    assert len(verdict(bad)) == 1 and '15 Hz' in verdict(bad)[0]
-    assert '96' in verdict([_figures(96, trials[0])])[0]
+    assert len(shortcomings(bad)) == 1 and '15 Hz' in shortcomings(bad)[0]
+    assert '96' in shortcomings([_figures(96, trials[0])])[0]
 
 
 def test_the_command_line_helps_and_refuses():

@@ -18,8 +18,9 @@ onnxruntime = pytest.importorskip('onnxruntime', reason='ONNX Runtime is not ins
 
 from onnx import helper, numpy_helper, TensorProto  # noqa: E402, I100
 from vla_nav_node.backends import open_backend  # noqa: E402
-from vla_nav_node.backends.onnx.onnx_placement import run_once, take  # noqa: E402
-from vla_nav_node.backends.onnx.onnx_session import CPU, open_session  # noqa: E402
+from vla_nav_node.backends.onnx.onnx_placement import read_placement  # noqa: E402
+from vla_nav_node.backends.onnx.onnx_session import (  # noqa: E402
+    CPU, open_session, run_on_zeros)
 from vla_nav_node.bundle.bundle import load_bundle  # noqa: E402
 from vla_nav_node.cli import main  # noqa: E402
 from vla_nav_node.convert.export.graph_nodes import layers_of  # noqa: E402
@@ -199,8 +200,8 @@ def test_blocks_are_not_tried_on_small_matrices(tmp_path):
 def _layers_that_run(path):
     """Return what a backend would tell of the types that a graph's products run in."""
     session = open_session(onnxruntime, path, CPU, profile=path.with_name('profile'))
-    run_once(session)
-    return str(take(session).precision())
+    run_on_zeros(session)
+    return str(read_placement(session).precisions())
 
 
 def _many_large(monkeypatch):

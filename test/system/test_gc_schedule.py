@@ -71,7 +71,7 @@ def test_without_a_driving_thread_python_collects_by_itself():
 
 def test_whoever_collects_in_another_way_is_left_alone():
     gc_schedule.settle()
-    gc.set_threshold(100, 10 ** 9, 10 ** 9)  # as backends.gentle_import does
+    gc.set_threshold(100, 10 ** 9, 10 ** 9)  # as backends.background_import does
     before = gc.get_stats()[1]['collections']
     litter(gc_schedule.WAITING)
     gc_schedule.tidy()

@@ -9,7 +9,7 @@ from typing import Any, Dict
 from ..bundle.amend import amend
 from ..bundle.bundle import Bundle, load_bundle
 from ..errors import SettingError
-from ..sim.evaluation.success_rate import summarise, verdict
+from ..sim.evaluation.success_rate import shortcomings, summarise
 from ..sim.evaluation.trials import plan_trials, refuse_trained, Result, run_trials
 from ..sim.world import rendering
 from ..system.outputs import write_json
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     episodes = run_trials(bundle, trials, seeds, args.scenario, args.workers)
     figures = [summarise(trial, episodes[trial]) for trial in trials]
     report = {'seeds': [seeds[0], seeds[-1]], 'scenario': args.scenario or 'mixed',
-              'trials': figures, 'verdict': verdict(figures)}
+              'trials': figures, 'verdict': shortcomings(figures)}
     print_report(bundle, report)
     if args.json:
         rows = {trial.name: [_row(one) for one in episodes[trial]] for trial in trials}

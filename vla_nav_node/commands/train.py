@@ -72,7 +72,7 @@ class Training:
     def __init__(self, plan: Plan, folder: Path, workers: int, device: str) -> None:
         """Open or resume the run in `folder`; refuse one that was made by another plan."""
         import torch
-        from ..sim.training.learn import Learner
+        from ..sim.training.learner import Learner
         from ..backends.torch.network import PolicyNetwork
         torch.manual_seed(plan.seed)
         self.plan, self.folder, self.workers, self.device = plan, folder, workers, device
@@ -104,49 +104,49 @@ class Training:
         print(json.dumps(summary), flush=True)
 
     def _look(self) -> Dict[str, Any]:
-        from ..sim.training.encoder_pretraining import learn_to_look, Looker
+        from ..sim.training.encoder_pretraining import EncoderWithHead, pretrain_encoder
         from ..sim.training.views import CHUNK, load_views, render_views
         done = render_views(self.plan.views, self.folder / 'views', INPUT, self.workers)
         count = -(-len(self.plan.views) // CHUNK)
         files = sorted(track(done, 'looking: rendering', count))
         images, targets = load_views(files)
-        looker = Looker(self.network, targets, self.device)
-        epochs = learn_to_look(looker, images, targets, self.plan.epochs, self.plan.seed)
+        model = EncoderWithHead(self.network, targets, self.device)
+        epochs = pretrain_encoder(model, images, targets, self.plan.epochs, self.plan.seed)
         for seen in track(epochs, 'looking: learning', self.plan.epochs):
             print(json.dumps(seen), flush=True)
         return {'stage': 'looking', 'pictures': len(images), 'seen_r2': seen}
 
     def _collect(self) -> Dict[str, Any]:
-        from ..sim.training.lesson_collection import collect, draw_lessons
+        from ..sim.training.episode_collection import collect, draw_setups
         first = self.round == 0
         count = self.plan.first_episodes if first else self.plan.episodes
         start = self.plan.first_seed + len(self.seeds)
-        lessons = draw_lessons(range(start, start + count), first,
-                               PUSHED_FIRST if first else PUSHED_LATER)
+        setups = draw_setups(range(start, start + count), first,
+                             PUSHED_FIRST if first else PUSHED_LATER)
         outcomes: Counter = Counter()
         build = {'weights': self._weights(), 'architecture': architecture(), 'mean': MEAN,
                  'std': STD, 'input': INPUT}
-        done = collect(lessons, self.lessons, build, self.workers)
-        for lesson, episode, helped in track(done, f'round {self.round}: driving', count):
-            if not lesson.disturbed:
+        done = collect(setups, self.lessons, build, self.workers)
+        for setup, episode, helped in track(done, f'round {self.round}: driving', count):
+            if not setup.disturbed:
                 outcomes['helped' if helped else episode.outcome] += 1
-        self.seeds += [lesson.seed for lesson in lessons]
+        self.seeds += [setup.seed for setup in setups]
         return {'round': self.round, 'driver': 'expert' if first else 'policy',
-                'episodes': count, 'hard': sum(bool(lesson.scenario) for lesson in lessons),
+                'episodes': count, 'hard': sum(bool(setup.scenario) for setup in setups),
                 'outcomes': dict(outcomes)}
 
     def _learn(self) -> Dict[str, float]:
-        from ..sim.training.learn import make_batch
-        from ..sim.training.lesson_collection import load_lesson
+        from ..sim.training.learner import make_batch
+        from ..sim.training.episode_collection import load_episode
         for seed in self.seeds:
             if seed not in self._loaded:
-                self._loaded[seed] = load_lesson(self.lessons, seed)
+                self._loaded[seed] = load_episode(self.lessons, seed)
         steps = self.plan.steps_of(self.round)
         order = _shuffled(self.seeds, np.random.default_rng([self.plan.seed, self.round]))
         errors = []
         for _ in track(range(steps), f'round {self.round}: learning', steps):
-            lessons = [self._loaded[next(order)] for _ in range(EPISODES_PER_STEP)]
-            errors.append(self.learner.learn(make_batch(lessons, self.learner.device)))
+            episodes = [self._loaded[next(order)] for _ in range(EPISODES_PER_STEP)]
+            errors.append(self.learner.train_step(make_batch(episodes, self.learner.device)))
         action, hint = np.mean(errors[-100:], axis=0)
         return {'steps': steps, 'action_mae': round(float(action), 4),
                 'hint_mae': round(float(hint), 4)}

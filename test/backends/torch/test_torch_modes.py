@@ -1,4 +1,4 @@
-"""How torch runs a step is what was asked for, or it is refused with the true reason."""
+"""Torch runs a step as requested, or refuses with the reason."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -44,7 +44,7 @@ def opened(bundle, mode, precision='fp32', device='cpu'):
 
 
 def rollout(backend, bundle, count=20):
-    """Run some steps; give the actions [N, 2] and the last state."""
+    """Run some steps; return the actions [N, 2] and the last state."""
     state, actions = bundle.zero_state(), []
     for image in tiny.images(count):
         action, state = backend.infer(image, state)
@@ -94,7 +94,7 @@ def test_code_is_compiled_nowhere_that_others_can_write(bundle, tmp_path, monkey
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_compiled_it_does_what_the_network_does(bundle):
-    """All in one test, since a C++ compiler takes its time; the second opening finds its work."""
+    """In one test, as the C++ compiler is slow; the second opening finds its cached code."""
     try:
         first, second = opened(bundle, 'compile'), opened(bundle, 'compile')
     except BackendError as error:

@@ -100,6 +100,7 @@ def test_the_watchdog_logs_the_reason_of_the_diagnostics(log):
     reporter = DiagnosticsReporter(
         robot.loop, lambda: camera, lambda info: policy_status('scripted', info, 'passed'),
         GraphReport, published.append)
+    robot.loop.activate()
     robot.go()
     reporter.report()
     robot.pass_ms(300)
@@ -107,8 +108,8 @@ def test_the_watchdog_logs_the_reason_of_the_diagnostics(log):
     robot.go()
     reporter.report()
     robot.output.close('SIGINT')
-    reporter.report()  # the node itself says that it ends
-    told = 'standing still: no usable image for 0.2 s (image_timeout)'
-    assert [line[1:] for line in story.take()] == [
-        ('INFO', 'drives'), ('WARNING', told), ('INFO', 'drives again')]
-    assert [status.message for status in published[1] if status.name == 'driving'] == [told]
+    reporter.report()  # the node logs its own end
+    reason = 'standing still: no usable image for 0.2 s (image_timeout)'
+    assert [line[1:] for line in log.take()] == [
+        ('INFO', 'driving'), ('WARNING', reason), ('INFO', 'driving again')]
+    assert [status.message for status in published[1] if status.name == 'driving'] == [reason]

@@ -129,7 +129,7 @@ def add_one_shot(plan: Plan, device: str, folder: Path) -> None:
 def absence(bundle: Bundle, kind: Kind) -> str:
     """Return why a bundle has no such row; empty when it has."""
     if not is_installed(kind.backend):
-        return f'the Python package {BACKENDS[kind.backend][2]} is not installed'
+        return f'the Python package {BACKENDS[kind.backend].package} is not installed'
     name, = reads(bundle, kind.backend, kind.precision)
     if name not in bundle.manifest['files']:
         return f'the bundle has no {name}'

@@ -113,6 +113,6 @@ def _states(module: Any, candidate: Candidate) -> List[Any]:
 
 
 def _device(torch: Any, device: str) -> str:
-    from ....backends.torch.torch_device import choose
+    from ....backends.torch.torch_device import pick_device
     # A file has no verdict for a GPU, so that auto is the CPU.
-    return str(choose(torch, 'cuda' if device == 'cuda' else 'cpu'))
+    return str(pick_device(torch, 'cuda' if device == 'cuda' else 'cpu'))
