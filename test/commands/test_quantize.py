@@ -15,6 +15,7 @@ import yaml
 torch = pytest.importorskip('torch', reason='PyTorch is not installed')
 onnx = pytest.importorskip('onnx', reason='onnx is not installed')
 onnxruntime = pytest.importorskip('onnxruntime', reason='ONNX Runtime is not installed')
+pytest.importorskip('psutil', reason='psutil, which describes the machine, is not installed')
 
 from onnx import helper, numpy_helper, TensorProto  # noqa: E402, I100
 from vla_nav_node.backends import open_backend  # noqa: E402
@@ -28,8 +29,9 @@ from vla_nav_node.convert.int8 import layer_search  # noqa: E402
 from vla_nav_node.convert.int8.gptq import compensated  # noqa: E402
 from vla_nav_node.convert.int8.int8_graph import quantise  # noqa: E402
 from vla_nav_node.convert.int8.matmul_int8 import (  # noqa: E402
-    BLOCK, per_block, per_column, MatmulInt8)
-from vla_nav_node.convert.int8.mixed_precision_graph import Choice, MixedPrecisionGraph  # noqa: E402
+    BLOCK, MatmulInt8, per_block, per_column)
+from vla_nav_node.convert.int8.mixed_precision_graph import (  # noqa: E402
+    Choice, MixedPrecisionGraph)
 from vla_nav_node.convert.int8.trial import Race, Reference, StepFile  # noqa: E402
 from worth_int8 import architecture as _architecture, bundle as _bundle, HIDDEN  # noqa: E402
 
@@ -124,7 +126,7 @@ def test_nothing_is_written_where_nothing_is_worth_it(tmp_path, capsys):
     before = (tmp_path / 'p' / 'policy.yaml').read_bytes()
     np.save(tmp_path / 'f.npy', _frames())
     assert main(['quantize', str(tmp_path / 'p'), '--frames', str(tmp_path / 'f.npy')]) == 1
-    assert 'nothing is written' in capsys.readouterr().out
+    assert 'no graph is written' in capsys.readouterr().out
     assert (tmp_path / 'p' / 'policy.yaml').read_bytes() == before
 
 

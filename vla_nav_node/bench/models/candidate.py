@@ -56,7 +56,7 @@ class Candidate:
             return self.path
         fixed = self.path / FIXED
         if self.backend == 'tensorrt' and self.precision == 'int8' and fixed.is_file():
-            return fixed  # as bundle.verdicts.reads, without reading the bundle again
+            return fixed  # as bundle.verdicts.files_read, without reading the bundle again
         return self.path / (WEIGHTS if self.backend == 'torch' else graph_name(self.precision))
 
     @property

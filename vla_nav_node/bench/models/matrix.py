@@ -9,7 +9,7 @@ from .candidate import Candidate, recipe_of
 from ...backends import BACKENDS, is_installed
 from ...backends.options import BackendOptions, DEFAULTS
 from ...bundle.bundle import Bundle, WEIGHTS
-from ...bundle.verdicts import reads
+from ...bundle.verdicts import files_read
 
 ONE_SHOT = 'one-shot export'
 GRAPH, EAGER = 'cuda_graph', 'eager'
@@ -130,7 +130,7 @@ def absence(bundle: Bundle, kind: Kind) -> str:
     """Return why a bundle has no such row; empty when it has."""
     if not is_installed(kind.backend):
         return f'the Python package {BACKENDS[kind.backend].package} is not installed'
-    name, = reads(bundle, kind.backend, kind.precision)
+    name, = files_read(bundle, kind.backend, kind.precision)
     if name not in bundle.manifest['files']:
         return f'the bundle has no {name}'
     return 'torch has no int8 here' if (kind.backend, kind.precision) == ('torch', 'int8') else ''

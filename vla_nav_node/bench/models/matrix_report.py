@@ -158,7 +158,7 @@ def benchmark_lines(report: Report) -> List[str]:
             f'{plan["runs"]} steps of each row and pace after {plan["warm_up"]} that do not '
             f'count, the rows in turns; frames: {plan["frames"]}; memory is read at '
             f'{report["bandwidth_gb_s"]:.1f} GB/s here.',
-            EXPLAINED, *machine.told(report['machine'])]
+            EXPLAINED, *machine.summary_lines(report['machine'])]
 
 
 def compare_tables(report: Report) -> List[Table]:
@@ -190,7 +190,7 @@ def compare_lines(report: Report) -> List[str]:
     """Return the sentences below the tables, the verdict last."""
     plan, verdict = report['plan'], report['verdict']
     return [f'{plan["runs"]} steps each after {plan["warm_up"]} that do not count, back to back, '
-            f'in turns; frames: {plan["frames"]}.', *machine.told(report['machine']),
+            f'in turns; frames: {plan["frames"]}.', *machine.summary_lines(report['machine']),
             *([] if report['scores'] is None else [FORMULA]),
             *(f'Note: {note}.' for note in verdict['notes']), f'Verdict: {verdict["text"]}.']
 
@@ -233,7 +233,7 @@ def gpu_lines(report: Report) -> List[str]:
             *(f'{name} has random weights: its times are real, its actions mean nothing and '
               'hardly change; of its gates only that of the state counts.'
               for name in report['untrained']),
-            *machine.told(report['machine']), *report['gpu'],
+            *machine.summary_lines(report['machine']), *report['gpu'],
             f'It took {report["took_s"]:.0f} s; the limit was {report["limit_s"]:g} s.']
 
 

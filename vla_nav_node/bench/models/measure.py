@@ -14,7 +14,7 @@ from .policies import Policy
 from .runners.row_process import Budget, RowProcess
 from .runners.worker import Span
 from ...bundle.bundle import Bundle, WEIGHTS
-from ...bundle.verdicts import problem, STEPS
+from ...bundle.verdicts import refusal_reason, STEPS
 from ...driving.latency_recorder import Percentiles
 from ...errors import VlaNavError
 from ...system.progress import Bar
@@ -226,7 +226,7 @@ def _row(plan: Plan, pace: Pace, one: Measured, reference: Measured,
     back_to_back, paced = one.spans
     candidate, opened = one.process.candidate, one.process.opened
     may_not_drive = 'is no bundle' if candidate.kind != 'bundle' else \
-        problem(plan.bundle, candidate.backend, candidate.precision)
+        refusal_reason(plan.bundle, candidate.backend, candidate.precision)
     return {
         'policy': plan.policy, 'label': one.name, **describe(one.process),
         'back_to_back': latency(back_to_back), 'paced': latency(paced),
