@@ -1,4 +1,4 @@
-"""States of foreign graphs are paired by their names, whatever their order; never by chance."""
+"""States of foreign graphs are paired by name in any order, and never by chance."""
 
 from hypothesis import given, strategies as st
 import numpy as np
@@ -10,9 +10,9 @@ pytest.importorskip('onnxruntime', reason='ONNX Runtime is not installed')
 pytest.importorskip('torch', reason='PyTorch is not installed')
 
 from vla_nav_node.backends import open_backend  # noqa: E402
-from vla_nav_node.bench.models.runners.contestant import parse  # noqa: E402
-from vla_nav_node.bench.models.runners.pairing import action_of, pair_states  # noqa: E402
+from vla_nav_node.bench.models.candidate import parse  # noqa: E402
 from vla_nav_node.bench.models.runners.runners import open_runner  # noqa: E402
+from vla_nav_node.bench.models.runners.state_pairs import action_of, pair_states  # noqa: E402
 from vla_nav_node.bundle.bundle import write_bundle  # noqa: E402
 from vla_nav_node.convert.verify.drift import StepFile  # noqa: E402
 from vla_nav_node.errors import BackendError  # noqa: E402

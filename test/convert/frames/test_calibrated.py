@@ -153,15 +153,15 @@ def _widen(directory):
 
 def test_labelled_frames_that_calibrated_are_left_out_and_the_state_begins_anew(plain, tmp_path):
     pytest.importorskip('rich')
-    from vla_nav_node.bench.models.side_by_side.bench_pictures import load_pictures
+    from vla_nav_node.bench.models.frame_sets import load_frame_set
     starts = np.zeros(400, bool)
     starts[[0, 150, 300]] = True  # 150 is left out: what comes after it begins an episode
     np.savez(tmp_path / 'l.npz', frames=SCENES, actions=np.arange(800).reshape(400, 2) / 1e3,
              starts=starts)
     source = str(tmp_path / 'l.npz')
-    found = load_pictures(source, plain.input, 1000, 0, of_scenes(plain, slice(100, 200)))
+    found = load_frame_set(source, plain.input, 1000, 0, of_scenes(plain, slice(100, 200)))
     assert places(found.frames) == [*range(85), *range(215, 400)]
     assert np.flatnonzero(found.starts).tolist() == [0, 85, 170]
     assert found.actions[85].tolist() == pytest.approx([0.43, 0.431])
-    whole = load_pictures(source, plain.input, 10)
+    whole = load_frame_set(source, plain.input, 10)
     assert len(whole.frames) == 10 and whole.starts == [True] + [False] * 9

@@ -1,4 +1,4 @@
-"""The process of one contestant: it opens it, runs it when told, and says what it cost."""
+"""The process of one candidate: open it, run it on request, and report what it costs."""
 
 from dataclasses import dataclass
 import gc
@@ -8,33 +8,33 @@ from typing import Any, Dict, NamedTuple, Sequence
 
 import numpy as np
 
-from .memory import own_memory
-from ..runners.contestant import Contestant, Size
-from ..runners.runners import BundleRunner, open_runner, Runner
+from .runners import BundleRunner, open_runner, Runner
+from ..candidate import Candidate, Size
+from ...process_memory import own_memory
 from ....convert.verify.open_loop import compare, Record
 from ....errors import VlaNavError
 from ....system.threads import describe
 
-FIRST_STEPS = 5  # after which a runtime has what it needs
+FIRST_STEPS = 5  # after which a runtime has allocated what it needs
 
 
 @dataclass(frozen=True)
 class Opened:
-    """What a contestant turned out to be; memory in MB (10^6 bytes)."""
+    """What an opened candidate really is; memory in MB (10^6 bytes)."""
 
     info: Dict[str, str]
     size: Size
     carries_state: bool
-    first_action_s: float  # when it was there, time.perf_counter, one clock for all processes
+    first_action_s: float  # time.perf_counter, one clock for all processes
     memory_before: float  # with Python, NumPy and this package
     memory_after: float  # with the runtime and the model, after FIRST_STEPS
 
 
 class Span(NamedTuple):
-    """The steps of one turn."""
+    """The timed steps of one turn."""
 
-    ms: np.ndarray  # float64 [count], each step's time
-    cpu_ms: float  # of the processor in all steps together, all threads
+    ms: np.ndarray  # float64 [count], the time of each step
+    cpu_ms: float  # processor time of all steps together, all threads
 
 
 class Worker:
@@ -42,12 +42,12 @@ class Worker:
 
     _runner: Runner
 
-    def open(self, contestant: Contestant) -> Opened:  # noqa: A003, RUF100
-        """Open a contestant, and take its first steps on a grey picture."""
+    def open(self, candidate: Candidate) -> Opened:  # noqa: A003, RUF100
+        """Open a candidate, and run its first steps on a grey picture."""
         before = own_memory()
-        self._runner = open_runner(contestant)
+        self._runner = open_runner(candidate)
         self._frames = np.full((1, 1, *self._runner.size, 3), 128, np.uint8)
-        self._next, self._before, self._held = 0, before.now, 0.0
+        self._next, self._frames_mb = 0, 0.0
         self._step()
         first_action_s = time.perf_counter()
         for _ in range(FIRST_STEPS - 1):
@@ -58,23 +58,23 @@ class Worker:
                       first_action_s, before.now, after.now)
 
     def load(self, path: str) -> None:
-        """Take the frames, uint8 [N, H, W, 3], and begin at the first from the zero state."""
+        """Load the frames, uint8 [N, H, W, 3], and begin at the first from the zero state."""
         self._frames = np.load(path, allow_pickle=False)[:, None]
-        self._held = self._frames.nbytes / 1e6
+        self._frames_mb = self._frames.nbytes / 1e6
         self._next = 0
         self._runner.reset()
 
     def actions(self, starts: Sequence[bool]) -> np.ndarray:
-        """Run all frames from the zero state, anew at each start -> float32 [N, actions]."""
-        found = []
+        """Run all frames, from the zero state at each start -> float32 [N, actions]."""
+        actions = []
         for frame, start in zip(self._frames, starts):
             if start:
                 self._runner.reset()
-            found.append(self._runner.step(self._runner.prepare(frame)))
-        return np.array(found)
+            actions.append(self._runner.step(self._runner.prepare(frame)))
+        return np.array(actions)
 
-    def run(self, count: int, settle: int, period_s: float) -> Span:
-        """Take `settle` steps that do not count, then `count`; one every `period_s` if not 0."""
+    def run(self, count: int, settle: int, period_s: float = 0.0) -> Span:
+        """Run `settle` steps, then time `count`; one every `period_s`, 0 for back to back."""
         gc.collect()
         gc.disable()
         ms, cpu_ms, due = np.empty(count), 0.0, time.perf_counter()
@@ -82,7 +82,7 @@ class Worker:
             prepared = self._prepare()
             if period_s:
                 due = max(due + period_s, time.perf_counter())
-                time.sleep(due - time.perf_counter() if due > time.perf_counter() else 0.0)
+                time.sleep(max(due - time.perf_counter(), 0.0))
             cpu_ns, begin_ns = time.process_time_ns(), time.perf_counter_ns()
             self._runner.step(prepared)
             end_ns, cpu_end_ns = time.perf_counter_ns(), time.process_time_ns()
@@ -93,13 +93,13 @@ class Worker:
         return Span(ms, cpu_ms)
 
     def compare(self, record: Record) -> Dict[str, Any]:
-        """Hold a bundle's backend against what the reference did on the frames; see open_loop."""
+        """Compare a bundle's backend with the reference on the frames; see open_loop."""
         assert isinstance(self._runner, BundleRunner)
         return compare(self._runner.backend, self._frames[:, 0], record)
 
     def most_memory(self) -> float:
-        """Return the most memory this process ever had, less the frames that it was handed."""
-        return max(self._most, own_memory().most - self._held)
+        """Return the peak memory of this process in MB, without the frames."""
+        return max(self._most, own_memory().most - self._frames_mb)
 
     def _prepare(self) -> Any:
         frame = self._frames[self._next % len(self._frames)]
@@ -111,13 +111,13 @@ class Worker:
 
 
 def serve(connection: Connection) -> None:
-    """Answer (method, arguments) with (answer, None) or (None, error) until the parent leaves."""
+    """Answer (method, arguments) with (answer, None) or (None, error) until the parent closes."""
     worker = Worker()
     while True:
         try:
             name, arguments = connection.recv()
             connection.send(_answer(worker, name, arguments))
-        except (EOFError, OSError):  # the parent has left, maybe in the middle of a step
+        except (EOFError, OSError):  # the parent has closed it, maybe in the middle of a step
             return
 
 
@@ -129,5 +129,5 @@ def _answer(worker: Worker, name: str, arguments: Sequence[Any]) -> Any:
     except ModuleNotFoundError as error:
         return None, (f'the Python package {error.name} is missing', '',
                       'install it, or choose another backend')
-    except Exception as error:  # noqa: BLE001  # the parent tells it; we are gone then
+    except Exception as error:  # noqa: BLE001  # the parent reports it
         return None, (describe(error), '', '')

@@ -1,4 +1,4 @@
-"""Which output of a foreign graph is the new value of which state: by names, else by shapes."""
+"""Which output of a foreign graph is the new value of which state, by names or by shapes."""
 
 from collections import Counter
 from itertools import permutations
@@ -11,20 +11,20 @@ Shape = Tuple[object, ...]  # a size that the file leaves open is a text or None
 WORD = re.compile('[A-Z]?[a-z]+|[A-Z]+|[0-9]+')
 # h0, hn, ht, hx, hy, hin, hout, ... in one word, as torch's documentation has them
 LETTER = re.compile('([hc])(?:n|t|x|y|in|out|prev|next|new)?')
-# What tells before from after, and nothing of what is meant.
+# Words that tell before from after, and not which state it is.
 TIME = {'in', 'input', 'prev', 'previous', 'past', 'old', 'init', 'initial', 'before', 'last', '0',
         'out', 'output', 'next', 'new', 'present', 'n', 'after', 'final', 'updated', 't', 'x', 'y'}
 ALSO = {'hidden': 'h', 'cell': 'c', 'states': 'state'}
 ACTION_NAMES = ('action', 'actions')
-MOST_TOLD = 4
+MOST_WAYS = 4
 
 
 def pair_states(inputs: Mapping[str, Shape], outputs: Mapping[str, Shape],
                 model: str) -> Dict[str, str]:
     """
-    Give the output that goes back into each input.
+    Return the output that goes back into each input.
 
-    Raise BackendError if names and shapes leave several ways, or none.
+    Raise BackendError if names and shapes allow several ways, or none.
     """
     outputs = {name: shape for name, shape in outputs.items() if name not in ACTION_NAMES}
     pairs: Dict[str, str] = {}
@@ -43,7 +43,7 @@ def pair_states(inputs: Mapping[str, Shape], outputs: Mapping[str, Shape],
 
 
 def action_of(outputs: Mapping[str, Shape], model: str) -> str:
-    """Return the output that is the action, among those that are no state; or BackendError."""
+    """Return the action among the outputs that are no state, or raise BackendError."""
     named = [name for name in outputs if name in ACTION_NAMES]
     flat = [name for name, shape in outputs.items() if len(shape) <= 2]
     worded = [name for name in flat if not set(ACTION_NAMES).isdisjoint(_words(name))]
@@ -59,7 +59,7 @@ def _left(names: Iterable[str], taken: Iterable[str]) -> List[str]:
 
 
 def _by_names(inputs: Sequence[str], outputs: Sequence[str], digits: bool) -> Dict[str, str]:
-    """Pair what means the same, where that is one input and one output."""
+    """Pair an input and an output whose names mean the same, if no others do."""
     befores, afters = ({name: _meaning(name, digits) for name in names}
                        for names in (inputs, outputs))
     counts = [Counter(meanings.values()) for meanings in (befores, afters)]
@@ -69,7 +69,7 @@ def _by_names(inputs: Sequence[str], outputs: Sequence[str], digits: bool) -> Di
 
 
 def _meaning(name: str, digits: bool) -> FrozenSet[str]:
-    """Return the words that say what it is; none where there are none, as in 23 or input.1."""
+    """Return the words that name the state; none in names such as 23 or input.1."""
     words = {word for word in _words(name) if word not in TIME and (digits or not word.isdigit())}
     return frozenset(words - {'state'} or words)
 
@@ -82,8 +82,8 @@ def _words(name: str) -> List[str]:
 
 
 def _by_shapes(inputs: Dict[str, Shape], outputs: Dict[str, Shape], model: str) -> Dict[str, str]:
-    """Pair what is left, if its shapes leave one way."""
-    if len(inputs) > MOST_TOLD:
+    """Pair the rest, if the shapes allow exactly one way."""
+    if len(inputs) > MOST_WAYS:
         ways: List[Tuple[str, ...]] = []
     else:
         ways = [chosen for chosen in permutations(outputs, len(inputs))
@@ -91,22 +91,22 @@ def _by_shapes(inputs: Dict[str, Shape], outputs: Dict[str, Shape], model: str) 
                        for before, after in zip(inputs, chosen))]
     if len(ways) == 1:
         return dict(zip(inputs, ways[0]))
-    told = ' or '.join(', '.join(f'{before} -> {after}' for before, after in zip(inputs, way))
-                       for way in ways[:MOST_TOLD])
+    shown = ' or '.join(', '.join(f'{before} -> {after}' for before, after in zip(inputs, way))
+                        for way in ways[:MOST_WAYS])
     raise BackendError(
-        f'{model} does not tell which output is the new '
+        f'{model} leaves open which output is the new '
         + ', '.join(f'{name} {list(shape)}' for name, shape in inputs.items())
-        + (f': {told}' if told else f', of {", ".join(outputs) or "none"}'),
+        + (f': {shown}' if shown else f', of {", ".join(outputs) or "none"}'),
         'names that pair, such as h_in and h_out', 'export it with input_names and output_names')
 
 
 def _at_odds(before: str, after: str) -> bool:
-    """Tell whether one name says h and the other c."""
+    """Return whether one name says h and the other c."""
     one, other = (_meaning(name, False) & {'h', 'c'} for name in (before, after))
     return bool(one and other) and one != other
 
 
 def _agree(one: Shape, other: Shape) -> bool:
     return len(one) == len(other) and all(
-        mine == his for mine, his in zip(one, other)
-        if isinstance(mine, int) and isinstance(his, int))
+        a == b for a, b in zip(one, other)
+        if isinstance(a, int) and isinstance(b, int))

@@ -1,24 +1,37 @@
-"""One number for each side, by a formula that is printed, and a verdict that does not hide."""
+"""Two sides of a comparison: a score by a printed formula, and a verdict on B in A's place."""
 
 from dataclasses import dataclass
 import math
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional
 
-from ..side_by_side.figures import device_of
+import numpy as np
 
+from .matrix import device_of
+
+Side = Dict[str, Any]
 WEIGHTS = {'quality': 0.5, 'speed': 0.25, 'memory': 0.15, 'size': 0.10}
-HALF = 0.05  # m/s: what the shipped policy itself is off its teacher; such a difference is half
+HALF = 0.05  # m/s: the error of the shipped policy against its teacher; such a difference is half
 FORMULA = (
     'score = ' + ' x '.join(f'{name}^{weight:g}' for name, weight in WEIGHTS.items()) + ', each '
     'from 0 to 1, so that no speed makes up for lost quality. speed, memory, size: the less of '
     'the two sides / own (p95 of a step, own memory, model file). quality with labels: the less '
     f'MAE / own MAE; without: 1 for A, and for B 1 / (1 + mean difference / {HALF:g} m/s)')
-LEAST_MAE = 1e-6  # m/s, so that a perfect side divides
+LEAST_MAE = 1e-6  # m/s, so that the MAE of a perfect side can be divided by
+
+
+class Comparison(NamedTuple):
+    """The figures of both sides, and the arrays that the plot shows."""
+
+    sides: Dict[str, Side]  # 'A' and 'B'
+    quality: Dict[str, Any]
+    actions: List[np.ndarray]  # float32 [N, actions] of each side
+    labels: Optional[np.ndarray]  # float32 [N, actions]
+    ms: List[np.ndarray]  # the steps of each side
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """May B take A's place? `problems` say why not; `notes` what to know of the figures."""
+    """Whether B may take A's place: `problems` say why not; `notes` explain the figures."""
 
     good: bool
     text: str
@@ -26,9 +39,14 @@ class Verdict:
     notes: List[str]
 
 
-def scores(sides: Mapping[str, Dict[str, Any]], quality: Dict[str, Any]
+def same_device(sides: Mapping[str, Side]) -> bool:
+    """Return whether both sides ran on the same device, so that their times compare."""
+    return len({device_of(side) for side in sides.values()}) == 1
+
+
+def scores(sides: Mapping[str, Side], quality: Dict[str, Any]
            ) -> Optional[Dict[str, Dict[str, float]]]:
-    """Return each side's parts and score; None where their times cannot be compared."""
+    """Return the parts and the score of each side; None if their times do not compare."""
     if not same_device(sides):
         return None
     parts = _quality(sides, quality)
@@ -38,13 +56,12 @@ def scores(sides: Mapping[str, Dict[str, Any]], quality: Dict[str, Any]
         costs = {key: max(cost(side), 1e-9) for key, side in sides.items()}
         for key in sides:
             parts[key][name] = min(costs.values()) / costs[key]
-    for found in parts.values():
-        found['score'] = math.prod(found[name] ** weight for name, weight in WEIGHTS.items())
+    for part in parts.values():
+        part['score'] = math.prod(part[name] ** weight for name, weight in WEIGHTS.items())
     return parts
 
 
-def _quality(sides: Mapping[str, Dict[str, Any]], quality: Dict[str, Any]
-             ) -> Dict[str, Dict[str, float]]:
+def _quality(sides: Mapping[str, Side], quality: Dict[str, Any]) -> Dict[str, Dict[str, float]]:
     errors = {key: side['action_mae'] for key, side in sides.items()}
     if None not in errors.values():
         errors = {key: max(error, LEAST_MAE) for key, error in errors.items()}
@@ -53,27 +70,20 @@ def _quality(sides: Mapping[str, Dict[str, Any]], quality: Dict[str, Any]
     return {'A': {'quality': 1.0}, 'B': {'quality': 1.0 / (1.0 + mean / HALF)}}
 
 
-def same_device(sides: Mapping[str, Dict[str, Any]]) -> bool:
-    """Tell whether both sides ran on the same device: only then do their times compare."""
-    return len({device_of(side) for side in sides.values()}) == 1
+def judge(sides: Mapping[str, Side], quality: Dict[str, Any], tolerance: float) -> Verdict:
+    """Return the verdict: B must not lose more than `tolerance`, m/s; its text has the costs."""
+    problems = _losses(sides, quality, tolerance)
+    if problems:
+        text = 'B must not take the place of A: ' + '; '.join(problems)
+    else:
+        text = f'B keeps the quality of A within {tolerance:g} m/s'
+        text += f': {_costs(sides["A"], sides["B"])}' if same_device(sides) else ''
+    return Verdict(not problems, text, problems, _notes(sides, quality))
 
 
-def judge(sides: Mapping[str, Dict[str, Any]], quality: Dict[str, Any],
-          tolerance: float) -> Verdict:
-    """Say whether B may take A's place: it must not lose quality; the rest is told as it is."""
-    problems = _lost(sides, quality, tolerance)
-    notes = _notes(sides, quality)
-    text = 'B must not take the place of A: ' + '; '.join(problems) if problems else \
-        f'B keeps the quality of A within {tolerance:g} m/s'
-    if not problems and same_device(sides):
-        text += f': {_costs(sides)}'
-    return Verdict(not problems, text, problems, notes)
-
-
-def _lost(sides: Mapping[str, Dict[str, Any]], quality: Dict[str, Any],
-          tolerance: float) -> List[str]:
+def _losses(sides: Mapping[str, Side], quality: Dict[str, Any], tolerance: float) -> List[str]:
     if not quality['finite']:
-        return ['one of them gives numbers that are not finite']
+        return ['the actions of one of them are not finite']
     before, after = sides['A']['action_mae'], sides['B']['action_mae']
     if before is not None:
         return [f'its action MAE is {after:.4f} m/s against {before:.4f}, more than '
@@ -83,8 +93,7 @@ def _lost(sides: Mapping[str, Dict[str, Any]], quality: Dict[str, Any],
         if quality['mean'] > tolerance else []
 
 
-def _costs(sides: Mapping[str, Dict[str, Any]]) -> str:
-    a, b = sides['A'], sides['B']
+def _costs(a: Side, b: Side) -> str:
     ratios = {'time (p50)': b['latency']['p50'] / a['latency']['p50'],
               'time (p95)': b['latency']['p95'] / a['latency']['p95'],
               'memory': b['memory']['own'] / max(a['memory']['own'], 1e-9),
@@ -94,12 +103,11 @@ def _costs(sides: Mapping[str, Dict[str, Any]]) -> str:
     return f'it takes {text}' + ('' if gained else '. Nothing is gained by it')
 
 
-def _notes(sides: Mapping[str, Dict[str, Any]], quality: Dict[str, Any]) -> List[str]:
+def _notes(sides: Mapping[str, Side], quality: Dict[str, Any]) -> List[str]:
     notes = []
     if not same_device(sides):
-        notes.append('A ran on {A} and B on {B}: their times say nothing about each other, and '
-                     'there is no score'.format(**{key: side['device']
-                                                   for key, side in sides.items()}))
+        notes.append(f'A ran on {sides["A"]["device"]} and B on {sides["B"]["device"]}: their '
+                     'times do not compare, and there is no score')
     notes += [f'{key} carries no state: each of its steps starts from zero, as if the robot had '
               'seen nothing before' for key, side in sides.items() if not side['carries_state']]
     if not quality['alive']:
