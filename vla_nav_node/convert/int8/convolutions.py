@@ -56,7 +56,8 @@ class Convolutions:
                 source, ({'image': frame[None]} for frame in self._frames),
                 op_types_to_quantize=['Conv', *BETWEEN], nodes_to_exclude=floats,
                 activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
-                extra_options=options)).graph
+                # Processors without VNNI add two products in 16 bits, which saturate with 8 bits.
+                reduce_range=True, extra_options=options)).graph
         if zero is not None:
             read_camera_bytes(graph)
         if convolutions[0] in nodes:
