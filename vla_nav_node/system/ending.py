@@ -3,6 +3,7 @@
 from functools import partial
 import os
 import signal
+import sys
 import threading
 from typing import Callable, FrozenSet, List
 
@@ -23,13 +24,24 @@ PIPE_BYTES = 65536  # all that a pipe holds
 
 
 class Start:
-    """Let SIGINT and SIGTERM interrupt the start; nothing has driven yet."""
+    """
+    Let SIGINT and SIGTERM end the start; nothing has driven yet.
+
+    At first they end the process at once, with status 0: raised inside an import, an interrupt
+    would become an error of some library, or a traceback.
+    """
 
     def __init__(self) -> None:
         """Take the signals until `Ending.catch_signals`; main thread only."""
         self.interrupted = False
+        self._raises = False
         for number in ASKED:
             signal.signal(number, self._interrupt)
+
+    def raise_interrupts(self) -> None:
+        """From now on raise KeyboardInterrupt instead: something has to be cleaned up."""
+        self._raises = True
+        sys.unraisablehook = _unraisable
 
     def check(self) -> None:
         """Raise KeyboardInterrupt if one came, though a library may have swallowed the first."""
@@ -37,8 +49,16 @@ class Start:
             raise KeyboardInterrupt
 
     def _interrupt(self, number: int, frame: object) -> None:
+        if not self._raises or self.interrupted:  # asked twice: cleaning up is left out
+            os._exit(0)
         self.interrupted = True
         raise KeyboardInterrupt
+
+
+def _unraisable(unraisable: 'sys.UnraisableHookArgs') -> None:
+    """Report what cannot be raised, except an interrupt: `Start.check` raises that again."""
+    if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(unraisable)
 
 
 class Ending:
