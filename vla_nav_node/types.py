@@ -10,6 +10,9 @@ import numpy as np
 # soon as they are looked at, though a backend may leave them on its device until then.
 State = Sequence[np.ndarray]
 
+# The statuses of diagnostics that can own a fault: that one is ERROR, the others point at it.
+CAMERA, POLICY, DRIVING = 'camera', 'policy', 'driving'
+
 
 class Step(NamedTuple):
     """One step as the policy took it."""
@@ -50,6 +53,7 @@ class Command:
     linear_x: float
     linear_y: float
     reason: str = ''  # why the robot is held still; empty while it is driving
+    owner: str = field(default=DRIVING, compare=False)  # of that fault, if it is one
 
     @property
     def is_stop(self) -> bool:
