@@ -1,4 +1,4 @@
-"""An engine for the tests of the cache, and who builds it; other processes import this."""
+"""An engine for the tests of the cache, and its builder, which other processes import."""
 
 import time
 
@@ -10,7 +10,7 @@ ENGINE = Engine(bytes(range(256)) * 40, {'seconds': 1.5, 'weights': 7, 'products
 
 
 def build_slowly(directory, number, diary):
-    """Build as one of several processes; note down that this one did."""
+    """Build as one of several processes; write the number of the one that did to `diary`."""
     def build():
         with open(diary, 'a') as file:
             file.write(f'{number}\n')

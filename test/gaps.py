@@ -1,4 +1,4 @@
-"""Measure how long a thread that must not wait has to wait while another one works."""
+"""Measure by how much the work of one thread delays another one."""
 
 import importlib
 import sys
@@ -10,7 +10,7 @@ TICK_S = 0.002
 
 
 def largest_gap(work: Callable[[], Any]) -> Tuple[float, Any]:
-    """Run `work` in a thread; give the largest lateness of a ticking one in ms, and its result."""
+    """Run `work` in a thread; return a ticking thread's largest lateness in ms, and the result."""
     result: List[Any] = []
     worker = threading.Thread(target=lambda: result.append(work()))
     worker.start()
@@ -23,11 +23,11 @@ def largest_gap(work: Callable[[], Any]) -> Tuple[float, Any]:
 
 
 def import_plainly(name: str) -> None:
-    """Import a framework as everybody does."""
+    """Import a framework by the import system alone."""
     importlib.import_module(name)
 
 
-def import_with_care(name: str) -> None:
+def import_while_driving(name: str) -> None:
     """Import a framework as a node that is driving does."""
     from vla_nav_node.backends.background_import import import_in_background
     import_in_background(name)
@@ -35,5 +35,5 @@ def import_with_care(name: str) -> None:
 
 if __name__ == '__main__':
     import numpy  # noqa: F401
-    how = {'plain': import_plainly, 'gentle': import_with_care}[sys.argv[1]]
+    how = {'plain': import_plainly, 'background': import_while_driving}[sys.argv[1]]
     print(largest_gap(lambda: how(*(sys.argv[2:] or ['torch'])))[0])

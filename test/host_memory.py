@@ -1,4 +1,4 @@
-"""A device that is the host: memory with real addresses, and a real runtime that works on them."""
+"""A device simulated in host memory: real addresses, and a real runtime that works on them."""
 
 import ctypes
 
@@ -8,12 +8,12 @@ ALIGNED = 256
 
 
 class HostMemory:
-    """DeviceMemory in ordinary memory; what is queued is done at once."""
+    """A DeviceMemory in ordinary memory; queued work is done at once."""
 
     mode = 'at once'
 
     def __init__(self):
-        """Count what goes between the two sides."""
+        """Count the copies between the two sides."""
         self.blocks = {}
         self.uploads = self.downloads = self.runs = 0
         self.closed = False
@@ -23,7 +23,7 @@ class HostMemory:
         return np.zeros(size, np.uint8)
 
     def device(self, size):
-        """Return memory of the device's side, filled with what nobody may rely on."""
+        """Return memory of the device's side, filled with an arbitrary value."""
         block = np.full(size + ALIGNED, 0xA5, np.uint8)
         address = -(-block.ctypes.data // ALIGNED) * ALIGNED
         self.blocks[address] = block
@@ -47,7 +47,7 @@ class HostMemory:
         ctypes.memmove(target, source, size)
 
     def record(self, work):
-        """Do it, and give it back: there is nothing to record."""
+        """Run `work` and return it: there is nothing to record."""
         work()
 
         def again():
@@ -59,17 +59,17 @@ class HostMemory:
         """Do nothing: every thread sees this memory."""
 
     def wait(self):
-        """Do nothing: all is done."""
+        """Do nothing: all work is done."""
 
     def close(self):
-        """Overwrite everything, so that a late reader is found out."""
+        """Overwrite everything, so that a later read shows."""
         self.closed = True
         for block in self.blocks.values():
             block[:] = 0x5A
 
 
 def bind_onnx(path):
-    """Return what ties a step graph to addresses, and runs it there by ONNX Runtime."""
+    """Return a `bind` for DeviceStep that runs a step graph by ONNX Runtime."""
     import onnxruntime
     session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
 

@@ -14,7 +14,7 @@ SIZE = 48
 
 
 def said(layers):
-    """Return layers with all that a structure has to say of them, torch's defaults where unsaid."""
+    """Return layers with every key that a structure needs, filled with torch's defaults."""
     defaults = [{name: default for name, default in ASKED.get(layer['type'], {}).items()
                  if default not in (None, 'kernel_size')} for layer in layers]
     return [{**told, **layer} for told, layer in zip(defaults, layers)]

@@ -3,8 +3,6 @@
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 
-GET_STATE_S = 2.0  # nav2_lifecycle_manager, LifecycleServiceClient::get_state's timeout
-
 
 class Manager:
     """The client side of one managed node's services."""
@@ -16,9 +14,16 @@ class Manager:
         self._get = rig.node.create_client(GetState, f'{name}/get_state')
 
     def change(self, label, number=0):
-        """Ask for a transition by label or by number; give whether it succeeded."""
-        return self._ask(self._change, ChangeState.Request(
-            transition=Transition(id=number, label=label))).success
+        """Request a transition by label or by number; return whether it succeeded."""
+        answer = self.begin(label, number)
+        self._rig.until(answer.done, f'the end of {label or number}')
+        return answer.result().success
+
+    def begin(self, label, number=0):
+        """Request a transition; return its future answer."""
+        self._rig.until(self._change.service_is_ready, self._change.srv_name)
+        return self._change.call_async(ChangeState.Request(
+            transition=Transition(id=number, label=label)))
 
     def state(self):
         """Return the label of the state."""

@@ -1,5 +1,5 @@
-/* What a profiler loads into a process for NVTX (NVTX_INJECTION64_PATH): writes down the ranges
- * of all domains, one line for each beginning and end. Types and numbers are NVTX 3's. */
+/* A library that a profiler injects into a process for NVTX (NVTX_INJECTION64_PATH). It writes the
+ * ranges of all domains, one line for each beginning and end. Types and numbers are NVTX 3's. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@ typedef struct {
   int32_t payload_type, reserved;
   uint64_t payload;
   int32_t message_type;
-  const char *message; /* what REGISTER_STRING gave */
+  const char *message; /* the result of REGISTER_STRING */
 } Attributes;
 typedef struct {
   size_t size;

@@ -1,4 +1,4 @@
-"""One contract for every backend that this machine can open, on tiny real policies."""
+"""One contract for every backend that opens on this machine, on tiny real policies."""
 
 import os
 from pathlib import Path
@@ -69,12 +69,12 @@ def open_backend(name, *arguments, **named):
 
 
 def plainest(name):
-    """Return the device that every machine has which runs this backend."""
+    """Return the device of every machine that runs this backend."""
     return 'cuda' if name == 'tensorrt' else 'cpu'
 
 
 def rollout(backend, pictures, state):
-    """Run some steps; give the actions [N, 2] and the last state."""
+    """Run some steps; return the actions [N, 2] and the last state."""
     actions = []
     for image in pictures:
         action, state = backend.infer(image, state)
@@ -83,7 +83,7 @@ def rollout(backend, pictures, state):
 
 
 def reference(bundle, pictures):
-    """Run the network as torch runs it, without any of our backends."""
+    """Run the network in torch, without any backend."""
     import torch
     from vla_nav_node.backends.torch.network import load_network
     network = load_network(bundle.file('policy.safetensors'), bundle.architecture,
@@ -108,7 +108,7 @@ def test_fifty_steps_agree_with_the_network_itself(name, bundle):
     pictures = tiny.images(50)
     actions, state = rollout(open_backend(name, bundle), pictures, bundle.zero_state())
     assert np.abs(actions - reference(bundle, pictures)).max() < CLOSE
-    assert np.ptp(actions, axis=0).min() > 100 * CLOSE  # they do depend on what is seen
+    assert np.ptp(actions, axis=0).min() > 100 * CLOSE  # the image matters
     assert all(part.any() for part in state)
 
 
@@ -168,9 +168,9 @@ def test_a_picture_that_is_a_view_is_read_right(name, lstm):
 def test_info_is_what_the_library_says(name, lstm):
     info = open_backend(name, lstm, device=plainest(name)).info
     backend = name.split()[0]
-    library = sys.modules[BACKENDS[backend][2]]
+    library = sys.modules[BACKENDS[backend].package]
     assert (info.name, info.library, info.version) == (
-        backend, BACKENDS[backend][2], library.__version__)
+        backend, BACKENDS[backend].package, library.__version__)
     assert (info.device.split(' ')[0], info.precision) == (plainest(name), 'fp32')
     assert info.provider == LIBRARIES[name]
 
@@ -184,14 +184,14 @@ def test_closing_twice_is_fine_and_a_closed_backend_says_so(name, lstm):
 
 
 def gpu_opens(name):
-    """Tell, from the library alone, whether this backend may have a GPU here."""
+    """Return whether a backend can use a GPU here, according to its library alone."""
     if name.startswith('torch'):
         import torch
         return torch.cuda.is_available()
     if name == 'tensorrt':
         return True  # or it would have been skipped
     import onnxruntime
-    from vla_nav_node.backends.onnx.onnx_missing import driver_for
+    from vla_nav_node.backends.onnx.onnx_libraries import driver_for
     try:
         driver_for(onnxruntime, 'CUDAExecutionProvider')
     except BackendError:
@@ -212,15 +212,15 @@ def test_cuda_is_opened_for_real_or_refused_with_the_reason(name, lstm):
     assert open_backend(name, lstm, device='auto').info.device == 'cpu'
 
 
-@pytest.mark.parametrize('request_, told', [
+@pytest.mark.parametrize('request_, message', [
     (('keras',), r"'keras'.*torch, onnx, tensorrt"),
     (('onnx', 'fp64'), 'fp32, fp16, int8'),
     (('onnx', 'fp32', 'tpu'), 'auto, cpu, cuda'),
     (('torch', 'int8'), r'fp32, and fp16 on cuda'),
     (('torch', 'fp16', 'cpu'), r'fp32, and fp16 on cuda')])
-def test_what_there_is_not_is_refused(lstm, request_, told):
+def test_what_there_is_not_is_refused(lstm, request_, message):
     name, *rest = request_
-    with pytest.raises(BackendError, match=told):
+    with pytest.raises(BackendError, match=message):
         open_backend(name, lstm, *rest)
 
 
@@ -279,8 +279,9 @@ def measured_import(how):
 @pytest.mark.skipif(not is_installed('torch'), reason='torch is not installed')
 def test_torch_is_imported_without_holding_up_another_thread():
     # The best of two each, for a busy machine; usual is 200 ms against 10 ms.
-    gentle, plain = (min(measured_import(how) for _ in range(2)) for how in ('gentle', 'plain'))
-    assert gentle < plain / 2
+    background, plain = (min(measured_import(how) for _ in range(2))
+                         for how in ('background', 'plain'))
+    assert background < plain / 2
 
 
 def test_the_quiet_moment_is_asked_for_and_settings_are_given_back():

@@ -1,4 +1,4 @@
-"""The state on a device: the real step runs in host memory that is treated as a device's."""
+"""The state on a device: the real step runs on a device simulated in host memory."""
 
 import gc
 from threading import Thread
@@ -9,31 +9,21 @@ import numpy as np
 import pytest
 import tiny
 from vla_nav_node.backends import open_backend
-from vla_nav_node.backends.device_step import DeviceState, DeviceStep, KEPT
+from vla_nav_node.backends.device_step import DeviceState, DeviceStep, SLOTS
 from vla_nav_node.driving.cycle import RECENT
 from vla_nav_node.errors import BackendError
 from vla_nav_node.policy.recurrent_policy import Policy
 
 
-@pytest.fixture(name='bundle', scope='module', params=['LSTM', 'GRU'])
-def _bundle(request, tmp_path_factory):
-    return tiny.write_tiny(tmp_path_factory.mktemp('step') / 'tiny', request.param, layers=2)
-
-
-@pytest.fixture(name='reference', scope='module')
-def _reference(bundle):
-    return open_backend('onnx', bundle, device='cpu')
-
-
 def open_step(bundle):
-    """Return a step that really computes, and its memory."""
+    """Return a real step, and its memory."""
     memory = HostMemory()
     return DeviceStep(memory, bundle.input.shape, bundle.state_shapes,
                       bind_onnx(bundle.file('policy.fp32.onnx'))), memory
 
 
 def same(states, others):
-    """Tell whether two states hold the same numbers."""
+    """Return whether two states hold the same numbers."""
     return len(states) == len(others) and all(map(np.array_equal, states, others))
 
 
@@ -63,7 +53,7 @@ def test_a_state_is_recognised_when_it_is_handed_back(bundle):
 def test_a_driving_node_never_fetches_a_state(bundle):
     """The node keeps the states of the last steps for the check of another backend."""
     step, memory = open_step(bundle)
-    assert KEPT > RECENT + 2
+    assert SLOTS > RECENT + 2
     policy, recent = Policy(step, bundle.zero_state()), []
     for image in tiny.images(60):
         before = policy.state
@@ -76,10 +66,10 @@ def test_states_that_live_on_keep_their_numbers_though_there_are_more_than_slots
         bundle, reference):
     step, memory = open_step(bundle)
     kept, expected = [bundle.zero_state()], [bundle.zero_state()]
-    for image in tiny.images(3 * KEPT):
+    for image in tiny.images(3 * SLOTS):
         kept.append(step.infer(image, kept[-1])[1])
         expected.append(reference.infer(image, expected[-1])[1])
-    assert memory.downloads == 3 * KEPT + 1 + 2 * KEPT  # only those that had to make room
+    assert memory.downloads == 3 * SLOTS + 1 + 2 * SLOTS  # only those that had to make room
     assert all(map(same, kept, expected))
 
 
@@ -111,7 +101,7 @@ def test_what_nobody_closed_is_released_once_no_state_is_left(bundle, reference)
 
 
 def test_a_device_that_is_lost_keeps_nobody_from_closing(bundle, monkeypatch, caplog):
-    """A swap away from it has worked, and is not to be answered with its last error."""
+    """A swap away from it has worked, and must not fail with its last error."""
     step, memory = open_step(bundle)
 
     def lost():
@@ -138,14 +128,14 @@ def test_its_arrays_are_read_only_and_others_can_be_handed_in(bundle, reference)
 
 
 class Failing:
-    """A graph that fails when it is told to; what it does otherwise is real."""
+    """A real graph that fails while `fails` is set."""
 
     def __init__(self, bind):
-        """Take the real one."""
+        """Wrap the `bind` of the real graph."""
         self.bind, self.fails = bind, False
 
     def __call__(self, addresses):
-        """Tie it to addresses."""
+        """Bind it to addresses; return what queues one run."""
         run = self.bind(addresses)
 
         def queue():

@@ -1,4 +1,4 @@
-"""Profiles of the layers: real ones of ONNX Runtime; TensorRT's are only summed up here."""
+"""Profiles of the layers: real ones of ONNX Runtime, and summaries of TensorRT's."""
 
 import json
 import os
@@ -13,7 +13,7 @@ import tiny
 
 from vla_nav_node.backends import open_backend
 from vla_nav_node.backends.layer_profile import (
-    layer_times, profile_prefix, STEPS, summed_up, WARM_UP, write_onnx_profile)
+    layer_times, profile_prefix, STEPS, summarise, WARM_UP, write_onnx_profile)
 from vla_nav_node.backends.onnx.onnx_session import CPU
 from vla_nav_node.backends.options import BackendOptions
 from vla_nav_node.errors import BackendError
@@ -89,7 +89,7 @@ def test_a_backend_without_profiles_ignores_it(bundle, tmp_path):
 
 @given(st.dictionaries(st.text(), st.lists(st.floats(0.0, 1e3), min_size=1), max_size=5))
 def test_the_shares_of_the_layers_make_a_whole(layers):
-    report = summed_up(layers)
+    report = summarise(layers)
     assert [layer['name'] for layer in report['layers']] == list(layers)
     for layer, ms in zip(report['layers'], layers.values()):
         assert layer['steps'] == len(ms) and layer['max'] == max(ms)
@@ -105,7 +105,7 @@ def test_a_profiler_of_ours_is_one_of_tensorrts():
     for _ in range(3):
         times.report_layer_time('conv', 0.25)
         times.report_layer_time('gemm', 0.75)
-    layers = summed_up(times.layers)['layers']
+    layers = summarise(times.layers)['layers']
     assert [(layer['name'], layer['steps'], layer['share']) for layer in layers] == [
         ('conv', 3, 0.25), ('gemm', 3, 0.75)]
 

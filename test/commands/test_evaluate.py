@@ -1,4 +1,4 @@
-"""Evaluation: counts what really happened, on seeds that were never trained on."""
+"""Evaluation counts real outcomes, on seeds not used in training."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import pytest
 import tiny
 from vla_nav_node import cli
 from vla_nav_node.bundle.bundle import load_bundle, write_bundle
-from vla_nav_node.sim.evaluation.success_rate import summarise, verdict, wilson
+from vla_nav_node.sim.evaluation.success_rate import shortcomings, summarise, wilson_interval
 from vla_nav_node.sim.evaluation.trials import plan_trials, Result, run_trials, Trial
 
 pytest.importorskip('mujoco', reason='MuJoCo is not installed')
@@ -19,12 +19,12 @@ pytest.importorskip('torch', reason='PyTorch, which writes the tiny bundle, is n
 
 @pytest.fixture(scope='module')
 def bundle(tmp_path_factory):
-    """Write a policy that knows nothing."""
+    """Write an untrained policy."""
     return tiny.write_tiny(tmp_path_factory.mktemp('models') / 'tiny')
 
 
 def test_the_expert_arrives_and_an_ignorant_policy_does_not(bundle):
-    """Each in its row, under its seed, the scenario as asked for."""
+    """Each episode is in its row, under its seed, with the requested scenario."""
     trials = [Trial('expert', 'expert', ''), Trial('policy', 'policy', 'onnx')]
     results = run_trials(bundle, trials, [41], '1_box_crosswise_left', 1)
     assert [results[trial][0].outcome == 'reached' for trial in trials] == [True, False]
@@ -33,7 +33,7 @@ def test_the_expert_arrives_and_an_ignorant_policy_does_not(bundle):
 
 
 def test_the_verb_writes_its_figures_into_the_manifest(bundle, tmp_path, capsys):
-    """A bad verdict exits with 1, says why, and stands in policy.yaml and the JSON."""
+    """A bad verdict exits with 1, gives the reason, and is in policy.yaml and the JSON."""
     out = tmp_path / 'report.json'
     status = cli.main(['evaluate', '--model', str(bundle.directory), '--episodes', '1',
                        '--seed', '77', '--quick', '--workers', '1', '--write',
@@ -59,8 +59,8 @@ def test_seeds_that_were_trained_on_are_refused(bundle, tmp_path, capsys):
 
 def test_wilsons_interval():
     """Values from the formula, by hand; never outside of 0 to 1."""
-    assert wilson(194, 200) == pytest.approx((0.9361, 0.9862), abs=1e-4)
-    assert wilson(200, 200)[1] == pytest.approx(1.0) and wilson(0, 10)[0] == 0.0
+    assert wilson_interval(194, 200) == pytest.approx((0.9361, 0.9862), abs=1e-4)
+    assert wilson_interval(200, 200)[1] == pytest.approx(1.0) and wilson_interval(0, 10)[0] == 0.0
 
 
 def _figures(reached, trial):
@@ -73,10 +73,10 @@ def test_the_verdict_names_every_row_that_falls_short():
     """Too few, or too far from the rate at 30 Hz; expert and cleared state do not count."""
     trials = plan_trials(['onnx'], quick=False)
     good = [_figures(98, trial) for trial in trials]
-    assert verdict(good) == []
+    assert shortcomings(good) == []
     bad = [_figures(90 if trial.frame_rate == 15.0 else 98, trial) for trial in trials]
-    assert len(verdict(bad)) == 1 and '15 Hz' in verdict(bad)[0]
-    assert '96' in verdict([_figures(96, trials[0])])[0]
+    assert len(shortcomings(bad)) == 1 and '15 Hz' in shortcomings(bad)[0]
+    assert '96' in shortcomings([_figures(96, trials[0])])[0]
 
 
 def test_the_command_line_helps_and_refuses():

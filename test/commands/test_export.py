@@ -1,4 +1,4 @@
-"""`vla_nav export`: files that say what they are and compute what the network does."""
+"""`vla_nav export`: files that state what they are and compute what the network does."""
 
 import json
 
@@ -107,7 +107,7 @@ def test_a_preset_is_written_with_weights_that_nobody_trained(tmp_path, monkeypa
     assert bundle.precisions == ('fp32', 'fp16')
     assert bundle.manifest['training'] == {'trained': False}
     assert marks_of(bundle.file('policy.fp16.onnx'))['name'] == 'speck'
-    assert 'refused for driving' in capsys.readouterr().out
+    assert 'may not drive' in capsys.readouterr().out
 
 
 def test_a_preset_needs_a_directory(capsys):

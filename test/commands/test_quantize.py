@@ -15,11 +15,13 @@ import yaml
 torch = pytest.importorskip('torch', reason='PyTorch is not installed')
 onnx = pytest.importorskip('onnx', reason='onnx is not installed')
 onnxruntime = pytest.importorskip('onnxruntime', reason='ONNX Runtime is not installed')
+pytest.importorskip('psutil', reason='psutil, which describes the machine, is not installed')
 
 from onnx import helper, numpy_helper, TensorProto  # noqa: E402, I100
 from vla_nav_node.backends import open_backend  # noqa: E402
-from vla_nav_node.backends.onnx.onnx_placement import run_once, take  # noqa: E402
-from vla_nav_node.backends.onnx.onnx_session import CPU, open_session  # noqa: E402
+from vla_nav_node.backends.onnx.onnx_placement import read_placement  # noqa: E402
+from vla_nav_node.backends.onnx.onnx_session import (  # noqa: E402
+    CPU, open_session, run_on_zeros)
 from vla_nav_node.bundle.bundle import load_bundle  # noqa: E402
 from vla_nav_node.cli import main  # noqa: E402
 from vla_nav_node.convert.export.graph_nodes import layers_of  # noqa: E402
@@ -27,8 +29,9 @@ from vla_nav_node.convert.int8 import layer_search  # noqa: E402
 from vla_nav_node.convert.int8.gptq import compensated  # noqa: E402
 from vla_nav_node.convert.int8.int8_graph import quantise  # noqa: E402
 from vla_nav_node.convert.int8.matmul_int8 import (  # noqa: E402
-    BLOCK, per_block, per_column, MatmulInt8)
-from vla_nav_node.convert.int8.mixed_precision_graph import Choice, MixedPrecisionGraph  # noqa: E402
+    BLOCK, MatmulInt8, per_block, per_column)
+from vla_nav_node.convert.int8.mixed_precision_graph import (  # noqa: E402
+    Choice, MixedPrecisionGraph)
 from vla_nav_node.convert.int8.trial import Race, Reference, StepFile  # noqa: E402
 from worth_int8 import architecture as _architecture, bundle as _bundle, HIDDEN  # noqa: E402
 
@@ -123,7 +126,7 @@ def test_nothing_is_written_where_nothing_is_worth_it(tmp_path, capsys):
     before = (tmp_path / 'p' / 'policy.yaml').read_bytes()
     np.save(tmp_path / 'f.npy', _frames())
     assert main(['quantize', str(tmp_path / 'p'), '--frames', str(tmp_path / 'f.npy')]) == 1
-    assert 'nothing is written' in capsys.readouterr().out
+    assert 'no graph is written' in capsys.readouterr().out
     assert (tmp_path / 'p' / 'policy.yaml').read_bytes() == before
 
 
@@ -199,8 +202,8 @@ def test_blocks_are_not_tried_on_small_matrices(tmp_path):
 def _layers_that_run(path):
     """Return what a backend would tell of the types that a graph's products run in."""
     session = open_session(onnxruntime, path, CPU, profile=path.with_name('profile'))
-    run_once(session)
-    return str(take(session).precision())
+    run_on_zeros(session)
+    return str(read_placement(session).precisions())
 
 
 def _many_large(monkeypatch):

@@ -146,7 +146,7 @@ class Base:
 
     def __init__(self, scene, timeout_s):
         """Start it; it stops if no command comes for `timeout_s`."""
-        from vla_nav_node.sim.ros_node.paced_world import PacedRobot
+        from vla_nav_node.sim.ros_node.paced_robot import PacedRobot
         from vla_nav_node.sim.world.world import World
         self._scene, self._ending = scene, False
         self.speeds = []  # (when, m/s)

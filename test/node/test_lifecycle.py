@@ -2,13 +2,14 @@
 
 from contextlib import closing
 import signal
+import sys
 import time
 
 from lifecycle_msgs.msg import Transition
 from manager import Manager
 import pytest
 from rclpy.lifecycle import LifecycleNode
-from rig import CameraThread, NodeProcess, Rig
+from rig import CameraThread, FAULTY_NODE, NodeProcess, Rig
 from std_srvs.srv import SetBool, Trigger
 from tiny import write_tiny
 
@@ -170,3 +171,63 @@ def test_a_manager_as_nav2_has_it_brings_it_up_sees_it_die_and_brings_it_up_agai
     manager.reset()
     assert manager.state() == 'unconfigured' and silent(rig, time.monotonic())
     assert node.finish()[0] == 0
+
+
+# The node, on a backend whose opening does what the code given first says.
+OPENING = [sys.executable, '-c', (
+    'import sys, time\n'
+    'from vla_nav_node.backends.onnx import onnx_backend\n'
+    'from vla_nav_node.node import main\n'
+    'code, opened = sys.argv.pop(1), onnx_backend.OnnxBackend.__init__\n'
+    'def open(self, *request):\n'
+    '    exec(code)\n'
+    '    opened(self, *request)\n'
+    'onnx_backend.OnnxBackend.__init__ = open\n'
+    'sys.exit(main.main())\n')]
+SLOW_S = 4.0
+
+
+def test_the_state_is_answered_within_a_second_while_an_engine_is_built(rig, bundle):
+    node = NodeProcess(command=[*OPENING, f'time.sleep({SLOW_S})'], model=bundle.directory,
+                       autostart='false')
+    manager = Manager(rig)
+    assert manager.state() == 'unconfigured'
+    configured = manager.begin('configure')
+    states, refusals, worst = set(), set(), 0.0
+    while not configured.done():
+        began = time.monotonic()
+        states.add(manager.state())
+        worst = max(worst, time.monotonic() - began)
+        refusals.add(rig.configure(max_acceleration=2.0))
+    assert configured.result().success and 'configuring' in states and worst < 1.0
+    assert any('the node is configuring' in refusal for refusal in refusals)
+    assert node.finish()[0] == 0
+
+
+def test_what_nobody_foresaw_is_logged_with_its_cause_and_everything_is_released(rig, bundle):
+    node = NodeProcess(command=[*OPENING, 'raise ZeroDivisionError("the cause")'],
+                       model=bundle.directory, autostart='false')
+    manager = Manager(rig)
+    for _ in range(2):
+        assert not manager.change('configure') and manager.state() == 'unconfigured'
+    assert manager.change('shutdown') and manager.state() == 'finalized'
+    status, said = node.finish()
+    assert status == 0 and said.count('configure: ZeroDivisionError: the cause') == 2
+    assert 'Traceback' not in said
+
+
+def test_a_hung_backend_is_deactivated_at_once_and_finalized_at_cleanup(rig, bundle, tmp_path):
+    fault = tmp_path / 'fault'
+    node = NodeProcess(command=FAULTY_NODE, env={'FAULT_FILE': str(fault)},
+                       model=bundle.directory, autostart='false')
+    manager = Manager(rig)
+    assert manager.change('configure') and manager.change('activate')
+    rig.drives()
+    fault.write_text('hang')
+    rig.say('driving', 'infer has not come back')
+    began = time.monotonic()
+    assert manager.change('deactivate')
+    assert time.monotonic() - began < 2.0 and silent(rig, time.monotonic())
+    assert not manager.change('cleanup') and manager.state() == 'finalized'
+    status, said = node.finish()
+    assert status == 0 and 'a backend hangs and cannot be closed' in said

@@ -86,7 +86,7 @@ def test_it_takes_signals_before_it_imports_anything_heavy():
     found = subprocess.run(
         [sys.executable, '-c', 'import sys, vla_nav_node.node.main; print(*sys.modules)'],
         capture_output=True, text=True, check=True, env=environment()).stdout.split()
-    assert 'vla_nav_node.system.ending' in found
+    assert 'vla_nav_node.system.shutdown_signals' in found
     assert not {'rclpy', 'numpy', 'yaml', 'vla_nav_node.node.managed_node'} & set(found)
 
 

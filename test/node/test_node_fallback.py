@@ -12,49 +12,7 @@ from vla_nav_node.policy.recurrent_policy import Policy
 from vla_nav_node.vision.preprocess import Preprocess
 
 PERIOD_S = 0.02
-TOLD = 'driving on fallback torch:fp32@cpu because of onnx:fp32@auto: '
-
-
-@pytest.fixture(name='bundle', scope='module')
-def _bundle(tmp_path_factory):
-    return write_tiny(tmp_path_factory.mktemp('bundles') / 'tiny')
-
-
-class Scene:
-    """A node, what is around it, and the file that brings its first backend to misbehave."""
-
-    def __init__(self, path, bundle, **parameters):
-        """Start it."""
-        self.fault = path
-        self.node = NodeProcess(command=FAULTY, env={'FAULT_FILE': str(path)},
-                                model=bundle.directory, **parameters)
-        self.rig = Rig()
-
-    def make(self, fault):
-        """Bring a fault about; give when."""
-        beside = self.fault.with_suffix('.new')
-        beside.write_text(fault)
-        beside.replace(self.fault)
-        return time.monotonic()
-
-    def mend(self):
-        """End the fault."""
-        self.fault.unlink(missing_ok=True)
-
-
-@pytest.fixture(name='start')
-def _start(tmp_path, bundle):
-    scenes = []
-
-    def start(**parameters):
-        scenes.append(Scene(tmp_path / 'fault', bundle, **parameters))
-        return scenes[-1]
-    yield start
-    for scene in scenes:
-        scene.mend()
-        scene.rig.close()
-        scene.node.process.kill()
-        scene.node.wait()
+FALLEN = 'driving on fallback torch:fp32@cpu because of onnx:fp32@auto: '
 
 
 def gaps(commands):
@@ -127,9 +85,9 @@ def test_the_state_goes_on_with_the_fall_back(start_faulty, bundle):
                                        bundle.zero_state())[0][0] - wanted).max() > 1e-4
 
 
-def test_a_hang_costs_a_stop_and_then_it_drives_on(start):
-    scene = start(fallback_backends="['onnx:fp32@cpu']", realtime=True)
-    rig, told = scene.rig, 'driving on fallback onnx:fp32@cpu because of onnx:fp32@auto: infer '
+def test_a_hang_costs_a_stop_and_then_it_drives_on(start_faulty):
+    scene = start_faulty(fallback_backends="['onnx:fp32@cpu']", realtime=True)
+    rig, fallen = scene.rig, 'driving on fallback onnx:fp32@cpu because of onnx:fp32@auto: infer '
     with CameraThread(rig):
         rig.drives()
         at = scene.make('hang 0')
@@ -199,7 +157,7 @@ def test_fall_backs_while_it_drives(start_faulty):
         # Two of three fail. A new first backend keeps the remaining fallback.
         scene.make('raise 0 1')
         rig.say('policy', 'driving on fallback torch:fp32@cpu because of onnx:fp32@auto: ')
-        scene.mend()
+        scene.clear()
         assert rig.configure(backend='onnx') == ''
         level, _, values = rig.say('policy', 'fallback onnx:fp32@cpu is unavailable (the ')
         assert (level, values['backend'], values['fall-backs']) == (

@@ -7,7 +7,7 @@ import time
 import pytest
 from rig import CameraThread, NodeProcess, Rig
 from vla_nav_node.backends import is_installed
-from vla_nav_node.backends.cuda.gpu_problem import KERNEL_MODULE
+from vla_nav_node.backends.cuda.cuda_errors import KERNEL_MODULE
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 NO_DRIVER = pytest.mark.skipif(KERNEL_MODULE.exists(), reason='there is a driver here')

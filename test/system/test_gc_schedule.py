@@ -1,4 +1,4 @@
-"""Garbage collection when it is asked for, and only then."""
+"""Garbage is collected on request, and only then."""
 
 import gc
 import weakref
@@ -9,7 +9,7 @@ from vla_nav_node.system import gc_schedule
 
 
 class Loop:
-    """Something that only a collection can clear away."""
+    """An object that only a collection can free."""
 
     def __init__(self):
         """Refer to itself."""
@@ -26,7 +26,7 @@ def usual_collections():
 
 
 def litter(count):
-    """Make so much garbage; tell what is left of the first piece."""
+    """Make `count` pieces of garbage; return a reference to the first."""
     first = weakref.ref(Loop())
     for _ in range(count):
         Loop()
@@ -71,7 +71,7 @@ def test_without_a_driving_thread_python_collects_by_itself():
 
 def test_whoever_collects_in_another_way_is_left_alone():
     gc_schedule.settle()
-    gc.set_threshold(100, 10 ** 9, 10 ** 9)  # as backends.gentle_import does
+    gc.set_threshold(100, 10 ** 9, 10 ** 9)  # as backends.background_import does
     before = gc.get_stats()[1]['collections']
     litter(gc_schedule.WAITING)
     gc_schedule.tidy()

@@ -1,47 +1,53 @@
 """The runtimes that run a policy, each imported only when it is asked for."""
 
 from importlib import import_module, metadata, util
-from typing import Callable, Dict, Optional, Tuple
+from typing import Dict, NamedTuple
 
+from .background_import import WaitForIdle
 from .options import BackendOptions, DEFAULTS
 from ..bundle.bundle import Bundle
 from ..errors import BackendError
 from ..types import Backend
 
-# name -> (module in this package, its class, the Python package it needs)
-BACKENDS: Dict[str, Tuple[str, str, str]] = {
-    'torch': ('torch.torch_backend', 'TorchBackend', 'torch'),
-    'onnx': ('onnx.onnx_backend', 'OnnxBackend', 'onnxruntime'),
-    'tensorrt': ('tensorrt.tensorrt_backend', 'TensorrtBackend', 'tensorrt'),
-}
-# Where a package comes from elsewhere than from a package index.
-ELSEWHERE = {'tensorrt': '; on a Jetson: sudo apt install python3-libnvinfer'}
+
+class Entry(NamedTuple):
+    """Where a backend's class is, and what it needs."""
+
+    module: str  # in this package
+    class_name: str
+    package: str  # Python package that it imports
+    hint: str = ''  # how to install it other than by pip
+
+
+BACKENDS: Dict[str, Entry] = {
+    'torch': Entry('torch.torch_backend', 'TorchBackend', 'torch'),
+    'onnx': Entry('onnx.onnx_backend', 'OnnxBackend', 'onnxruntime'),
+    'tensorrt': Entry('tensorrt.tensorrt_backend', 'TensorrtBackend', 'tensorrt',
+                      '; on a Jetson: sudo apt install python3-libnvinfer')}
 DEVICES = ('auto', 'cpu', 'cuda')
 PRECISIONS = ('fp32', 'fp16', 'int8')
 
 
 def open_backend(name: str, bundle: Bundle, precision: str = 'fp32', device: str = 'auto',
-                 quiet: Optional[Callable[[], None]] = None,
-                 options: BackendOptions = DEFAULTS) -> Backend:
+                 wait_for_idle: WaitForIdle = None, options: BackendOptions = DEFAULTS) -> Backend:
     """
-    Open a bundle on the backend called `name`, or raise BackendError; nothing in between.
+    Open a bundle on the backend called `name`, or raise BackendError; there is no substitute.
 
-    `quiet` is for opening beside a backend that drives: see gentle_import.import_in_background. Of
-    `options` it takes those that it reads.
+    While another backend drives, `wait_for_idle` waits for a moment when it is idle: see
+    background_import. The backend ignores the `options` of other backends.
     """
     check_request(name, precision, device)
     check_machine(name)
-    module, kind, _ = BACKENDS[name]
+    entry = BACKENDS[name]
     # The class imports its framework at opening, not at import.
-    opened: Backend = getattr(import_module(f'.{module}', __name__), kind)(
-        bundle, precision, device, quiet, options)
-    return opened
+    backend: Backend = getattr(import_module(f'.{entry.module}', __name__), entry.class_name)(
+        bundle, precision, device, wait_for_idle, options)
+    return backend
 
 
 def check_request(name: str, precision: str, device: str) -> None:
-    """Raise BackendError for a name that no backend, precision or device has."""
-    for what, value, known in (('backend', name, tuple(BACKENDS)),
-                               ('precision', precision, PRECISIONS),
+    """Raise BackendError for an unknown backend, precision or device."""
+    for what, value, known in (('backend', name, BACKENDS), ('precision', precision, PRECISIONS),
                                ('device', device, DEVICES)):
         if value not in known:
             raise BackendError(f'{what} {value!r}', 'one of: ' + ', '.join(known))
@@ -50,33 +56,33 @@ def check_request(name: str, precision: str, device: str) -> None:
 def check_machine(name: str) -> None:
     """Raise BackendError with the reason if this machine cannot run a backend at all; quick."""
     if not is_installed(name):
-        raise _missing(name)
+        raise _not_installed(name)
     if name == 'tensorrt':
         import_module('.cuda.cuda_driver', __name__).CudaDriver()
 
 
-def _missing(name: str) -> BackendError:
-    package, fix = BACKENDS[name][2], f"pip install 'vla_nav_node[{name}]'"
+def _not_installed(name: str) -> BackendError:
+    package, fix = BACKENDS[name].package, f"pip install 'vla_nav_node[{name}]'"
     try:
-        found = f'pip lists {package} {metadata.version(package)}, but there is nothing in it'
-        fix += '; it is a stub that fetches the rest from its maker, and that did not come'
+        found = f'pip lists {package} {metadata.version(package)}, but the package is empty'
+        fix += '; it is a stub that fetches the rest from its maker, and that failed'
     except metadata.PackageNotFoundError:
         found = 'it is not installed here'
     return BackendError(f'backend {name} needs the Python package {package}: {found}',
-                        fix=fix + ELSEWHERE.get(name, ''))
+                        fix=fix + BACKENDS[name].hint)
 
 
 def is_installed(name: str) -> bool:
-    """Tell whether the package that a backend needs is there, without importing it."""
-    return util.find_spec(BACKENDS[name][2]) is not None
+    """Return whether the package that a backend needs is installed, without importing it."""
+    return util.find_spec(BACKENDS[name].package) is not None
 
 
 def prepare() -> None:
     """
-    Import, before driving starts, what would hold up a driving thread if imported later.
+    Import onnxruntime before driving starts: small, quick, and it would block a driving thread.
 
-    That is onnxruntime, small and quick; not torch, which stays out of a process that drives
-    without it, and which gentle_import can import beside.
+    Not torch: it stays out of a process that drives without it, and background_import can import
+    it later.
     """
     if is_installed('onnx'):
-        import_module(BACKENDS['onnx'][2])
+        import_module(BACKENDS['onnx'].package)

@@ -1,4 +1,4 @@
-"""One step on a device: fixed buffers, recorded once; the state stays there until asked for."""
+"""One step on a device: fixed buffers, recorded once; the state stays there until it is read."""
 
 import logging
 from threading import RLock
@@ -12,23 +12,23 @@ from ..errors import BackendError
 from ..types import State
 
 LOG = logging.getLogger(__name__)
-ALIGNED = 256  # bytes: where TensorRT wants a tensor to begin
+ALIGNMENT = 256  # bytes, of TensorRT's tensors
 # States that stay on the device. A node keeps the newest and 8 before it (cycle.RECENT), so
-# that in driving none is ever moved to the host.
-KEPT = 16
+# driving never moves one to the host.
+SLOTS = 16
 Shape = Tuple[int, ...]
 
 
 class DeviceMemory(Protocol):
-    """Memory beside the host's, and one queue of work on it; addresses are plain integers."""
+    """Memory of a device, and one queue of work on it; addresses are plain integers."""
 
-    mode: str  # how recorded work runs, in words
+    mode: str  # how recorded work runs, for the user
 
     def host(self, size: int) -> np.ndarray:
         """Return host memory, uint8 [size], that the device reads and writes without a copy."""
 
     def device(self, size: int) -> int:
-        """Return the address of memory on the device, aligned to ALIGNED."""
+        """Return the address of memory on the device, aligned to ALIGNMENT."""
 
     def upload(self, target: int, source: np.ndarray) -> None:
         """Queue a copy of host memory to the device."""
@@ -40,13 +40,13 @@ class DeviceMemory(Protocol):
         """Queue a copy on the device."""
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Do `work`, which only queues, and give what queues the same again, at once."""
+        """Run `work`, which only queues, and return what queues the same again in one call."""
 
     def enter(self) -> None:
-        """Have this thread's calls work here; before any of the others."""
+        """Make this memory the calling thread's; call it before any other method."""
 
     def wait(self) -> None:
-        """Wait until all that was queued is done."""
+        """Wait until all queued work is done."""
 
     def close(self) -> None:
         """Release everything; called once."""
@@ -54,65 +54,59 @@ class DeviceMemory(Protocol):
 
 class DeviceState(Sequence[np.ndarray]):
     """
-    A recurrent state on the device; it comes to the host when one of its arrays is looked at.
+    A recurrent state on the device; reading an array copies the state to the host.
 
-    Handed back to the step that it came from, it need not come to the host at all. Its arrays are
-    read-only: who wants another state makes arrays of its own, and hands those in.
+    Handed back to the step that made it, it never leaves the device. Its arrays are read-only.
     """
 
     def __init__(self, step: 'DeviceStep', slot: int) -> None:
-        """Belong to a step, which alone makes states."""
         self.step, self.slot = step, slot
         self.arrays: Optional[Tuple[np.ndarray, ...]] = None  # once they are on the host
-        self._count = len(step.state_shapes)
 
     def __len__(self) -> int:
-        """Return the number of arrays."""
-        return self._count
+        return len(self.step.state_shapes)
 
     def __getitem__(self, index: Any) -> Any:
-        """Return one array, or several."""
         return self.step.fetch(self)[index]
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Return one array after the other."""
         return iter(self.step.fetch(self))
 
 
 class DeviceStep:
     """
-    Run a graph of one step on fixed buffers: upload, graph, download, state carried over.
+    Runs a graph of one step on fixed buffers: upload, graph, download, state carried over.
 
-    All of that is recorded once and then takes one call. A state that is handed out is kept in a
-    slot of its own, and leaves it for the host only if it is still alive when all are taken.
+    All of that is recorded once and then takes one call. Each state that infer returns has a slot
+    of its own; it moves to the host only if it is still in use when all slots are taken.
     """
 
     def __init__(self, memory: DeviceMemory, image: Shape, states: Mapping[str, Shape],
                  bind: Callable[[Dict[str, int]], Callable[[], None]]) -> None:
         """
-        Allocate everything and record the step; the memory is ours to close if that works.
+        Allocate everything and record the step; on success, `close` closes `memory` too.
 
-        `states` are the parts of the state ('h', 'c') in order, `bind` ties the graph's tensors
-        to addresses, by name, and gives what queues one run.
+        `states` are the parts of the state ('h', 'c') in order. `bind` ties the graph's tensors
+        to addresses, by name, and returns what queues one run.
         """
         self._memory, self.state_shapes = memory, tuple(states.values())
         self._lock = RLock()  # a state may be fetched by another thread than the one that drives
         memory.enter()
-        self._places, self._size = _places(self.state_shapes)
+        self._offsets, self._size = _layout(self.state_shapes)
         self._image = _view(memory.host(int(np.prod(image))), 0, image, np.uint8)
         self._action = _view(memory.host(8), 0, (1, 2), np.float32)
         self._block = memory.host(self._size)  # a state on its way
         self._before, self._after = memory.device(self._size), memory.device(self._size)
-        self._slots = [memory.device(self._size) for _ in range(KEPT)]
-        self._held: List[Optional['weakref.ref[DeviceState]']] = [None] * KEPT
+        self._slots = [memory.device(self._size) for _ in range(SLOTS)]
+        self._in_slot: List[Optional['weakref.ref[DeviceState]']] = [None] * SLOTS
         self._next = 0
-        self._newest: Optional[DeviceState] = None  # what is in `_before`
+        self._newest: Optional[DeviceState] = None  # the state in `_before`
         self._closed = False
         image_at, action_at = memory.device(self._image.nbytes), memory.device(8)
         addresses = {'image': image_at, 'action': action_at}
-        for part, place in zip(states, self._places):
-            addresses[f'{part}_in'] = self._before + place
-            addresses[f'{part}_out'] = self._after + place
+        for part, offset in zip(states, self._offsets):
+            addresses[f'{part}_in'] = self._before + offset
+            addresses[f'{part}_out'] = self._after + offset
         run = bind(addresses)
 
         def work() -> None:
@@ -124,21 +118,21 @@ class DeviceStep:
         self._load([np.zeros(shape, np.float32) for shape in self.state_shapes])
         self._replay: Callable[[], None] = memory.record(work)
         memory.wait()
-        # For who forgets to close; the states hold on to us, and so to the memory they are in.
+        # For a caller that forgets to close; states keep this step, and so their memory, alive.
         self._release = weakref.finalize(self, _release, memory)
         self._release.atexit = False
 
     @property
     def mode(self) -> str:
-        """Say how the step runs."""
+        """Return how the step runs, for the user."""
         return self._memory.mode
 
     def owns(self, state: State) -> bool:
-        """Tell whether a state is one of ours, and so has the right shape."""
+        """Return whether this step made a state, which then has the right shape."""
         return isinstance(state, DeviceState) and state.step is self
 
     def infer(self, image: np.ndarray, state: State) -> Tuple[np.ndarray, State]:
-        """Run one step; shapes were checked by whoever calls."""
+        """Run one step; the caller has checked the shapes."""
         with self._lock:
             if self._closed:
                 raise BackendError('this backend is closed')
@@ -146,17 +140,17 @@ class DeviceStep:
             np.copyto(self._image, image)
             if state is not self._newest:
                 self._load(state)
-            self._newest = None  # until it has worked, nothing is known of `_before`
+            self._newest = None  # if the step fails, the content of `_before` is unknown
             self._replay()
             slot = self._free_slot()
             self._memory.copy(self._slots[slot], self._after, self._size)
             self._memory.wait()
             after = DeviceState(self, slot)
-            self._held[slot], self._newest = weakref.ref(after), after
+            self._in_slot[slot], self._newest = weakref.ref(after), after
             return self._action.copy(), after
 
     def fetch(self, state: DeviceState) -> Tuple[np.ndarray, ...]:
-        """Return the arrays of a state of ours, from the device if they are still there."""
+        """Return the arrays of a state of this step, copied from the device if need be."""
         with self._lock:
             if state.arrays is None:
                 if self._closed:
@@ -168,23 +162,23 @@ class DeviceStep:
                 state.arrays = tuple(part.copy() for part in self._parts())
                 for part in state.arrays:
                     part.flags.writeable = False
-                self._held[state.slot] = None
+                self._in_slot[state.slot] = None
             return state.arrays
 
     def close(self) -> None:
-        """Bring the states that are alive to the host, and release the rest."""
+        """Copy the states still in use to the host, and release the rest."""
         with self._lock:
             if self._closed:
                 return
-            for held in self._held:
-                state = held() if held else None
+            for slot in range(SLOTS):
+                state = self._state_in(slot)
                 if state is not None:
                     try:
                         self.fetch(state)
                     except BackendError:
-                        continue  # the device has failed; whoever looks at the state is told so
+                        continue  # the device has failed; reading the state says so
             self._closed, self._newest = True, None
-            self._replay = _nothing  # and with it the graph, though states may live on
+            self._replay = lambda: None  # releases the graph, though states may live on
             self._release()
 
     def _load(self, state: State) -> None:
@@ -192,52 +186,46 @@ class DeviceStep:
         if isinstance(state, DeviceState) and state.step is self and state.arrays is None:
             self._memory.copy(self._before, self._slots[state.slot], self._size)
             return
-        for place, part in zip(self._parts(), state):
-            np.copyto(place, part)
+        for target, part in zip(self._parts(), state):
+            np.copyto(target, part)
         self._memory.upload(self._before, self._block)
 
     def _free_slot(self) -> int:
-        """Return a slot that no living state is in, the oldest's if there is none."""
-        for number in range(KEPT):
-            slot = (self._next + number) % KEPT
-            held = self._held[slot]
-            if held is None or held() is None:
-                break
-        else:
-            slot = self._next
-            oldest = self._held[slot]
-            state = oldest() if oldest else None
-            if state is not None:
-                self.fetch(state)
-        self._next = (slot + 1) % KEPT
+        """Return a slot without a state in use; if there is none, free the oldest state's."""
+        order = ((self._next + number) % SLOTS for number in range(SLOTS))
+        slot = next((slot for slot in order if self._state_in(slot) is None), self._next)
+        state = self._state_in(slot)
+        if state is not None:
+            self.fetch(state)
+        self._next = (slot + 1) % SLOTS
         return slot
 
+    def _state_in(self, slot: int) -> Optional[DeviceState]:
+        reference = self._in_slot[slot]
+        return reference() if reference else None
+
     def _parts(self) -> List[np.ndarray]:
-        return [_view(self._block, place, shape, np.float32)
-                for place, shape in zip(self._places, self.state_shapes)]
-
-
-def _nothing() -> None:
-    """Do nothing."""
+        return [_view(self._block, offset, shape, np.float32)
+                for offset, shape in zip(self._offsets, self.state_shapes)]
 
 
 def _release(memory: DeviceMemory) -> None:
     try:
         memory.enter()
-    except BackendError as error:  # it is lost; whoever closes it wants to go on without it
+    except BackendError as error:  # the device is lost; its caller wants to go on without it
         LOG.warning('the device could not be entered to release its memory: %s', error)
     memory.close()
 
 
-def _places(shapes: Sequence[Shape]) -> Tuple[List[int], int]:
-    """Return where each float32 array begins in one block, and the block's size."""
-    places, end = [], 0
+def _layout(shapes: Sequence[Shape]) -> Tuple[List[int], int]:
+    """Return the offset of each float32 array in one block, and the block's size in bytes."""
+    offsets, end = [], 0
     for shape in shapes:
-        places.append(end)
-        end += -(-int(np.prod(shape)) * 4 // ALIGNED) * ALIGNED
-    return places, end
+        offsets.append(end)
+        end += -(-int(np.prod(shape)) * 4 // ALIGNMENT) * ALIGNMENT
+    return offsets, end
 
 
-def _view(block: np.ndarray, place: int, shape: Shape, dtype: type) -> np.ndarray:
+def _view(block: np.ndarray, offset: int, shape: Shape, dtype: type) -> np.ndarray:
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    return block[place:place + size].view(dtype).reshape(shape)
+    return block[offset:offset + size].view(dtype).reshape(shape)

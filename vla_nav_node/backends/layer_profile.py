@@ -1,8 +1,8 @@
 """
-Profiles of the layers: of some steps of their own, taken while a backend opens.
+Profiles of the layers, taken from extra steps while a backend opens.
 
-What drives afterwards knows nothing of them, and is as fast as without: a library that goes on
-taking notes costs half a step more, and the step that writes them down took 30 ms and more.
+The session or context that drives is another one and stays as fast as without: a library that
+goes on profiling costs half a step more, and the step that writes the file took 30 ms and more.
 """
 
 from collections import defaultdict
@@ -16,8 +16,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import numpy as np
 
-from .onnx.onnx_placement import run_once, without_graph
-from .onnx.onnx_session import open_session, Provider
+from .onnx.onnx_session import open_session, Provider, run_on_zeros, without_cuda_graph
 from ..errors import BackendError
 from ..system.atomic_files import write_file
 
@@ -26,7 +25,7 @@ LOG = logging.getLogger(__name__)
 
 
 def profile_prefix(directory: str, name: str) -> Optional[Path]:
-    """Return what the name of a profile's file begins with, None without a directory to write to."""
+    """Return how the path of a profile begins, None without a directory to write to."""
     if not directory:
         return None
     folder = Path(directory).expanduser()
@@ -43,25 +42,24 @@ def profile_prefix(directory: str, name: str) -> Optional[Path]:
 
 
 def write_onnx_profile(ort: ModuleType, path: Path, providers: Sequence[Provider],
-                       prefix: Path) -> Path:
+                       prefix: Path) -> None:
     """
-    Run a session of its own, and have ONNX Runtime write its trace (Chrome's format).
+    Have ONNX Runtime write a trace (Chrome's format) of a session opened for it.
 
-    Without a CUDA graph, in which there are no nodes to time.
+    Without a CUDA graph, which has no nodes to time.
     """
-    session = open_session(ort, path, *map(without_graph, providers), profile=prefix)
+    session = open_session(ort, path, *map(without_cuda_graph, providers), profile=prefix)
     for _ in range(WARM_UP + STEPS):
-        run_once(session)
+        run_on_zeros(session)
     written = Path(session.end_profiling())
-    if not written.is_file():  # of which it says nothing
+    if not written.is_file():  # ONNX Runtime does not report this
         raise BackendError(f'ONNX Runtime wrote no {written}', 'room for some megabytes')
     LOG.info('the profile of %s is in %s', path.name, written)
-    return written
 
 
 def layer_times(trt: Any) -> Any:
-    """Return a profiler for TensorRT, whose `layers` are the times in ms of each by its name."""
-    class Times(trt.IProfiler):
+    """Return a profiler for TensorRT; its `layers` has the times of each layer in ms by name."""
+    class LayerTimes(trt.IProfiler):
 
         def __init__(self) -> None:
             trt.IProfiler.__init__(self)
@@ -70,14 +68,14 @@ def layer_times(trt: Any) -> Any:
         def report_layer_time(self, layer_name: str, ms: float) -> None:
             self.layers[layer_name].append(ms)
 
-    return Times()
+    return LayerTimes()
 
 
-def write_tensorrt_profile(trt: Any, context: Any, run: Callable[[], None], prefix: Path) -> Path:
+def write_tensorrt_profile(trt: Any, context: Any, run: Callable[[], None], prefix: Path) -> None:
     """
-    Write what each layer of an engine takes, by CUDA's events, as JSON.
+    Write the time of each layer of an engine, measured by CUDA's events, as JSON.
 
-    `run` queues a run of `context`, which waits for the GPU then, having a profiler.
+    `run` queues a run of `context`, which waits for the GPU because it has a profiler.
     """
     for _ in range(WARM_UP):
         run()
@@ -85,20 +83,19 @@ def write_tensorrt_profile(trt: Any, context: Any, run: Callable[[], None], pref
     for _ in range(STEPS):
         run()
     if not times.layers:
-        raise BackendError('TensorRT gives no times of its layers', fix='set profile_directory to '
-                           'nothing, and report this')
+        raise BackendError('TensorRT reports no times of its layers', fix='set profile_directory '
+                           'to nothing, and report this')
     written = Path(f'{prefix}_{time.strftime("%Y-%m-%d_%H-%M-%S")}.json')
     try:
-        write_file(written, json.dumps(summed_up(times.layers), indent=1).encode())
+        write_file(written, json.dumps(summarise(times.layers), indent=1).encode())
     except OSError as error:
         raise BackendError(f'{written} cannot be written: {error.strerror}') from None
     LOG.info('the profile of the engine is in %s', written)
-    return written
 
 
-def summed_up(layers: Dict[str, List[float]]) -> Dict[str, Any]:
-    """Return for each layer the mean, median and longest time in ms, and its share of all."""
-    whole = sum(map(sum, layers.values())) or 1.0
+def summarise(layers: Dict[str, List[float]]) -> Dict[str, Any]:
+    """Return mean, median and longest time of each layer in ms, and its share of the total."""
+    total = sum(map(sum, layers.values())) or 1.0
     return {'unit': 'ms', 'layers': [
         {'name': name, 'steps': len(ms), 'mean': float(np.mean(ms)), 'p50': float(np.median(ms)),
-         'max': max(ms), 'share': sum(ms) / whole} for name, ms in layers.items()]}
+         'max': max(ms), 'share': sum(ms) / total} for name, ms in layers.items()]}

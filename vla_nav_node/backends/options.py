@@ -1,4 +1,4 @@
-"""What a user may ask of the backends beyond precision and device."""
+"""The options of the backends beyond precision and device."""
 
 from dataclasses import dataclass, replace
 from typing import Dict, Tuple
@@ -10,7 +10,7 @@ CHOICES: Dict[str, Tuple[str, ...]] = {
     'onnx_provider': ('auto', 'cpu', 'cuda', 'tensorrt'),
     'cudnn_conv_algo_search': ('HEURISTIC', 'EXHAUSTIVE', 'DEFAULT'),
     'arena_extend_strategy': ('kSameAsRequested', 'kNextPowerOfTwo')}
-# Which of them a backend reads; a change of any other leaves it alone.
+# The options that each backend reads; a change of any other leaves the backend running.
 READ_BY: Dict[str, Tuple[str, ...]] = {
     'torch': ('torch_mode',),
     'onnx': ('onnx_provider', 'cudnn_conv_algo_search', 'gpu_mem_limit_mb',
@@ -20,7 +20,7 @@ READ_BY: Dict[str, Tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class BackendOptions:
-    """The options of all backends; the fields are named as the node's parameters are."""
+    """The options of all backends; the fields have the names of the node's parameters."""
 
     torch_mode: str = 'auto'
     onnx_provider: str = 'auto'
@@ -31,7 +31,7 @@ class BackendOptions:
     profile_directory: str = ''  # '': no profile
 
     def __post_init__(self) -> None:
-        """Raise SettingError for a choice that there is not."""
+        """Raise SettingError for an unknown choice or a negative limit."""
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise SettingError(f'{name} is {getattr(self, name)!r}',
@@ -40,7 +40,7 @@ class BackendOptions:
             raise SettingError(f'gpu_mem_limit_mb is {self.gpu_mem_limit_mb}', '0 or more')
 
     def read_by(self, backend: str) -> 'BackendOptions':
-        """Return what of it a backend reads, and the defaults of the rest."""
+        """Return the options that a backend reads, with defaults for the rest."""
         return replace(DEFAULTS, **{name: getattr(self, name) for name in READ_BY[backend]})
 
 

@@ -17,7 +17,7 @@ EXAMPLE = 'vla_nav latency --frames 10000 --only vga busy'
 MODULES = ('rclpy', 'onnxruntime', 'torch', 'numpy', 'cv2', 'PIL')
 PARTS = ('vga', 'back', 'hd', 'busy', 'start')
 NEEDED = {'rclpy': '', 'onnxruntime': 'onnx', 'torch': 'torch', 'safetensors': 'torch',
-          'rich': 'bench', 'PIL': 'bench'}
+          'rich': 'bench', 'PIL': 'bench', 'psutil': 'bench'}
 DOMAIN = '43'  # where the user has set none
 GOOD, MISSED = 0, 1
 

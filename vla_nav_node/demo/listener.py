@@ -1,8 +1,8 @@
-"""The demo's own ROS 2 node: hears what the robot and the node tell, and asks them to reset."""
+"""The demo's ROS 2 node: records what the robot and the node publish, and resets both."""
 
 import json
 import time
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Dict
 
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Twist
@@ -16,18 +16,18 @@ from .record import Episode, Record
 from ..errors import VlaNavError
 
 ROBOT, DRIVER = 'sim_robot', 'vla_nav_node'  # names of the nodes
-ANSWER_S = 10.0  # how long a reset may take
+RESET_S = 10.0  # the longest that a reset may take
 
 
 class Listener:
-    """Fill a record; everything happens in the calling thread, inside `listen`."""
+    """Fills a record; callbacks run in the calling thread, inside `listen`."""
 
     def __init__(self, record: Record) -> None:
-        """Subscribe; with a best-effort subscription, which any publisher serves."""
+        """Join the ROS graph."""
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         self.record = record
-        self.recording = False  # only cycles of an episode count, not those between two
-        self.told: Optional[dict] = None  # the robot's newest word
+        self.recording = False  # only the cycles of an episode count, not those between two
+        self._state: Dict[str, Any] = {}  # of the robot's episode, the newest
         self._first_s = 0.0
         self._node = rclpy.create_node('vla_nav_demo')
         self._resets = {name: self._node.create_client(Trigger, f'{name}/reset')
@@ -43,22 +43,22 @@ class Listener:
         rclpy.try_shutdown()
 
     def listen(self, seconds: float) -> None:
-        """Take messages for so long."""
+        """Take messages for `seconds`."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0.0:
             rclpy.spin_once(self._node, timeout_sec=left)
 
     def missing(self) -> str:
-        """Say what is not there yet; nothing when the robot can drive."""
+        """Return what is still missing before the robot can drive, or ''."""
         absent = [name for name, client in self._resets.items() if not client.service_is_ready()]
         if absent:
             return 'waiting for ' + ' and '.join(absent)
-        if self.told is None:
-            return f'waiting for the first word of {ROBOT}'
+        if not self._state:
+            return f'waiting for the first message from {ROBOT}'
         return '' if self.record.arrivals else f'waiting for the first cycle of {DRIVER}'
 
     def check_alone(self) -> None:
-        """Raise VlaNavError when another robot or driver shares this ROS domain."""
+        """Raise VlaNavError if another robot or driver shares this ROS domain."""
         names = self._node.get_node_names()
         for name in (ROBOT, DRIVER):
             if names.count(name) > 1:
@@ -66,40 +66,40 @@ class Listener:
                                   'one', 'end the other one, or set another ROS_DOMAIN_ID')
 
     def begin(self, number: int) -> Episode:
-        """Reset the robot, then the policy's memory of the episode before; give the new one."""
-        before = self.told
+        """Reset the robot, then the policy's state; return the new episode."""
+        before = self._state
         self._reset(ROBOT)
         self._reset(DRIVER)
-        self._listen_until(lambda: self.told is not None and self.told is not before
-                           and not self.told['outcome'], 'a new episode')
-        told = self.told or {}
-        episode = Episode(number, int(told['seed']), str(told['scenario']))
+        self._listen_until(lambda: self._state is not before and not self._state['outcome'],
+                           'new episode')
+        episode = Episode(number, int(self._state['seed']), str(self._state['scenario']))
         self.record.episodes.append(episode)
         self.recording = True
         return episode
 
     def _reset(self, name: str) -> None:
         future = self._resets[name].call_async(Trigger.Request())
-        self._listen_until(future.done, f'an answer from {name}/reset')
-        answer = future.result()
-        if not answer.success:
-            raise VlaNavError(f'{name}/reset refused: {answer.message}')
+        self._listen_until(future.done, f'response from {name}/reset')
+        response = future.result()
+        if not response.success:
+            raise VlaNavError(f'{name}/reset refused: {response.message}')
 
     def _listen_until(self, is_true: Callable[[], bool], what: str) -> None:
-        until = time.monotonic() + ANSWER_S
+        until = time.monotonic() + RESET_S
         while not is_true():
             if time.monotonic() > until:
-                raise VlaNavError(f'{what} did not come', f'one within {ANSWER_S:g} s')
+                raise VlaNavError(f'no {what}', f'one within {RESET_S:g} s')
             self.listen(0.02)
 
     def _subscribe(self, kind: Any, topic: str, callback: Callable[[Any], None]) -> None:
+        # Best effort, which matches every publisher.
         qos = QoSProfile(depth=200, reliability=ReliabilityPolicy.BEST_EFFORT)
         self._node.create_subscription(kind, topic, callback, qos)
 
     def _on_episode(self, message: String) -> None:
-        self.told = json.loads(message.data)
-        if self.recording and self.record.episodes[-1].seed == self.told['seed']:
-            self.record.episodes[-1].update(self.told)
+        self._state = json.loads(message.data)
+        if self.recording and self.record.episodes[-1].seed == self._state['seed']:
+            self.record.episodes[-1].update(self._state)
 
     def _on_latency(self, message: Float64MultiArray) -> None:
         now_s = time.monotonic()

@@ -1,4 +1,4 @@
-"""What the demo shows while it runs: one live picture, or plain lines where none can be drawn."""
+"""The live view of the demo: a picture in a terminal, plain lines elsewhere."""
 
 from contextlib import contextmanager
 import time
@@ -14,8 +14,8 @@ from rich.text import Text
 from .record import BUDGETS_MS, Episode, Record
 from ..sim.world.layout import distance_to_box, draw_layout, Layout, REACH
 
-LEFT = 62  # columns of the robot's side
-ROOMY = (132, 31)  # columns and rows that the map needs
+LEFT_COLUMNS = 62
+MAP_NEEDS = (132, 31)  # columns and rows of the terminal
 LINE_S = 2.0  # between two plain lines
 COLUMN_M, ROW_M = 0.1, 0.2  # of the arena in one character of the map, which is twice as high
 GOOD, BAD = 'green', 'bold red'
@@ -24,7 +24,7 @@ OUTCOME_STYLE = {'reached': GOOD, '': 'bold'}
 
 @contextmanager
 def make_view(record: Record, domain: str) -> Iterator[Callable[[str], None]]:
-    """Return the function to call again and again, with what is being waited for, if anything."""
+    """Yield the function that refreshes the view, with a note on what is awaited, or ''."""
     console = Console()
     if not console.is_terminal:
         yield _Lines(record, console)
@@ -35,12 +35,12 @@ def make_view(record: Record, domain: str) -> Iterator[Callable[[str], None]]:
 
 
 def _is_roomy(console: Console) -> bool:
-    """Tell whether the map fits; asked each time, since a terminal may be resized."""
-    return console.size.width >= ROOMY[0] and console.size.height >= ROOMY[1]
+    """Return whether the map fits; call for each picture, since a terminal may be resized."""
+    return console.size.width >= MAP_NEEDS[0] and console.size.height >= MAP_NEEDS[1]
 
 
 class _Lines:
-    """Plain lines, once in a while and at the end of each episode."""
+    """Prints a line every LINE_S seconds and at the end of each episode."""
 
     def __init__(self, record: Record, console: Console) -> None:
         self._record, self._console = record, console
@@ -56,7 +56,7 @@ class _Lines:
 
 
 def line(record: Record) -> str:
-    """Return all that matters in one line."""
+    """Describe episode and latency in one line."""
     parts = []
     if record.episodes:
         episode = record.episodes[-1]
@@ -69,14 +69,14 @@ def line(record: Record) -> str:
 
 
 def picture(record: Record, domain: str, note: str = '', roomy: bool = True) -> Panel:
-    """Draw everything: the robot and the latency, in a roomy terminal side by side with a map."""
+    """Return the picture: episodes and latency; if roomy, side by side and with the map."""
     sides = Table.grid(padding=(0, 3))
-    sides.add_column(min_width=LEFT if roomy else None, no_wrap=True)
+    sides.add_column(min_width=LEFT_COLUMNS if roomy else None, no_wrap=True)
     latency = Group(_latency(record), _budgets(record))
     if roomy:
-        sides.add_row(_robot(record, note, 6, True), latency)
+        sides.add_row(_episodes(record, note, 6, True), latency)
     else:
-        sides.add_row(_robot(record, note, 2, False))
+        sides.add_row(_episodes(record, note, 2, False))
         sides.add_row(latency)
     hint = Text(f'ROS_DOMAIN_ID={domain}: ros2 topic echo /vla_nav_node/latency shows the same',
                 style='dim')
@@ -84,11 +84,12 @@ def picture(record: Record, domain: str, note: str = '', roomy: bool = True) -> 
     return Panel(Group(sides, health, hint), title='vla_nav demo', expand=False)
 
 
-def _robot(record: Record, note: str, count: int, with_map: bool) -> Group:
-    """List the last `count` episodes, with what the robot is about."""
+def _episodes(record: Record, note: str, count: int, with_map: bool) -> Group:
+    """List the last `count` episodes, the note and the command; below them the map."""
     rows: List[Text] = [
-        Text(f'{one.number}/{record.wanted} {one}', no_wrap=True,
-             style=OUTCOME_STYLE.get(one.outcome, BAD)) for one in record.episodes[-count:]]
+        Text(f'{episode.number}/{record.wanted} {episode}', no_wrap=True,
+             style=OUTCOME_STYLE.get(episode.outcome, BAD))
+        for episode in record.episodes[-count:]]
     if note or not rows:
         rows.append(Text(note or 'starting', style='yellow'))
     if record.episodes:
@@ -101,7 +102,7 @@ def _robot(record: Record, note: str, count: int, with_map: bool) -> Group:
 
 
 def arena(episode: Episode) -> Text:
-    """Draw the arena from above: boxes #, the cup o, the way so far, the robot @."""
+    """Draw the arena from above: boxes #, cup o, start S, path dots, robot @."""
     layout = draw_layout(episode.seed, episode.scenario)
     x0, x1, y0, y1 = layout.arena
     columns, rows = round((x1 - x0) / COLUMN_M), round((y1 - y0) / ROW_M)
@@ -120,7 +121,8 @@ def arena(episode: Episode) -> Text:
 
 
 def _ground(layout: Layout, x: float, y: float) -> str:
-    return '#' if any(distance_to_box(one, (x, y)) <= 0.0 for one in layout.boxes) else ' '
+    inside = any(distance_to_box(obstacle, (x, y)) <= 0.0 for obstacle in layout.boxes)
+    return '#' if inside else ' '
 
 
 def _latency(record: Record) -> Table:
@@ -136,7 +138,7 @@ def _latency(record: Record) -> Table:
 
 
 def _colour(stage: str, value: float) -> str:
-    """Hold what takes the robot's time against the budgets; the age includes the camera's."""
+    """Colour a stage by the budgets; not the age, which includes the camera's time."""
     if stage == 'age':
         return ''
     return GOOD if value <= BUDGETS_MS[0] else 'yellow' if value <= BUDGETS_MS[1] else BAD
@@ -150,12 +152,12 @@ def _budgets(record: Record) -> Group:
         share = 100.0 * (count - over) / count if count else 0.0
         rows.append(Text(f'within {budget:g} ms: {share:6.2f} %  ({over} missed)',
                          style=GOOD if count and not over else ''))
-    rows.append(Text(f'{record.rate():.1f} images/s driven on; '
+    rows.append(Text(f'{record.rate():.1f} images/s processed; '
                      f'{record.counts.get("replaced by a newer one", "?")} replaced by a newer '
                      f'one, {record.counts.get("lost in transport", "?")} lost'))
     return Group(*rows)
 
 
-def _health(record: Record, left_out: Sequence[str]) -> Group:
+def _health(record: Record, omitted: Sequence[str]) -> Group:
     return Group(*(Text(f'{name}: {message}', style='dim', overflow='ellipsis', no_wrap=True)
-                   for name, message in record.health.items() if name not in left_out))
+                   for name, message in record.health.items() if name not in omitted))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields, replace
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Type, Union
 
+from ..backends import DEVICES, PRECISIONS
 from ..backends.options import BackendOptions, CHOICES, DEFAULTS
 from ..errors import SettingError
 from ..policy.runtimes import read_runtimes, Runtime
@@ -157,11 +158,11 @@ def parameters(limits: Mapping[str, float], backends: Tuple[str, ...],
                   'opens and checks the new backend, then swaps them between two cycles.',
                   choices=backends, live=True),
         Parameter('precision', 'fp32', 'Precision of the layers. The bundle must contain a file '
-                  'for it.', choices=('fp32', 'fp16', 'int8'), live=True),
+                  'for it.', choices=PRECISIONS, live=True),
         Parameter('device', 'auto', 'Device that runs the policy. auto: a GPU of a kind on which '
                   '`vla_nav verify --device cuda` has passed on this machine, else the CPU. cuda: '
                   'fails if there is no usable GPU.',
-                  choices=('auto', 'cpu', 'cuda'), live=True),
+                  choices=DEVICES, live=True),
         Parameter('control_period_ms', 20.0, 'Time budget of one cycle, and the interval at which '
                   'the last command is repeated until a new one is ready. Usual values are 10.0 '
                   'and 20.0.', 'ms', 0.1, 100.0, live=True),

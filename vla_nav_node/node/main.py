@@ -5,7 +5,7 @@ import sys
 from typing import List, Optional, Sequence
 
 from ..errors import VlaNavError
-from ..system.ending import Start
+from ..system.shutdown_signals import StartupSignals
 
 # Only what loads in milliseconds is imported above: ROS and the runtimes take most of the start,
 # and Ctrl-C has to end that quietly too.
@@ -18,7 +18,7 @@ SWITCH_S = 0.0005
 
 def main(args: Optional[List[str]] = None) -> int:
     """Run the node; return 0 after a signal, 1 after a failure, 2 if it cannot start."""
-    starting = Start()
+    starting = StartupSignals()
     try:
         return _start_and_run(sys.argv[1:] if args is None else args, starting)
     except VlaNavError as error:
@@ -30,7 +30,7 @@ def main(args: Optional[List[str]] = None) -> int:
         return 1
 
 
-def _start_and_run(arguments: Sequence[str], starting: Start) -> int:
+def _start_and_run(arguments: Sequence[str], starting: StartupSignals) -> int:
     from . import managed_node
     from .start.ros_arguments import refuse_non_ros
     from .start.shutdown_context import start

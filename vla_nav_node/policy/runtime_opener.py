@@ -9,7 +9,7 @@ from .runtimes import Chain, Link, Runtime
 from ..backends import check_machine
 from ..backends.options import BackendOptions
 from ..bundle.bundle import Bundle
-from ..bundle.verdicts import refuse
+from ..bundle.verdicts import require_verified
 from ..errors import BackendError, VlaNavError
 from ..system.threads import describe
 from ..types import Backend
@@ -47,7 +47,7 @@ class RuntimeOpener:
         if the bundle does not allow it.
         """
         check_machine(runtime.backend)  # first: without it here, the verdict does not matter
-        refuse(on_disk or self.bundle, runtime.backend, runtime.precision, self._allow_unverified)
+        require_verified(on_disk or self.bundle, runtime.backend, runtime.precision, self._allow_unverified)
         return self._open(runtime.backend, self.bundle, runtime.precision, runtime.device, quiet,
                           runtime.options)
 

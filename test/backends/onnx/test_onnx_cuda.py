@@ -1,4 +1,4 @@
-"""ONNX Runtime on a GPU: its options, what is refused, and on a GPU what it does there."""
+"""ONNX Runtime on a GPU: its options and refusals, and with a GPU its steps."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -7,10 +7,10 @@ import onnxruntime
 import pytest
 import tiny
 from vla_nav_node.backends import open_backend
-from vla_nav_node.backends.cuda.gpu_problem import CudaError
+from vla_nav_node.backends.cuda.cuda_errors import CudaError
 from vla_nav_node.backends.onnx import onnx_cuda
-from vla_nav_node.backends.onnx.onnx_missing import driver_for
-from vla_nav_node.backends.onnx.onnx_session import CPU, CUDA, problem_of_run, TENSORRT
+from vla_nav_node.backends.onnx.onnx_libraries import driver_for
+from vla_nav_node.backends.onnx.onnx_session import CPU, CUDA, explained, TENSORRT
 from vla_nav_node.backends.options import BackendOptions
 from vla_nav_node.backends.tensorrt.engine_cache import cache_directory
 from vla_nav_node.errors import BackendError
@@ -28,16 +28,6 @@ def why_no_gpu(provider=CUDA):
 NO_GPU, NO_TENSORRT = why_no_gpu(), why_no_gpu(TENSORRT)
 needs_gpu = pytest.mark.skipif(bool(NO_GPU), reason=NO_GPU)
 needs_tensorrt = pytest.mark.skipif(bool(NO_TENSORRT), reason=NO_TENSORRT)
-
-
-@pytest.fixture(name='bundle', scope='module', params=['LSTM', 'GRU'])
-def _bundle(request, tmp_path_factory):
-    return tiny.write_tiny(tmp_path_factory.mktemp('onnx') / 'tiny', request.param, layers=2)
-
-
-@pytest.fixture(name='reference', scope='module')
-def _reference(bundle):
-    return open_backend('onnx', bundle, device='cpu')
 
 
 @pytest.mark.parametrize('asked, found, opened', [
@@ -125,21 +115,21 @@ def test_what_cannot_be_captured_is_opened_without_a_graph_and_says_so(caplog):
     def opened(graph, code=900):
         asked.append(graph)
         if graph:
-            raise problem_of_run(RuntimeError(f'CUDA failure {code}: operation not permitted'))
+            raise explained(RuntimeError(f'CUDA failure {code}: operation not permitted'))
         return 'opened'
 
-    step, problem = onnx_cuda.with_or_without_graph(opened)
+    step, problem = onnx_cuda.with_cuda_graph_if_possible(opened)
     assert (step, asked) == ('opened', [True, False])
     assert 'since none could be made' in problem and '900' in problem and '900' in caplog.text
     with pytest.raises(CudaError, match='700'):
-        onnx_cuda.with_or_without_graph(lambda graph: opened(graph, 700))
-    assert onnx_cuda.with_or_without_graph(lambda graph: graph) == (True, '')
+        onnx_cuda.with_cuda_graph_if_possible(lambda graph: opened(graph, 700))
+    assert onnx_cuda.with_cuda_graph_if_possible(lambda graph: graph) == (True, '')
 
 
 def test_a_code_of_cuda_in_a_failure_is_explained():
-    error = problem_of_run(RuntimeError('CUDA failure 2: out of memory ; GPU=0 ; hostname=x'))
+    error = explained(RuntimeError('CUDA failure 2: out of memory ; GPU=0 ; hostname=x'))
     assert "GPU's memory is full" in error.found
-    assert problem_of_run(RuntimeError('bad\nnode')).found == 'ONNX Runtime failed: bad'
+    assert explained(RuntimeError('bad\nnode')).found == 'ONNX Runtime failed: bad'
 
 
 @pytest.mark.gpu
@@ -174,7 +164,7 @@ def test_tensorrts_provider_takes_the_graph_and_keeps_its_engine(bundle, tmp_pat
     options = BackendOptions(onnx_provider='tensorrt')
     backend = open_backend('onnx', bundle, options=options)
     assert backend.info.provider.startswith(TENSORRT)
-    assert 'fused parts that do not tell' in backend.info.layers
+    assert 'fused parts of unknown types' in backend.info.layers
     image, = tiny.images(1)
     action, _ = backend.infer(image, bundle.zero_state())
     assert np.abs(action - reference.infer(image, bundle.zero_state())[0]).max() < 1e-4

@@ -12,9 +12,8 @@ import numpy as np
 import onnxruntime
 import pytest
 import tiny
-from vla_nav_node.backends import open_backend
+from vla_nav_node.backends.cuda.cuda_errors import CudaError
 from vla_nav_node.backends.cuda.cuda_memory import CudaMemory
-from vla_nav_node.backends.cuda.gpu_problem import CudaError
 from vla_nav_node.backends.device_step import DeviceState, DeviceStep
 from vla_nav_node.backends.onnx import onnx_cuda
 from vla_nav_node.backends.onnx.onnx_memory import RUNS, SessionMemory, WARM_UPS
@@ -24,22 +23,12 @@ from vla_nav_node.errors import BackendError
 OTHER = 'AzureExecutionProvider'
 
 
-@pytest.fixture(name='bundle', scope='module', params=['LSTM', 'GRU'])
-def _bundle(request, tmp_path_factory):
-    return tiny.write_tiny(tmp_path_factory.mktemp('onnx') / 'tiny', request.param, layers=2)
-
-
-@pytest.fixture(name='reference', scope='module')
-def _reference(bundle):
-    return open_backend('onnx', bundle, device='cpu')
-
-
-def open_step(bundle, quiet=None, providers=(CPU,)):
-    """Open a step as on a GPU, in host memory; give it, its memory and its placement."""
+def open_step(bundle, wait_for_idle=None, providers=(CPU,)):
+    """Open a step as on a GPU, in host memory; return it, its memory and its placement."""
     memory = HostMemory()
     step, placement = onnx_cuda.open_step(
         onnxruntime, bundle, bundle.file('policy.fp32.onnx'), memory, 'cpu', list(providers),
-        quiet)
+        wait_for_idle)
     return step, memory, placement
 
 
@@ -78,7 +67,7 @@ def test_the_quiet_moment_is_asked_for_right_before_the_capture(bundle):
 
 
 def test_all_runs_are_one_threads_whoever_drives(bundle, tmp_path):
-    """ONNX Runtime's CUDA graph is its thread's; its profile tells who ran a node."""
+    """ONNX Runtime's CUDA graph belongs to a thread; its profile has each node's thread."""
     memory = SessionMemory(onnxruntime, HostMemory(), 'cpu', lambda: open_session(
         onnxruntime, bundle.file('policy.fp32.onnx'), CPU, profile=tmp_path / 'p'))
     step = DeviceStep(memory, bundle.input.shape, bundle.state_shapes, memory.bind)
@@ -111,7 +100,7 @@ def test_the_session_of_a_lost_gpu_is_left_alone_for_its_destructor_ends_the_pro
 
 
 class LostDriver:
-    """A driver as it is after error 700: whatever it is asked, it fails."""
+    """A driver as it is after error 700: every call fails."""
 
     device = 0
 
@@ -120,7 +109,7 @@ class LostDriver:
         self.lost, self.asked = False, []
 
     def call(self, name, *arguments):
-        """Fail, once the GPU is lost."""
+        """Raise once the GPU is lost."""
         self.asked.append(name)
         if self.lost:
             raise CudaError(f'{name}: CUDA_ERROR_ILLEGAL_ADDRESS (700)')

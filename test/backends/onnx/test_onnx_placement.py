@@ -1,4 +1,4 @@
-"""Where and in which type nodes run: real profiles of ONNX Runtime, and whatever else may come."""
+"""Where and in which type nodes run: real profiles of ONNX Runtime, and damaged ones."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ import onnxruntime
 import pytest
 from vla_nav_node.backends import open_backend
 from vla_nav_node.backends.onnx import onnx_placement as placement
-from vla_nav_node.backends.onnx.onnx_placement import Node, Placement, read_profile
+from vla_nav_node.backends.onnx.onnx_placement import Node, parse_profile, Placement
 from vla_nav_node.backends.onnx.onnx_session import CPU, CUDA, LeftToCpu, open_session, TENSORRT
 from vla_nav_node.bundle.bundle import load_bundle, write_bundle
 from vla_nav_node.errors import BackendError
@@ -42,14 +42,14 @@ def _lie(bundle, tmp_path_factory):
 
 
 def profiled(path, tmp_path, *providers):
-    """Open a graph with a profile, run it once, and read what that tells."""
+    """Open a graph with a profile, run it once, and return its placement."""
     session = open_session(onnxruntime, path, *(providers or (CPU,)), profile=tmp_path / 'p')
-    placement.run_once(session)
-    return placement.take(session)
+    placement.run_on_zeros(session)
+    return placement.read_placement(session)
 
 
 def products_of(path):
-    """Count the products in a file, by its types; only for what is not quantised."""
+    """Count the products in a file that is not quantised."""
     return sum(node.op_type in ('Conv', 'Gemm', 'MatMul') for node in onnx.load(path).graph.node)
 
 
@@ -57,12 +57,12 @@ def test_a_real_profile_tells_every_product_and_its_type(bundle, tmp_path):
     path = bundle.file('policy.fp32.onnx')
     found = profiled(path, tmp_path)
     assert found.runs == 1 and {node.provider for node in found.nodes} == {CPU}
-    assert found.precision().products == {'fp32': products_of(path)}
+    assert found.precisions().products == {'fp32': products_of(path)}
     assert list(tmp_path.iterdir()) == []
 
 
 def test_int8_is_counted_though_its_packed_weights_are_not_in_the_profile(bundle, tmp_path):
-    count = profiled(bundle.file('policy.int8.onnx'), tmp_path).precision().products
+    count = profiled(bundle.file('policy.int8.onnx'), tmp_path).precisions().products
     assert count['int8'] >= 1
     assert sum(count.values()) == products_of(bundle.file('policy.fp32.onnx'))
 
@@ -82,45 +82,45 @@ def test_a_precision_that_is_another_one_inside_is_refused(lie, asked):
 
 
 def gpu_nodes(*types, provider=CUDA, kind='MatMul'):
-    """Return what a GPU's profile tells of products."""
+    """Return the placement of products on a GPU."""
     return Placement([Node(f'n{number}', str(number), kind, provider, (one, one))
                       for number, one in enumerate(types)], 1)
 
 
-@pytest.mark.parametrize('types, asked, told', [
+@pytest.mark.parametrize('types, asked, message', [
     (['float16', 'float16'], 'fp16', ''), (['float16', 'float'], 'fp16', 'asked for fp16'),
     (['float', 'float'], 'fp16', 'asked for fp16'), (['float', 'float'], 'fp32', ''),
     (['float', 'float16'], 'fp32', 'asked for fp32'), (['float'], 'int8', 'asked for int8')])
-def test_on_a_gpu_fp16_has_to_be_fp16(types, asked, told):
-    count = gpu_nodes(*types).precision()
-    if not told:
-        placement.refuse_untrue(count, asked, on_cpu=False)
+def test_on_a_gpu_fp16_has_to_be_fp16(types, asked, message):
+    count = gpu_nodes(*types).precisions()
+    if not message:
+        placement.check_precision(count, asked, on_cpu=False)
         return
-    with pytest.raises(BackendError, match=told):
-        placement.refuse_untrue(count, asked, on_cpu=False)
+    with pytest.raises(BackendError, match=message):
+        placement.check_precision(count, asked, on_cpu=False)
 
 
 def test_what_tensorrt_runs_as_one_is_counted_as_not_telling():
-    count = gpu_nodes('uint8', provider=TENSORRT, kind='TRTKernel_graph_main_Conv_0').precision()
-    assert str(count) == '1 fused parts that do not tell; 0 other layers'
-    placement.refuse_untrue(count, 'fp16', on_cpu=False)
+    count = gpu_nodes('uint8', provider=TENSORRT, kind='TRTKernel_graph_main_Conv_0').precisions()
+    assert str(count) == '1 fused parts of unknown types; 0 other layers'
+    placement.check_precision(count, 'fp16', on_cpu=False)
 
 
 def test_a_node_on_the_cpu_is_named_and_so_is_a_copy_to_it():
     nodes = [*gpu_nodes('float').nodes, Node('/Gather', '7', 'Gather', CPU, ('float', 'int64')),
              Node('Memcpy', '8', 'MemcpyToHost', CUDA, ('float',))]
     with pytest.raises(BackendError) as refused:
-        placement.refuse_elsewhere(Placement(nodes, 1), (CUDA,))
+        placement.check_placement(Placement(nodes, 1), (CUDA,))
     assert f'/Gather (Gather) on {CPU}, Memcpy (MemcpyToHost) on {CUDA}' in refused.value.found
-    placement.refuse_elsewhere(Placement(nodes[:1], 1), (CUDA,))
+    placement.check_placement(Placement(nodes[:1], 1), (CUDA,))
     with pytest.raises(BackendError, match='an unknown provider'):
-        placement.refuse_elsewhere(gpu_nodes('float', provider=''), (CUDA,))
+        placement.check_placement(gpu_nodes('float', provider=''), (CUDA,))
 
 
 @needs_other
 def test_a_real_session_that_would_fall_back_is_refused_with_the_nodes(bundle, tmp_path):
     with pytest.raises(BackendError) as refused:
-        placement.open_proven(onnxruntime, bundle.file('policy.fp32.onnx'), [OTHER], tmp_path)
+        placement.open_profiled(onnxruntime, bundle.file('policy.fp32.onnx'), [OTHER], tmp_path)
     assert f'on {CPU}' in refused.value.found and 'Gemm' in refused.value.found
     assert 'more' in refused.value.found and not isinstance(refused.value, LeftToCpu)
 
@@ -129,7 +129,7 @@ def test_a_real_session_that_would_fall_back_is_refused_with_the_nodes(bundle, t
 def test_the_session_that_may_fall_back_says_where_it_is(bundle, tmp_path):
     found = profiled(bundle.file('policy.fp32.onnx'), tmp_path, OTHER)
     with pytest.raises(BackendError, match=f'expected every node on {OTHER}'):
-        placement.refuse_elsewhere(found, (OTHER,))
+        placement.check_placement(found, (OTHER,))
 
 
 @needs_other
@@ -137,7 +137,7 @@ def test_a_session_that_moves_in_mid_drive_is_found_out(bundle):
     backend = open_backend('onnx', bundle, device='cpu')
     image = np.zeros(bundle.input.shape, np.uint8)
     backend.infer(image, bundle.zero_state())
-    backend._session.set_providers([OTHER, CPU])  # what Python's run() does to fall back
+    backend._step.session.set_providers([OTHER, CPU])  # what Python's run() does to fall back
     with pytest.raises(BackendError, match=f'moved to {OTHER}, {CPU} in mid-drive'):
         backend.infer(image, bundle.zero_state())
 
@@ -145,9 +145,9 @@ def test_a_session_that_moves_in_mid_drive_is_found_out(bundle):
 def test_a_profile_that_could_not_be_written_is_no_proof(bundle, tmp_path):
     session = open_session(onnxruntime, bundle.file('policy.fp32.onnx'), CPU,
                            profile=tmp_path / 'gone' / 'p')
-    placement.run_once(session)
+    placement.run_on_zeros(session)
     with pytest.raises(BackendError, match='wrote no profile.*room for a small file'):
-        placement.take(session)
+        placement.read_placement(session)
 
 
 def event(name='n', number='0', **args):
@@ -166,13 +166,13 @@ def test_every_node_is_counted_once_however_often_it_ran(nodes, runs):
     events = [event('same', str(number), op_name=kind, provider=provider,
                     input_type_shape=[{one: [1, 2]}])
               for number, (kind, provider, one) in enumerate(nodes)] * runs
-    found = read_profile(json.dumps([{'cat': 'Session', 'name': 'start'}, *events]))
+    found = parse_profile(json.dumps([{'cat': 'Session', 'name': 'start'}, *events]))
     assert (len(found.nodes), found.runs) == (len(nodes), runs)
     inside = {'float': 'fp32', 'float16': 'fp16', 'int8': 'int8'}
     expected = ['int8' if 'Quantize' in kind else inside[one] for kind, _, one in nodes
                 if kind not in ('Relu', 'Convert')]
-    assert found.precision().products == {one: expected.count(one) for one in expected}
-    assert sum(found.precision().products.values()) + found.precision().others == len(nodes)
+    assert found.precisions().products == {one: expected.count(one) for one in expected}
+    assert sum(found.precisions().products.values()) + found.precisions().others == len(nodes)
 
 
 JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -186,14 +186,14 @@ JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st
     lambda args: {'cat': 'Node', 'name': 'n_kernel_time', 'args': args}, JSON), max_size=6))
 def test_whatever_a_profile_holds_it_is_read_or_refused(events):
     try:
-        found = read_profile(json.dumps(events))
+        found = parse_profile(json.dumps(events))
     except BackendError as error:
         assert 'does not tell where the nodes ran' in error.found
         return
-    assert found.nodes and str(found.precision())
+    assert found.nodes and str(found.precisions())
     for allowed in ((CPU,), (CUDA,)):
         try:
-            placement.refuse_elsewhere(found, allowed)
+            placement.check_placement(found, allowed)
         except BackendError as error:
             assert error.found
 
@@ -202,7 +202,7 @@ def test_whatever_a_profile_holds_it_is_read_or_refused(events):
                                   json.dumps([event()])[:-2]])
 def test_what_is_no_profile_is_refused(text):
     with pytest.raises(BackendError, match='does not tell'):
-        read_profile(text)
+        parse_profile(text)
 
 
 @pytest.mark.parametrize('trouble', ['full disk', 'no directory'])
@@ -220,7 +220,7 @@ def test_a_full_disk_keeps_nobody_from_driving_on_the_cpu(
         backend = open_backend('onnx', bundle, device='cpu')
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert backend.info.layers.startswith('not told: ') and 'cannot be told' in caplog.text
+    assert backend.info.layers.startswith('unknown: ') and 'is unknown: ' in caplog.text
     found, _ = backend.infer(np.zeros(bundle.input.shape, np.uint8), bundle.zero_state())
     assert np.array_equal(found, wanted)
 
@@ -228,8 +228,8 @@ def test_a_full_disk_keeps_nobody_from_driving_on_the_cpu(
 def test_nothing_of_the_proof_stays_in_the_way_of_a_step(bundle, tmp_path):
     path = bundle.file('policy.fp32.onnx')
     proven = open_session(onnxruntime, path, CPU, profile=tmp_path / 'p')
-    placement.run_once(proven)
-    placement.take(proven)
+    placement.run_on_zeros(proven)
+    placement.read_placement(proven)
     plain, times = open_session(onnxruntime, path, CPU), ([], [])
     feed = {'image': np.zeros(bundle.input.shape, np.uint8),
             **dict(zip(('h_in', 'c_in'), bundle.zero_state()))}

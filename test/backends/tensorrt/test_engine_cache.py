@@ -1,4 +1,4 @@
-"""Engines on the disk: only the very one that was built is loaded, and nothing is left half."""
+"""Engines on the disk: only an unchanged one is loaded, and writes are atomic."""
 
 from dataclasses import asdict, replace
 import json

@@ -1,4 +1,4 @@
-"""The step graph as TensorRT gets it: the same numbers, and only what TensorRT has."""
+"""The step graph for TensorRT: the same results, and only operators that TensorRT has."""
 
 import numpy as np
 import onnx
@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 import tiny
 from vla_nav_node.backends import open_backend
-from vla_nav_node.backends.tensorrt.engine_graph import facts_of, read_for_tensorrt
+from vla_nav_node.backends.tensorrt.engine_graph import graph_facts, read_for_tensorrt
 from vla_nav_node.errors import BackendError
 
 
@@ -52,7 +52,7 @@ def test_the_image_goes_into_nothing_but_casts(bundle):
 
 
 def test_weights_and_products_are_counted(bundle):
-    facts = facts_of(onnx.load(str(bundle.file('policy.fp32.onnx'))))
+    facts = graph_facts(onnx.load(str(bundle.file('policy.fp32.onnx'))))
     # A convolution, a linear layer, two products for each of two layers, two linear ones.
     assert facts.products == {'fp32': 8}
     weights = sum(one.size for one in map(
@@ -87,7 +87,7 @@ def quantised(zero):
 
 def test_quantised_products_are_counted_as_int8_and_offsets_are_refused(tmp_path):
     onnx.save(quantised(0), str(tmp_path / 'good.onnx'))
-    assert facts_of(read_for_tensorrt(tmp_path / 'good.onnx')).products == {'int8': 1}
+    assert graph_facts(read_for_tensorrt(tmp_path / 'good.onnx')).products == {'int8': 1}
     onnx.save(quantised(3), str(tmp_path / 'bad.onnx'))
     with pytest.raises(BackendError, match='bad.onnx quantises with an offset at q'):
         read_for_tensorrt(tmp_path / 'bad.onnx')
@@ -100,19 +100,19 @@ def test_half_precision_weights_are_counted_through_what_reshapes_them():
          helper.make_node('MatMul', ['xh', 'wt'], ['yh']),
          helper.make_node('Cast', ['yh'], ['y'], to=TensorProto.FLOAT)],
         [constant('w', np.zeros((3, 4)), np.float16)])
-    assert facts_of(model).products == {'fp16': 1}
-    assert facts_of(model).weights == 12
+    assert graph_facts(model).products == {'fp16': 1}
+    assert graph_facts(model).weights == 12
 
 
-@pytest.mark.parametrize('node, told', [
+@pytest.mark.parametrize('node, message', [
     (helper.make_node('MatMulInteger', ['a', 'b'], ['c']), 'MatMulInteger'),
     (helper.make_node('DynamicQuantizeLinear', ['x'], ['a', 'b', 'c']), 'DynamicQuantizeLinear'),
     (helper.make_node('MatMulNBits', ['x', 'w', 's'], ['c'], domain='com.microsoft'),
      'com.microsoft.MatMulNBits')])
-def test_int8_of_a_cpu_is_refused_by_its_name(tmp_path, node, told):
+def test_int8_of_a_cpu_is_refused_by_its_name(tmp_path, node, message):
     model = graph_of([node, helper.make_node('Identity', ['x'], ['y'])])
     onnx.save(model, str(tmp_path / 'policy.int8.onnx'))
-    with pytest.raises(BackendError, match=rf'does not have: .*{told}.*QuantizeLinear'):
+    with pytest.raises(BackendError, match=rf'does not have: .*{message}.*QuantizeLinear'):
         read_for_tensorrt(tmp_path / 'policy.int8.onnx')
 
 
@@ -124,4 +124,4 @@ def test_what_is_no_graph_is_refused(tmp_path, content):
     except BackendError as error:
         assert 'noise.onnx is no ONNX graph' in str(error)
     else:
-        assert facts_of(model).products == {}  # to protobuf, an empty file is an empty graph
+        assert graph_facts(model).products == {}  # to protobuf, an empty file is an empty graph

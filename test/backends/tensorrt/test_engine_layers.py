@@ -1,10 +1,11 @@
-"""What runs in which type: read from what TensorRT's inspector writes, in all its forms."""
+"""What runs in which type: read from the output of TensorRT's inspector, in all its forms."""
 
 import json
 
 from hypothesis import given, strategies as st
 import pytest
-from vla_nav_node.backends.tensorrt.engine_layers import precision_of, problem_of, read_layers
+from vla_nav_node.backends.tensorrt.engine_layers import (
+    precision_problem, precisions_of, read_layers)
 from vla_nav_node.errors import BackendError
 
 SHAPE = [1, 16, 14, 14]
@@ -60,7 +61,7 @@ XMMA = 'sm80_xmma_gemm_{}_nn_n_tilesize32x32x64_stage3_warpsize2x1x2_tensor16x8x
 
 def found(*layers, **more):
     """Read layers as an engine's."""
-    return precision_of(read_layers(json.dumps({'Layers': list(layers), 'Bindings': [], **more})))
+    return precisions_of(read_layers(json.dumps({'Layers': list(layers), 'Bindings': [], **more})))
 
 
 @pytest.mark.parametrize('layer, runs_in', [
@@ -90,13 +91,13 @@ def test_what_only_moves_or_adds_is_no_product(layer):
 
 def test_a_part_that_does_not_tell_is_counted_as_that():
     assert found(MYELIN).opaque == 1
-    assert '1 fused parts that do not tell' in str(found(MYELIN))
+    assert '1 fused parts of unknown types' in str(found(MYELIN))
 
 
 def test_it_is_told_in_words():
-    told = str(found(REFORMAT, convolution(FP16_8, 'Half'), gemm('Half'), gemm('Float'),
-                     POINTWISE))
-    assert told == '2 of 3 products in fp16, 1 of 3 products in fp32; 2 other layers'
+    message = str(found(REFORMAT, convolution(FP16_8, 'Half'), gemm('Half'), gemm('Float'),
+                        POINTWISE))
+    assert message == '2 of 3 products in fp16, 1 of 3 products in fp32; 2 other layers'
 
 
 @pytest.mark.parametrize('layers, asked, graph, right', [
@@ -115,7 +116,7 @@ def test_it_is_told_in_words():
     ([gemm('Int8'), gemm('Float')], 'int8', {'int8': 1, 'fp32': 1}, True),
     ([gemm('Float'), gemm('Half')], 'int8', {'int8': 1}, False)])
 def test_an_engine_that_is_not_what_was_asked_is_found_out(layers, asked, graph, right):
-    problem = problem_of(found(*layers), asked, graph)
+    problem = precision_problem(found(*layers), asked, graph)
     assert (problem == '') == right
     assert right or f'asked for {asked}' in problem
 
@@ -124,12 +125,12 @@ def test_an_engine_that_is_not_what_was_asked_is_found_out(layers, asked, graph,
     '', 'no JSON', '[]', '{}', 'null', '3', '{"Layers": null}', '{"Layers": {"a": 1}}',
     '[' * 100_000])
 def test_what_is_no_list_of_layers_is_refused(text):
-    with pytest.raises(BackendError, match='tells nothing'):
+    with pytest.raises(BackendError, match='lists no layers'):
         read_layers(text)
 
 
 def test_an_engine_without_details_is_refused():
-    with pytest.raises(BackendError, match='do not tell their types.*DETAILED'):
+    with pytest.raises(BackendError, match='have no types.*DETAILED'):
         read_layers(json.dumps({'Layers': ['/conv/Conv + /relu/Relu', '{ForeignNode[a...b]}']}))
 
 
@@ -150,7 +151,7 @@ def test_whatever_the_inspector_writes_it_is_counted_or_refused(layers):
         assert sum(counted.products.values()) + counted.opaque + counted.others == len(layers)
         assert str(counted)
         for asked in ('fp32', 'fp16', 'int8'):
-            problem_of(counted, asked, {})
+            precision_problem(counted, asked, {})
 
 
 @given(text=st.text())

@@ -1,4 +1,4 @@
-"""The process that builds an engine: what it tells arrives, and how it ends is told."""
+"""The process that builds an engine: its progress and its end are reported."""
 
 from dataclasses import asdict
 import fcntl
@@ -14,8 +14,8 @@ import time
 
 import pytest
 from vla_nav_node.backends import is_installed
-from vla_nav_node.backends.cuda.gpu_problem import KERNEL_MODULE
-from vla_nav_node.backends.tensorrt.engine_builder import LEFT_ALONE, Progress
+from vla_nav_node.backends.cuda.cuda_errors import KERNEL_MODULE
+from vla_nav_node.backends.tensorrt.engine_builder import ORPHANED, Progress
 from vla_nav_node.backends.tensorrt.engine_cache import Engine, EngineCache, EngineKey
 from vla_nav_node.backends.tensorrt.engine_process import build_engine, BUILDER
 from vla_nav_node.bundle.bundle import sha256_of, SHIPPED
@@ -52,7 +52,7 @@ def test_the_reason_of_a_refusal_comes_from_the_other_process(graph, cache, capl
 
 @pytest.mark.skipif(KERNEL_MODULE.exists(), reason='there is a driver here')
 def test_the_real_builder_without_a_driver_is_told_as_that(graph, cache):
-    """It has read the graph by then, and asked TensorRT for its builder."""
+    """It fails after reading the graph, when it asks TensorRT for a builder."""
     pytest.importorskip('tensorrt', reason='TensorRT is not installed here')
     pytest.importorskip('onnx', reason='onnx is not installed here')
     with pytest.raises(BackendError, match=r'no NVIDIA driver .*failure with error: 35'):
@@ -82,7 +82,7 @@ def test_a_full_disk_is_told_before_minutes_are_spent(graph, cache, tmp_path):
 
 def test_a_process_that_dies_is_told_with_its_last_words(graph, cache, monkeypatch, tmp_path):
     (tmp_path / 'bin').mkdir()
-    for name, script, told in (
+    for name, script, message in (
             ('crash', 'echo "out of everything" >&2; kill -9 $$', 'killed by SIGKILL: out of'),
             ('fail', 'echo "went wrong" >&2; exit 7', 'ended with status 7: went wrong'),
             ('silent', 'exit 1', 'ended with status 1')):
@@ -90,8 +90,18 @@ def test_a_process_that_dies_is_told_with_its_last_words(graph, cache, monkeypat
         path.write_text(f'#!/bin/sh\nread order\n{script}\n')
         path.chmod(0o755)
         monkeypatch.setattr(sys, 'executable', str(path))
-        with pytest.raises(BackendError, match=told):
+        with pytest.raises(BackendError, match=message):
             build_engine(graph, key_of(graph), cache, 'tiny')
+
+
+def test_a_builder_may_take_its_time_to_exit(graph, cache, monkeypatch, tmp_path):
+    """A closed input would end it with an error after it has stored the engine."""
+    path = tmp_path / 'slow'
+    path.write_text(f'#!{sys.executable}\nimport os, select, sys\nsys.stdin.readline()\n'
+                    'os.close(1)\nsys.exit(bool(select.select([0], [], [], 0.5)[0]))\n')
+    path.chmod(0o755)
+    monkeypatch.setattr(sys, 'executable', str(path))
+    build_engine(graph, key_of(graph), cache, 'tiny')
 
 
 def test_the_builder_ends_when_nobody_waits_for_it(graph, cache):
@@ -107,11 +117,11 @@ def test_the_builder_ends_when_nobody_waits_for_it(graph, cache):
         time.sleep(0.5)
         assert process.poll() is None
         process.stdin.close()
-        assert process.wait(30) == LEFT_ALONE
+        assert process.wait(30) == ORPHANED
 
 
 def test_progress_is_told_while_it_lasts(monkeypatch):
-    monkeypatch.setattr('vla_nav_node.backends.tensorrt.engine_builder.TELL_EVERY_S', 0.05)
+    monkeypatch.setattr('vla_nav_node.backends.tensorrt.engine_builder.REPORT_EVERY_S', 0.05)
     lines = io.StringIO()
     progress = Progress(lines)
     progress.start()
@@ -124,7 +134,7 @@ def test_progress_is_told_while_it_lasts(monkeypatch):
     progress.leave('unknown')
     time.sleep(0.3)
     progress.stop()
-    told = [json.loads(line)['progress'] for line in lines.getvalue().splitlines()]
-    assert told and told[-1].endswith('Building Engine 1 of 4')
+    reports = [json.loads(line)['progress'] for line in lines.getvalue().splitlines()]
+    assert reports and reports[-1].endswith('Building Engine 1 of 4')
     time.sleep(0.2)
-    assert len(lines.getvalue().splitlines()) <= len(told) + 1
+    assert len(lines.getvalue().splitlines()) <= len(reports) + 1

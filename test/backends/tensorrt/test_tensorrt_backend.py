@@ -1,4 +1,4 @@
-"""TensorRT on a GPU; without one, that it is refused with the reason."""
+"""TensorRT on a GPU; without one, its refusal with the reason."""
 
 import logging
 from pathlib import Path
@@ -123,7 +123,7 @@ def test_two_can_be_open_and_be_closed_in_any_order(bundle):
 
 @pytest.fixture(name='precise', scope='module')
 def _precise(bundle, tmp_path_factory):
-    """Write the policy in fp16 and int8 too, and a second one whose fp16 is none."""
+    """Write the policy in fp16 and int8 too, and a second one whose fp16 is really fp32."""
     from vla_nav_node.convert.export.step_graph import export_onnx
     from vla_nav_node.convert.int8.fixed_scales import write_fixed_scales
     from vla_nav_node.backends.torch.network import load_network

@@ -1,11 +1,11 @@
-"""What we call of TensorRT is there, in whichever version is installed here; no GPU is needed."""
+"""What the backend calls exists in the installed TensorRT; no GPU is needed."""
 
 import importlib
 import importlib.util
 
 import pytest
 from vla_nav_node.backends import check_machine
-from vla_nav_node.backends.tensorrt.tensorrt_library import built_for, network_flags
+from vla_nav_node.backends.tensorrt.tensorrt_library import cuda_major, network_flags
 from vla_nav_node.errors import BackendError
 
 RUNTIME = {
@@ -34,12 +34,12 @@ def test_the_stub_of_the_package_index_is_told_as_that(tmp_path, monkeypatch):
     (tmp_path / 'tensorrt-11.4.0.106.dist-info' / 'METADATA').write_text(
         'Metadata-Version: 2.1\nName: tensorrt\nVersion: 11.4.0.106\n')
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(BackendError, match=r'pip lists tensorrt 11\.4.*nothing in it.*stub'):
+    with pytest.raises(BackendError, match=r'pip lists tensorrt 11\.4.*is empty.*stub'):
         check_machine('tensorrt')
 
 
 def missing(trt, wanted):
-    """Return what of `wanted` a module does not have."""
+    """Return the names of `wanted` that a module lacks."""
     return [f'{kind}.{name}' for kind, names in wanted.items() for name in names
             if not hasattr(getattr(trt, kind, None), name)]
 
@@ -65,4 +65,4 @@ def test_the_builder_is_as_we_call_it():
         wanted['BuilderFlag'] = ['TF32', 'FP16', 'INT8', 'OBEY_PRECISION_CONSTRAINTS']
         assert flags == 1 << int(trt.NetworkDefinitionCreationFlag.EXPLICIT_BATCH) == 1
     assert missing(trt, wanted) == []
-    assert built_for() == 0 or built_for() >= 11
+    assert cuda_major() == 0 or cuda_major() >= 11

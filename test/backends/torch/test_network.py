@@ -1,4 +1,4 @@
-"""The network and its step graph: one set of numbers, whichever way it is run."""
+"""The network and its step graph: the same results, however it is run."""
 
 import numpy as np
 import pytest
@@ -107,7 +107,7 @@ ON_NUMBERS = [{'type': 'BatchNorm1d', 'num_features': 8}, {'type': 'Dropout', 'p
 
 
 def _alive(network):
-    """Return every running statistic a value that matters."""
+    """Give every running statistic a value that affects the result."""
     for name, buffer in network.named_buffers():
         if name.endswith('running_mean'):
             torch.nn.init.normal_(buffer)

@@ -13,8 +13,7 @@ from safetensors.torch import save_file  # noqa: E402
 from vla_nav_node.backends import open_backend  # noqa: E402
 from vla_nav_node.backends.options import BackendOptions  # noqa: E402
 from vla_nav_node.backends.tensorrt.engine_graph import read_for_tensorrt  # noqa: E402
-from vla_nav_node.backends.torch.network import PolicyNetwork  # noqa: E402
-from vla_nav_node.backends.torch.pooling import bin_means  # noqa: E402
+from vla_nav_node.backends.torch.network import bin_means, PolicyNetwork  # noqa: E402
 from vla_nav_node.bundle.bundle import write_bundle  # noqa: E402
 from vla_nav_node.convert.export.export_bundle import export_bundle  # noqa: E402
 from vla_nav_node.convert.export.step_file import write_step_file  # noqa: E402

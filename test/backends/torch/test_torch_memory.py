@@ -10,20 +10,16 @@ import pytest
 torch = pytest.importorskip('torch')
 
 import tiny  # noqa: E402, I100, they come after the check above
-from vla_nav_node.backends.device_step import KEPT  # noqa: E402
+from vla_nav_node.backends.device_step import SLOTS  # noqa: E402
 from vla_nav_node.backends.torch.network import as_half, load_network, StepGraph  # noqa: E402
-from vla_nav_node.backends.torch.torch_device import be_exact  # noqa: E402
-from vla_nav_node.backends.torch.torch_memory import told, TorchMemory  # noqa: E402
+from vla_nav_node.backends.torch.torch_device import (  # noqa: E402
+    explain_errors, use_full_precision)
+from vla_nav_node.backends.torch.torch_memory import TorchMemory  # noqa: E402
 from vla_nav_node.backends.torch.torch_step import (  # noqa: E402
     check_parity, device_step, HostStep)
 from vla_nav_node.errors import BackendError  # noqa: E402
 
 CPU = torch.device('cpu')
-
-
-@pytest.fixture(name='bundle', scope='module', params=['LSTM', 'GRU'])
-def _bundle(request, tmp_path_factory):
-    return tiny.write_tiny(tmp_path_factory.mktemp('memory') / 'tiny', request.param, layers=2)
 
 
 def network(bundle):
@@ -43,7 +39,7 @@ def eager(bundle):
 
 
 def same(states, others):
-    """Tell whether two states hold the same numbers."""
+    """Return whether two states hold the same numbers."""
     return all(map(np.array_equal, states, others))
 
 
@@ -62,7 +58,7 @@ def test_a_step_on_the_device_is_the_step_in_host_arrays(bundle):
 def test_states_live_on_beside_one_another_and_after_the_step(bundle):
     ours, theirs = on_device(bundle, network(bundle).step), eager(bundle)
     kept, expected = [bundle.zero_state()], [bundle.zero_state()]
-    for image in tiny.images(2 * KEPT):
+    for image in tiny.images(2 * SLOTS):
         kept.append(ours.infer(image, kept[-1])[1])
         expected.append(theirs.infer(image, expected[-1])[1])
     image, = tiny.images(1)
@@ -101,10 +97,10 @@ def test_what_is_no_number_does_not_drive(bundle):
 
 
 class Recording(TorchMemory):
-    """Memory whose recorded work knows no tensor any more, as it is with a CUDA graph."""
+    """Memory whose recorded work holds no tensor, as with a CUDA graph."""
 
     def record(self, work):
-        """Do the work, and give nothing of it back."""
+        """Run `work`, and return nothing that holds it."""
         work()
         return lambda: None
 
@@ -169,7 +165,7 @@ def test_errors_of_torch_are_told(error, message):
     def fail():
         raise error
     with pytest.raises(BackendError, match=message):
-        told(fail)()
+        explain_errors(fail)()
 
 
 @pytest.mark.parametrize('code, message', [
@@ -180,16 +176,16 @@ def test_a_code_of_cuda_is_told(code, message):
 
     def fail():
         raise error
-    with pytest.raises(BackendError, match=message) as told_error:
-        told(fail)()
-    assert told_error.value.code == code
+    with pytest.raises(BackendError, match=message) as error_info:
+        explain_errors(fail)()
+    assert error_info.value.code == code
 
 
 def test_float32_is_float32():
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     try:
-        be_exact(torch)
+        use_full_precision(torch)
         assert not torch.backends.cuda.matmul.allow_tf32
         assert not torch.backends.cudnn.allow_tf32
     finally:

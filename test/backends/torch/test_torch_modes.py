@@ -1,4 +1,4 @@
-"""How torch runs a step is what was asked for, or it is refused with the true reason."""
+"""Torch runs a step as requested, or refuses with the reason."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,7 +11,7 @@ import tiny  # noqa: E402, I100, they come after the check above
 from vla_nav_node.backends import open_backend  # noqa: E402
 from vla_nav_node.backends.options import BackendOptions  # noqa: E402
 from vla_nav_node.backends.torch.torch_device import cuda_problem  # noqa: E402
-from vla_nav_node.bundle.verdicts import standing  # noqa: E402
+from vla_nav_node.bundle.verdicts import verification_status  # noqa: E402
 from vla_nav_node.errors import BackendError  # noqa: E402
 
 CLOSE = 1e-5  # m/s
@@ -44,7 +44,7 @@ def opened(bundle, mode, precision='fp32', device='cpu'):
 
 
 def rollout(backend, bundle, count=20):
-    """Run some steps; give the actions [N, 2] and the last state."""
+    """Run some steps; return the actions [N, 2] and the last state."""
     state, actions = bundle.zero_state(), []
     for image in tiny.images(count):
         action, state = backend.infer(image, state)
@@ -59,9 +59,9 @@ def test_info_tells_how_it_runs_and_how_far_off_it_is(bundle, mode, provider):
     assert info.provider == provider
     assert info.layers.startswith('6 of 6 products in fp32; ')
     assert ('off torch eager in 5 steps' in info.layers) == (provider != 'eager')
-    assert standing(bundle, info) == (
+    assert verification_status(bundle, info) == (
         ('the reference', '') if provider == 'eager' else
-        ('the reference by TorchScript, held against torch eager when it was opened', ''))
+        ('the reference by TorchScript, compared with torch eager when it was opened', ''))
 
 
 @pytest.mark.parametrize('device', ['cpu', 'auto'])
@@ -94,7 +94,7 @@ def test_code_is_compiled_nowhere_that_others_can_write(bundle, tmp_path, monkey
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_compiled_it_does_what_the_network_does(bundle):
-    """All in one test, since a C++ compiler takes its time; the second opening finds its work."""
+    """In one test, as the C++ compiler is slow; the second opening finds its cached code."""
     try:
         first, second = opened(bundle, 'compile'), opened(bundle, 'compile')
     except BackendError as error:

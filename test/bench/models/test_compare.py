@@ -13,7 +13,7 @@ from hypothesis import given, strategies as st
 import numpy as np
 import pytest
 
-for package in ('onnxruntime', 'torch', 'rich', 'matplotlib'):
+for package in ('onnxruntime', 'psutil', 'torch', 'rich', 'matplotlib'):
     pytest.importorskip(package)
 
 import tiny  # noqa: E402, I100, they come after the checks above

@@ -10,7 +10,7 @@ from hypothesis import given, settings, strategies as st
 import numpy as np
 import pytest
 
-for package in ('onnxruntime', 'onnx', 'torch', 'rich'):
+for package in ('onnxruntime', 'psutil', 'onnx', 'torch', 'rich'):
     pytest.importorskip(package)
 
 import tiny  # noqa: E402, I100, they come after the checks above

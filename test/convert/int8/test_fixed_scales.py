@@ -6,7 +6,7 @@ import onnxruntime
 import pytest
 import tiny
 from vla_nav_node.backends import open_backend
-from vla_nav_node.backends.tensorrt.engine_graph import facts_of, read_for_tensorrt
+from vla_nav_node.backends.tensorrt.engine_graph import graph_facts, read_for_tensorrt
 from vla_nav_node.backends.tensorrt.tensorrt_backend import graph_of
 from vla_nav_node.bundle.bundle import load_bundle
 from vla_nav_node.cli import main
@@ -31,14 +31,14 @@ def test_the_verb_writes_it_beside_what_there_is(made, tmp_path, capsys):
     facts = written.manifest['quantization']['int8.qdq']
     assert facts['steps'] == 40 and facts['drift']['rollout_mean'] < 0.01
     assert graph_of(written, 'int8') == written.file('policy.int8.qdq.onnx')
-    assert facts_of(read_for_tensorrt(graph_of(written, 'int8'))).products == {'int8': 8}
+    assert graph_facts(read_for_tensorrt(graph_of(written, 'int8'))).products == {'int8': 8}
 
 
 def test_it_is_made_of_what_tensorrt_has(made):
     _, path = made
     model = read_for_tensorrt(path)  # which refuses foreign operators and offsets
     onnx.checker.check_model(model)
-    assert facts_of(model).products == {'int8': 8}  # all of them
+    assert graph_facts(model).products == {'int8': 8}  # all of them
     kinds = {node.op_type for node in model.graph.node}
     assert {'QuantizeLinear', 'DequantizeLinear'} <= kinds
     makers = {node.output[0]: node.op_type for node in model.graph.node}

@@ -40,7 +40,7 @@ def test_a_preset_whose_shapes_fit_is_named(tmp_path, capsys):
 def test_nothing_is_guessed(path, tmp_path, capsys, option):
     assert importing(path, tmp_path / 'b', structure='simple', **{option: None}) == 2
     told = capsys.readouterr().err
-    assert f'does not tell --{option.replace("_", "-")};' in told
+    assert f'does not hold --{option.replace("_", "-")};' in told
     assert not (tmp_path / 'b').exists()
 
 

@@ -112,6 +112,7 @@ def test_the_watchdog_logs_the_reason_of_the_diagnostics(log):
     reporter = DiagnosticsReporter(
         robot.loop, lambda: camera, lambda info: policy_status('scripted', info, 'passed'),
         GraphReport, published.append)
+    robot.loop.activate()
     robot.go()
     reporter.report()
     robot.pass_ms(300)
@@ -119,7 +120,7 @@ def test_the_watchdog_logs_the_reason_of_the_diagnostics(log):
     robot.go()
     reporter.report()
     robot.output.close('SIGINT')
-    reporter.report()  # the node itself says that it ends
+    reporter.report()  # the node logs its own end
     told = 'standing still: no usable image for 0.2 s (image_timeout)'
     first, stop, again = log.take()
     assert first[1:] == ('INFO', 'driving')

@@ -3,7 +3,8 @@
 import math
 
 import pytest
-from vla_nav_node.sim.evaluation.paired import deviation, mcnemar, pair_up, paired_interval
+from vla_nav_node.sim.evaluation.paired import (
+    compare_pairs, mcnemar_p, paired_interval, path_deviation)
 from vla_nav_node.sim.evaluation.trials import Result
 
 
@@ -15,7 +16,7 @@ def results(outcomes, path=((0.0, 0.0), (1.0, 0.0))):
 
 
 def test_pairs_are_counted_by_seed():
-    found = pair_up(results('rrrcc' * 40), results('rrcrc' * 40, ((0.0, 0.0), (1.0, 0.5))))
+    found = compare_pairs(results('rrrcc' * 40), results('rrcrc' * 40, ((0.0, 0.0), (1.0, 0.5))))
     assert found['seeds'] == [10, 209] and found['episodes'] == 200
     assert (found['only_reference'], found['only_this'], found['lost']) == (40, 40, 0.0)
     assert found['success']['reached'] == found['reference']['reached'] == 0.6
@@ -33,10 +34,10 @@ def test_newcombes_interval():
 
 
 def test_mcnemars_exact_test():
-    assert mcnemar(0, 0) == 1.0
-    assert mcnemar(1, 7) == pytest.approx(2 * 9 / 256)
+    assert mcnemar_p(0, 0) == 1.0
+    assert mcnemar_p(1, 7) == pytest.approx(2 * 9 / 256)
 
 
 def test_paths_are_compared_at_equal_times():
     """An episode that ends sooner ends the comparison."""
-    assert deviation([(0, 0), (1, 0), (2, 0)], [(0, 0), (1, 1)]) == (0.5, 1.0)
+    assert path_deviation([(0, 0), (1, 0), (2, 0)], [(0, 0), (1, 1)]) == (0.5, 1.0)

@@ -1,4 +1,4 @@
-"""The expert: reaches the cup on nearly every layout, and keeps its distance."""
+"""The expert: reaches the cup on nearly every layout, and keeps clear of obstacles."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ rollout = pytest.importorskip('vla_nav_node.sim.expert.rollout', reason='MuJoCo 
 
 @pytest.fixture(scope='module')
 def world():
-    """Build a world whose pictures nobody looks at."""
+    """Build a world with a tiny camera, whose pictures do not matter here."""
     world = rollout.World(32, 24)
     yield world
     world.close()
@@ -26,7 +26,7 @@ def test_it_masters_every_scenario(world, scenario):
 
 
 def test_it_passes_on_the_side_of_the_scenarios_name(world):
-    """Left of a box that is to be passed left, right of one that is to be passed right."""
+    """Left of a box to be passed on the left, right of one to be passed on the right."""
     for side, sign in (('left', 1), ('right', -1)):
         episode = rollout.drive(world, rollout.ExpertDriver(), 7, f'1_box_crosswise_{side}')
         box = draw_layout(7, f'1_box_crosswise_{side}').boxes[0]
@@ -43,7 +43,7 @@ def test_an_episode_repeats_exactly(world):
 
 
 def test_the_cost_rises_away_from_the_cup_and_beside_obstacles():
-    """Zero at the cup, finite everywhere, dearer than the straight way behind a box."""
+    """The cost is zero at the cup and finite everywhere."""
     layout = draw_layout(2, '1_box_crosswise_left')
     cost = cost_to_go(layout, clearance(layout))
     assert cost.min() == 0 and np.isfinite(cost).all()

@@ -1,4 +1,4 @@
-"""Layouts: drawn from a seed, always passable, as their names say."""
+"""Layouts: drawn from a seed, always passable, true to their names."""
 
 import math
 
@@ -30,7 +30,7 @@ def test_every_seed_gives_a_fair_layout(seed, scenario):
 @given(st.integers(0, 2**31), st.sampled_from(SCENARIOS))
 @settings(max_examples=100, deadline=None)
 def test_a_named_scenario_is_what_its_name_says(seed, scenario):
-    """As many boxes, lying so, with the lane on that side, and the box's middle off it."""
+    """The number of boxes, their orientation, and a lane on the named side."""
     layout = draw_layout(seed, scenario)
     count, _, way, side = scenario.split('_')
     assert len(layout.boxes) == int(count)
@@ -41,7 +41,7 @@ def test_a_named_scenario_is_what_its_name_says(seed, scenario):
 
 
 def test_an_unknown_scenario_is_refused_with_the_names():
-    """The refusal lists what there is."""
+    """The error lists the scenarios."""
     with pytest.raises(SimulationError, match='1_box_lengthwise_left'):
         draw_layout(0, 'three_boxes')
 

@@ -1,4 +1,4 @@
-"""The simulated robot: moves as told, sees the cup, notices what it touches, repeats exactly."""
+"""The simulated robot: obeys commands, sees the cup, detects contacts, is deterministic."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def world():
 
 
 def test_commands_are_in_the_robots_frame(world):
-    """Forward along the heading and left of it, whatever the heading (REP 103)."""
+    """Forward is along the heading, left is to its left, at any heading (REP 103)."""
     layout = world.reset(3)
     yaw = layout.start[2]
     world.step(0.5, 0.0, 0.6)
@@ -31,7 +31,7 @@ def test_commands_are_in_the_robots_frame(world):
 
 
 def test_the_base_lags_behind_the_command(world):
-    """A first-order lag: after one time constant, well on the way but not there."""
+    """A first-order lag: after one time constant the speed is between a third and all of it."""
     world.reset(3)
     world.step(0.3, 0.0, 0.12)
     assert 0.12 < world.velocity[0] < 0.25
@@ -55,7 +55,7 @@ def test_driving_into_the_wall_is_a_contact_and_stops(world):
 @pytest.mark.parametrize('box', [
     Box(2.0, 0.0, 0.3, 0.4, 0.2, 0.15), Box(1.5, 0.05, 0.0, 0.15, 0.4, 0.1)])
 def test_a_box_is_solid_wherever_it_stands(world, box):
-    """The robot is held up at its face, not let through: it once was."""
+    """The robot stops at its face; it once passed through."""
     world.place(Layout(1, 'random', (Box(3.0, 1.1, 0.0, 0.1, 0.1, 0.1), box), (4.2, 0.0),
                        (0.6, 0.0, 0.0)))
     while not world.in_contact and world.time < 5.0:
@@ -85,7 +85,7 @@ def test_it_repeats_exactly_from_its_seed(world):
 
 
 def test_two_pictures_of_a_standing_robot_differ(world):
-    """A camera has noise; identical pictures mean a frozen one."""
+    """A camera has noise; identical pictures mean that it is frozen."""
     world.reset(5)
     assert not np.array_equal(world.render(), world.render())
 
@@ -101,7 +101,7 @@ def test_seeds_look_different(world):
 
 
 def test_the_cup_is_seen_where_it_stands(world):
-    """A red blob, right of the middle when the cup is to the right, and nearer is bigger."""
+    """A red blob, right of the middle if the cup is to the right, and larger if it is nearer."""
     def red(cup):
         world.place(Layout(1, 'random', (), cup, (0.6, 0.0, 0.0)))
         picture = world.render().astype(int)
@@ -113,7 +113,7 @@ def test_the_cup_is_seen_where_it_stands(world):
 
 
 def test_reaching_and_running_out_of_time(world):
-    """Within 0.35 m without touching is reached; too late is a time-out."""
+    """Within 0.35 m without contact is reached; too late is a timeout."""
     layout = Layout(1, 'random', (), (1.2, 0.0), (0.6, 0.0, 0.0))
     world.place(layout)
     assert world.outcome(1.0) == ''

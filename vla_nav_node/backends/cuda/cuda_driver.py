@@ -1,10 +1,10 @@
 """
-NVIDIA's driver library, the few functions of it that a policy needs.
+The few functions of NVIDIA's driver library that a policy needs, by ctypes.
 
-By ctypes, on `libcuda.so.1` itself: it is there exactly where a GPU can be used (with JetPack
-as with any driver), a program's functions of it stay as they are for good, and so no version has
-to match. cuda-python and libcudart would have to fit both the driver and the CUDA that TensorRT
-was built for, JetPack 6 brings no cuda-python, and torch for a Jetson is on no package index.
+`libcuda.so.1` exists exactly where a GPU can be used (with JetPack as with any driver) and its
+functions never change, so no version has to match. cuda-python and libcudart would have to fit
+both the driver and the CUDA that TensorRT was built for, JetPack 6 has no cuda-python, and torch
+for a Jetson is on no package index.
 """
 
 import ctypes
@@ -12,14 +12,13 @@ from ctypes import c_char_p, c_int, c_size_t, c_uint, c_ulonglong, c_void_p, POI
 from typing import Any, Dict, NamedTuple, Tuple
 import uuid
 
-from .gpu_problem import CudaError, gpu_problem, no_driver
-from ...errors import BackendError
+from .cuda_errors import cuda_error, CudaError, no_driver
 
 LIBRARY = 'libcuda.so.1'
 Address = c_ulonglong  # CUdeviceptr
 Uuid = ctypes.c_ubyte * 16
-# As NVIDIA's cuda.h declares them (test_cuda_driver.py holds them against it); all return
-# CUresult. The suffix is the version of a function, which the header adds by a macro.
+# As NVIDIA's cuda.h declares them (test_cuda_driver.py compares them); all return CUresult. The
+# suffix is the version of a function, which the header adds by a macro.
 PROTOTYPES: Dict[str, Tuple[Any, ...]] = {
     'cuInit': (c_uint,),
     'cuDriverGetVersion': (POINTER(c_int),),
@@ -31,7 +30,6 @@ PROTOTYPES: Dict[str, Tuple[Any, ...]] = {
     'cuDevicePrimaryCtxRetain': (POINTER(c_void_p), c_int),
     'cuDevicePrimaryCtxRelease_v2': (c_int,),
     'cuCtxSetCurrent': (c_void_p,),
-    'cuMemGetInfo_v2': (POINTER(c_size_t), POINTER(c_size_t)),
     'cuMemAlloc_v2': (POINTER(Address), c_size_t),
     'cuMemFree_v2': (Address,),
     'cuMemHostAlloc': (POINTER(c_void_p), c_size_t, c_uint),
@@ -54,26 +52,18 @@ CAPABILITY_MAJOR, CAPABILITY_MINOR = 75, 76
 
 
 class Gpu(NamedTuple):
-    """Which GPU it is, as far as an engine that is built for it is concerned."""
+    """What identifies a GPU to an engine that is built for it."""
 
     name: str
     capability: str  # such as 8.7
     uuid: str
 
 
-def gpus_here() -> Tuple[str, ...]:
-    """Return the kind of the GPU that a backend would run on; nothing where there is none."""
-    try:
-        return (CudaDriver().gpu().name,)
-    except BackendError:
-        return ()
-
-
 class CudaDriver:
-    """The driver, initialised; the first of the GPUs that CUDA_VISIBLE_DEVICES leaves."""
+    """The initialised driver; `device` is the first GPU of those in CUDA_VISIBLE_DEVICES."""
 
     def __init__(self, library: str = LIBRARY) -> None:
-        """Open it, or raise BackendError with why there is no GPU here."""
+        """Open the library; raise CudaError with the reason if there is no GPU here."""
         try:
             self._library = ctypes.CDLL(library)
         except OSError as error:
@@ -84,13 +74,13 @@ class CudaDriver:
         self.device = self._number('cuDeviceGet', 0)
 
     def call(self, name: str, *arguments: Any) -> None:
-        """Call a function, or raise CudaError with what its code means."""
+        """Call a function; raise CudaError with the meaning of its code if it fails."""
         code = self._functions[name](*arguments)
         if code:
-            raise gpu_problem(code, f'{name}: {self._name_of(code)}', getattr(self, 'version', 0))
+            raise cuda_error(code, f'{name}: {self._name_of(code)}', getattr(self, 'version', 0))
 
     def gpu(self) -> Gpu:
-        """Tell which GPU it is."""
+        """Return what identifies the GPU."""
         name, identity = ctypes.create_string_buffer(256), Uuid()
         self.call('cuDeviceGetName', name, len(name), self.device)
         self.call('cuDeviceGetUuid_v2', ctypes.byref(identity), self.device)
@@ -98,12 +88,6 @@ class CudaDriver:
                               for which in (CAPABILITY_MAJOR, CAPABILITY_MINOR))
         return Gpu(name.value.decode(errors='replace'), capability,
                    str(uuid.UUID(bytes=bytes(identity))))
-
-    def free_bytes(self) -> Tuple[int, int]:
-        """Return how much of the GPU's memory is free, and how much there is."""
-        free, total = c_size_t(), c_size_t()
-        self.call('cuMemGetInfo_v2', ctypes.byref(free), ctypes.byref(total))
-        return free.value, total.value
 
     def _number(self, name: str, *arguments: Any) -> int:
         result = c_int()

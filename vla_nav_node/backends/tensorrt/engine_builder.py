@@ -1,10 +1,9 @@
 """
 Build a TensorRT engine from a step graph, in a process of its own.
 
-A build takes minutes, gigabytes, and the interpreter's lock while the graph is read; and a
-builder that crashes takes its process along. None of this may happen to a node that drives. The
-process is started by `engine_process`; it writes the engine into the cache, and lines of JSON to
-its output.
+A build takes minutes and gigabytes, holds the GIL while it reads the graph, and a crash ends its
+process: nothing for a node that drives. `engine_process` starts this process, which writes the
+engine into the cache, and lines of JSON to its output.
 """
 
 import json
@@ -16,19 +15,20 @@ import time
 from typing import Any, Dict, IO, Tuple
 
 from .engine_cache import Engine, EngineCache, EngineKey
-from .engine_graph import facts_of, read_for_tensorrt
-from .tensorrt_library import failure, library, log_of, network_flags, try_start
+from .engine_graph import graph_facts, read_for_tensorrt
+from .tensorrt_library import (
+    import_tensorrt, log_of, logged_error, network_flags, try_create)
 from ...bundle.bundle import sha256_of
 from ...errors import BackendError
 
-TELL_EVERY_S = 5.0
-FAILED, LEFT_ALONE = 2, 3  # exit statuses
+REPORT_EVERY_S = 5.0
+FAILED, ORPHANED = 2, 3  # exit statuses
 NETWORK_PRODUCTS = ('CONVOLUTION', 'MATRIX_MULTIPLY', 'FULLY_CONNECTED')
 
 
 def main() -> int:
-    """Build what standard input asks for; 0 once the engine is in the cache."""
-    # What libraries print goes to the errors; the output is for our own lines.
+    """Build the engine that standard input orders; return 0 once it is in the cache."""
+    # What libraries print goes to the error stream; the output is for our own lines.
     lines = os.fdopen(os.dup(sys.stdout.fileno()), 'w', buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     order = json.loads(sys.stdin.readline())
@@ -38,19 +38,19 @@ def main() -> int:
         EngineCache(Path(order['directory'])).load_or_build(
             key, lambda: build(graph, key, Progress(lines)))
     except BackendError as error:
-        _say(lines, error=[error.found, error.expected, error.fix])
+        _write(lines, error=[error.found, error.expected, error.fix])
         return FAILED
     return 0
 
 
 def build(path: Path, key: EngineKey, progress: 'Progress') -> Engine:
-    """Return the engine for `key` from the graph at `path`, with what the graph states of itself."""
+    """Build the engine for `key` from the graph at `path`; return it with the graph's facts."""
     if sha256_of(path) != key.model:
         raise BackendError(f'{path} was altered since the bundle was loaded',
-                           fix='start the node anew')
-    trt = library()
+                           fix='restart the node')
+    trt = import_tensorrt()
     model = read_for_tensorrt(path)
-    facts = facts_of(model)
+    facts = graph_facts(model)
     progress.start()
     try:
         plan = _build(trt, model.SerializeToString(), key.precision, progress)
@@ -61,37 +61,36 @@ def build(path: Path, key: EngineKey, progress: 'Progress') -> Engine:
 
 def _build(trt: Any, graph: bytes, precision: str, progress: 'Progress') -> bytes:
     log = log_of(trt)
-    since = len(log.said)
-    builder, wrong = try_start(trt, trt.Builder, 'TensorRT cannot start its builder')
-    if wrong:
-        raise wrong
+    start = len(log.messages)
+    builder, error = try_create(trt, trt.Builder, 'TensorRT cannot start its builder')
+    if error:
+        raise error
     flags, strongly_typed = network_flags(trt)
     network = builder.create_network(flags)
     parser = trt.OnnxParser(network, log)
     if not parser.parse(graph):
-        said = '; '.join(str(parser.get_error(number)) for number in range(parser.num_errors))
-        raise BackendError(f'TensorRT {trt.__version__} cannot read the graph: {said[:500]}',
-                           'operators that it has', 'try another precision, or backend onnx')
+        errors = '; '.join(str(parser.get_error(number)) for number in range(parser.num_errors))
+        raise BackendError(f'TensorRT {trt.__version__} cannot read the graph: {errors[:500]}',
+                           'operators that it supports', 'try another precision, or backend onnx')
     config = builder.create_builder_config()
-    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # or no layer tells its type
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # else layers have no types
     if precision == 'fp32':
-        config.clear_flag(trt.BuilderFlag.TF32)  # 10 bits of 23: that would be no fp32
+        config.clear_flag(trt.BuilderFlag.TF32)  # 10 bits of 23, which is not fp32
     if not strongly_typed:
-        _allow(trt, config, network, precision)
+        _set_types(trt, config, network, precision)
     if hasattr(trt, 'IProgressMonitor'):
         config.progress_monitor = _monitor(trt, progress)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise failure(log, since, 'TensorRT cannot build the engine')
-    return bytes(plan)  # its buffer claims to be of floats
+        raise logged_error(log, start, 'TensorRT cannot build the engine')
+    return bytes(plan)  # its buffer declares floats
 
 
-def _allow(trt: Any, config: Any, network: Any, precision: str) -> None:
+def _set_types(trt: Any, config: Any, network: Any, precision: str) -> None:
     """
-    Allow the types of the graph, for a TensorRT that would otherwise choose them itself.
+    Make products fp16 that are fp16 in the graph; quantised ones are int8 by their Q/DQ nodes.
 
-    Up to 9 it takes a graph's types for suggestions. Products that are fp16 in the graph are made
-    to be fp16; quantised ones are int8 by their Q/DQ nodes.
+    For TensorRT up to 9, which chooses the types itself and takes a graph's for suggestions.
     """
     if precision == 'int8':
         config.set_flag(trt.BuilderFlag.INT8)
@@ -107,10 +106,9 @@ def _allow(trt: Any, config: Any, network: Any, precision: str) -> None:
 
 
 class Progress:
-    """Tell every few seconds how far a build is; TensorRT's threads report to it."""
+    """Writes the progress of a build every few seconds; TensorRT's threads report to it."""
 
     def __init__(self, lines: IO[str]) -> None:
-        """Write to `lines`."""
         self._lines, self._lock = lines, Lock()
         self._phases: Dict[str, Tuple[int, int]] = {}  # the outermost first
         self._since = time.monotonic()
@@ -118,50 +116,48 @@ class Progress:
 
     @property
     def seconds(self) -> float:
-        """Return how long it has been going on."""
+        """Return the time since the start."""
         return time.monotonic() - self._since
 
     def start(self) -> None:
-        """Begin to tell."""
         self._since, self._running = time.monotonic(), True
-        Thread(target=self._tell, daemon=True).start()
+        Thread(target=self._report, daemon=True).start()
 
     def stop(self) -> None:
-        """End it."""
         self._running = False
 
     def enter(self, phase: str, steps: int) -> None:
-        """Note that a phase of so many steps begins."""
+        """Begin a phase of so many steps."""
         with self._lock:
             self._phases[phase] = (0, steps)
 
     def step(self, phase: str, number: int) -> None:
-        """Note that a step of a phase is done."""
+        """Count a step of a phase as done."""
         with self._lock:
             self._phases[phase] = (number + 1, self._phases.get(phase, (0, 0))[1])
 
     def leave(self, phase: str) -> None:
-        """Note that a phase is over."""
+        """End a phase."""
         with self._lock:
             self._phases.pop(phase, None)
 
     def text(self) -> str:
-        """Say how far it is."""
+        """Return the progress for the user."""
         with self._lock:
             parts = [f'{phase} {done} of {steps}' for phase, (done, steps)
                      in self._phases.items()]
         return ', '.join([f'{self.seconds:.0f} s', *parts])
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         while True:
-            time.sleep(TELL_EVERY_S)
+            time.sleep(REPORT_EVERY_S)
             if not self._running:
                 return
-            _say(self._lines, progress=self.text())
+            _write(self._lines, progress=self.text())
 
 
 def _monitor(trt: Any, progress: Progress) -> Any:
-    """Return TensorRT's own interface to a Progress (from 8.6's successors on)."""
+    """Return the interface by which TensorRT, later than 8.6, reports to a Progress."""
     class Monitor(trt.IProgressMonitor):
 
         def __init__(self) -> None:
@@ -181,13 +177,13 @@ def _monitor(trt: Any, progress: Progress) -> Any:
 
 
 def _end_with_parent() -> None:
-    """End this process when the one that asked is gone: its end of the input is closed then."""
+    """End this process with the one that started it, when its end of the input closes."""
     sys.stdin.read()
-    os._exit(LEFT_ALONE)
+    os._exit(ORPHANED)
 
 
-def _say(lines: IO[str], **what: Any) -> None:
-    lines.write(json.dumps(what) + '\n')
+def _write(lines: IO[str], **message: Any) -> None:
+    lines.write(json.dumps(message) + '\n')
     lines.flush()
 
 

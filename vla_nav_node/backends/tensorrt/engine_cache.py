@@ -1,9 +1,9 @@
 """
-TensorRT's engines on the disk: each built once, and loaded only if it is that very one.
+TensorRT's engines on the disk: each is built once, and loaded only if it is unchanged.
 
-An engine is code for one GPU and one version of TensorRT, so it is no part of a bundle and is
-taken from nobody: it lies in the user's own cache directory, under a name that is made from all it
-depends on, behind a header with its length and SHA-256. What does not fit is built again.
+An engine is code for one GPU and one version of TensorRT, so it is not part of a bundle and no
+other user's engine is trusted. The user's own cache directory has it under a name made from all
+it depends on, with a header of its length and SHA-256. If anything differs, it is built again.
 """
 
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ from ...system.atomic_files import flush
 from ...system.user_cache import cache_root, cannot_write, is_own, own_directory
 
 MAGIC = b'vla_nav engine 1\n'
-MOST_HEADER = 1 << 16  # bytes
+MAX_HEADER = 1 << 16  # bytes
 BLOCK = 1 << 24
 LOG = logging.getLogger(__name__)
 Bytes = Union[bytes, bytearray, memoryview]
@@ -40,24 +40,23 @@ class EngineKey:
     uuid: str  # of the GPU
     precision: str
     shapes: str  # of the graph's inputs and outputs
-    recipe: int  # how we build; counted up when that changes
+    recipe: int  # engine_graph.GRAPH_VERSION
 
     @property
     def file_name(self) -> str:
-        """Return the name of its file."""
         text = json.dumps(asdict(self), sort_keys=True)
         return f'{hashlib.sha256(text.encode()).hexdigest()[:32]}.engine'
 
 
 class Engine(NamedTuple):
-    """An engine and what its builder found out about it."""
+    """An engine and what its builder recorded about it."""
 
     plan: Bytes  # as TensorRT serialises it
-    facts: Dict[str, Any]
+    facts: Dict[str, Any]  # StepFacts, and the seconds of the build
 
 
 class NoEngine(BackendError):
-    """There is no engine for a key that may be loaded; the message says why."""
+    """No engine for a key can be loaded; the message says why."""
 
 
 def cache_directory() -> Path:
@@ -66,17 +65,17 @@ def cache_directory() -> Path:
 
 
 class EngineCache:
-    """One directory of engines, which belongs to this user and in which nobody else writes."""
+    """A directory of engines, which only this user can write."""
 
     def __init__(self, directory: Path) -> None:
-        """Make the directory, or raise BackendError if it cannot be trusted or made."""
+        """Create the directory; raise BackendError if that fails or others can write it."""
         self.directory = own_directory(directory)
 
     def load(self, key: EngineKey) -> Engine:
-        """Read the engine for `key`, or raise NoEngine with why there is none to be used."""
+        """Read the engine for `key`, or raise NoEngine with the reason."""
         path = self.directory / key.file_name
         try:
-            with open(path, 'rb', opener=_open_nothing_else) as file:
+            with open(path, 'rb', opener=_open_file_only) as file:
                 return _read(file, key)
         except FileNotFoundError:
             raise NoEngine('it has not been built yet') from None
@@ -85,18 +84,18 @@ class EngineCache:
 
     def load_or_build(self, key: EngineKey, build: Callable[[], Engine]) -> None:
         """
-        Have an engine for `key` in the directory; of several processes only one builds it.
+        Make sure that the directory has the engine; of several processes only one builds it.
 
-        Raise BackendError if `build` does, or if the engine cannot be kept.
+        Raise BackendError if `build` does, or if the engine cannot be stored.
         """
         with self._lock(key):
             try:
-                self.load(key)  # someone else may have built it while we waited
+                self.load(key)  # another process may have built it during the wait
             except NoEngine:
                 self.store(key, build())
 
     def store(self, key: EngineKey, engine: Engine) -> None:
-        """Write an engine, whole or not at all."""
+        """Write an engine atomically."""
         path, temporary = self.directory / key.file_name, None
         try:
             with tempfile.NamedTemporaryFile(dir=self.directory, prefix='.', suffix='.part',
@@ -119,7 +118,7 @@ class EngineCache:
 
     @contextmanager
     def _lock(self, key: EngineKey) -> Iterator[None]:
-        """Hold what only one process at a time can hold; it is free again if that one dies."""
+        """Hold a lock between processes; it is released if its process dies."""
         path = self.directory / f'{key.file_name}.lock'
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -134,21 +133,21 @@ class EngineCache:
             yield
 
 
-def _open_nothing_else(path: str, flags: int) -> int:
-    """Open a file, but follow no link and wait for no pipe."""
+def _open_file_only(path: str, flags: int) -> int:
+    """Open a file without following a link or waiting for a pipe."""
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def _read(file: Any, key: EngineKey) -> Engine:
-    name, found = Path(key.file_name).name, os.fstat(file.fileno())
-    if not stat.S_ISREG(found.st_mode) or not is_own(found):
+    name, status = key.file_name, os.fstat(file.fileno())
+    if not stat.S_ISREG(status.st_mode) or not is_own(status):
         raise NoEngine(f'{name} is not a file that only this user writes')
-    header = _parse(file.readline(len(MAGIC)), file.readline(MOST_HEADER))
+    header = _parse(file.readline(len(MAGIC)), file.readline(MAX_HEADER))
     if header is None:
-        raise NoEngine(f'{name} does not begin as an engine of ours does')
+        raise NoEngine(f'{name} does not begin with the header of an engine')
     if header['key'] != asdict(key):
         raise NoEngine(f'{name} is an engine of something else')
-    left = found.st_size - file.tell()
+    left = status.st_size - file.tell()
     if left != header['bytes']:
         raise NoEngine(f'{name} has {left} bytes of engine instead of {header["bytes"]}')
     plan = file.read(left)
@@ -158,7 +157,7 @@ def _read(file: Any, key: EngineKey) -> Engine:
 
 
 def _parse(magic: bytes, line: bytes) -> Any:
-    """Return the header, None if it is none."""
+    """Return the header, None if it is invalid."""
     if magic != MAGIC:
         return None
     try:
@@ -166,9 +165,9 @@ def _parse(magic: bytes, line: bytes) -> Any:
     except (ValueError, RecursionError):
         return None
     kinds = {'key': dict, 'facts': dict, 'bytes': int, 'sha256': str}
-    sound = isinstance(header, dict) and header.keys() == kinds.keys() and all(
+    valid = isinstance(header, dict) and header.keys() == kinds.keys() and all(
         isinstance(header[name], kind) for name, kind in kinds.items())
-    return header if sound else None
+    return header if valid else None
 
 
 def _write(file: Any, key: EngineKey, engine: Engine) -> None:

@@ -1,21 +1,23 @@
-"""A bundle's step graph as TensorRT can read it, and what is in it."""
+"""A bundle's step graph as TensorRT can read it, and what it contains."""
 
+from collections import Counter
+from math import prod
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple
 
 from ...errors import BackendError
 
-# Changes whenever the graph that TensorRT gets is made in another way: see EngineKey.recipe.
-RECIPE = 1
+# Count up when read_for_tensorrt changes graphs in another way: see EngineKey.recipe.
+GRAPH_VERSION = 1
 PRODUCTS = ('Conv', 'Gemm', 'MatMul')
-# What int8 consists of where it was made for ONNX Runtime on a CPU; TensorRT takes int8 only from
-# QuantizeLinear and DequantizeLinear.
+# The operators of int8 for ONNX Runtime on a CPU; TensorRT takes int8 only from QuantizeLinear
+# and DequantizeLinear.
 INTEGER_PRODUCTS = ('ConvInteger', 'DynamicQuantizeLinear', 'MatMulInteger', 'QLinearConv',
                     'QLinearMatMul')
 
 
 class StepFacts(NamedTuple):
-    """What a step graph states of itself, to hold the engine against."""
+    """What a step graph contains, to compare its engine with."""
 
     weights: int  # numbers in constant tensors
     products: Dict[str, int]  # convolutions and matrix products by the type of their weights
@@ -23,9 +25,9 @@ class StepFacts(NamedTuple):
 
 def read_for_tensorrt(path: Path) -> Any:
     """
-    Read a step graph (an onnx.ModelProto), changed where TensorRT would not take it.
+    Return a step graph (an onnx.ModelProto), changed where TensorRT would not take it.
 
-    Raise BackendError for what TensorRT does not have at all.
+    Raise BackendError for operators that TensorRT does not have.
     """
     import onnx
     try:
@@ -39,31 +41,28 @@ def read_for_tensorrt(path: Path) -> Any:
     return model
 
 
-def facts_of(model: Any) -> StepFacts:
+def graph_facts(model: Any) -> StepFacts:
     """Count the weights, and the products by the type of their weights."""
     import onnx
-    types = {one.name: one for one in model.graph.initializer}
-    types.update({node.output[0]: node.attribute[0].t for node in model.graph.node
-                  if node.op_type == 'Constant' and node.attribute[0].HasField('t')})
-    makers = {node.output[0]: node for node in model.graph.node}
-    products: Dict[str, int] = {}
-    for node in model.graph.node:
-        if node.op_type in PRODUCTS:
-            kind = _weight_type(node.input[1], types, makers)
-            products[kind] = products.get(kind, 0) + 1
-    names = {onnx.TensorProto.FLOAT: 'fp32', onnx.TensorProto.FLOAT16: 'fp16',
-             onnx.TensorProto.INT8: 'int8'}
-    counted = sum(_size(one.dims) for one in types.values() if one.data_type in names)
-    return StepFacts(counted, products)
+    nodes = model.graph.node
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    tensors.update({node.output[0]: node.attribute[0].t for node in nodes
+                    if node.op_type == 'Constant' and node.attribute[0].HasField('t')})
+    makers = {node.output[0]: node for node in nodes}
+    products = Counter(_weight_type(node.input[1], tensors, makers) for node in nodes
+                       if node.op_type in PRODUCTS)
+    types = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.INT8)
+    weights = sum(prod(tensor.dims) for tensor in tensors.values() if tensor.data_type in types)
+    return StepFacts(weights, dict(products))
 
 
-def _weight_type(name: str, types: Dict[str, Any], makers: Dict[str, Any]) -> str:
-    """Follow a weight back through what only reshapes or dequantises it."""
+def _weight_type(name: str, tensors: Dict[str, Any], makers: Dict[str, Any]) -> str:
+    """Follow a weight back through nodes that only reshape or dequantise it."""
     import onnx
-    kinds = {onnx.TensorProto.FLOAT: 'fp32', onnx.TensorProto.FLOAT16: 'fp16'}
+    types = {onnx.TensorProto.FLOAT: 'fp32', onnx.TensorProto.FLOAT16: 'fp16'}
     for _ in range(len(makers) + 1):
-        if name in types:
-            return kinds.get(types[name].data_type, 'other')
+        if name in tensors:
+            return types.get(tensors[name].data_type, 'other')
         node = makers.get(name)
         if node is None:
             return 'other'
@@ -73,27 +72,20 @@ def _weight_type(name: str, types: Dict[str, Any], makers: Dict[str, Any]) -> st
     return 'other'
 
 
-def _size(dims: Any) -> int:
-    size = 1
-    for dim in dims:
-        size *= dim
-    return size
-
-
 def _refuse_foreign(graph: Any, name: str) -> None:
-    found = sorted({f'{node.domain}.{node.op_type}'.lstrip('.') for node in graph.node
-                    if node.domain not in ('', 'ai.onnx') or node.op_type in INTEGER_PRODUCTS})
-    if found:
+    foreign = sorted({f'{node.domain}.{node.op_type}'.lstrip('.') for node in graph.node
+                      if node.domain not in ('', 'ai.onnx') or node.op_type in INTEGER_PRODUCTS})
+    if foreign:
         raise BackendError(
-            f'{name} is made of operators that TensorRT does not have: ' + ', '.join(found),
+            f'{name} is made of operators that TensorRT does not have: ' + ', '.join(foreign),
             'QuantizeLinear and DequantizeLinear with fixed scales, for int8',
             'set precision to fp16 or fp32, or run vla_nav quantize --fixed-scales')
 
 
 def _refuse_offsets(graph: Any, name: str) -> None:
-    """Refuse zero points other than 0: TensorRT quantises symmetrically."""
+    """Raise for zero points other than 0: TensorRT quantises symmetrically."""
     from onnx import numpy_helper
-    constants = {one.name: one for one in graph.initializer}
+    constants = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
         if node.op_type in ('QuantizeLinear', 'DequantizeLinear') and len(node.input) > 2:
             zero = constants.get(node.input[2])
@@ -105,20 +97,20 @@ def _refuse_offsets(graph: Any, name: str) -> None:
 
 def _cast_first(graph: Any) -> None:
     """
-    Cast the image before anything else is done with it.
+    Cast the image before any other node uses it.
 
-    TensorRT takes uint8 as an input, but no layer except a cast takes it from there, not even a
-    transposition; exporters put that first.
+    TensorRT takes uint8 as an input, but no layer except a cast accepts it, not even the
+    transposition that exporters put first.
     """
     import onnx
-    takers: List[Any] = [node for node in graph.node if 'image' in node.input]
-    if all(node.op_type == 'Cast' for node in takers):
+    users: List[Any] = [node for node in graph.node if 'image' in node.input]
+    if all(node.op_type == 'Cast' for node in users):
         return
-    for node in takers:
-        for place, name in enumerate(node.input):
+    for node in users:
+        for index, name in enumerate(node.input):
             if name == 'image':
-                node.input[place] = 'image_as_float'
-    # The types that were worked out for what lies between are those of uint8.
+                node.input[index] = 'image_as_float'
+    # The types inferred for the tensors in between are those of uint8.
     del graph.value_info[:]
     graph.node.insert(0, onnx.helper.make_node(
         'Cast', ['image'], ['image_as_float'], 'image_as_float', to=onnx.TensorProto.FLOAT))

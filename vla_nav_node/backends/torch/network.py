@@ -3,14 +3,49 @@
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Sequence, Tuple
 
+import numpy as np
 import torch
 from torch import nn, Tensor
+from torch.nn.modules.utils import _pair
 
-from .pooling import AdaptiveAvgPool2d
 from ...errors import BundleError
 
-# What an encoder or a head may be made of, under torch.nn's own names and arguments. Dropout is
-# there so that the layers after it keep their place in the names of a checkpoint's weights.
+
+class AdaptiveAvgPool2d(nn.AdaptiveAvgPool2d):
+    """
+    Torch's layer, which ONNX and TorchScript's oneDNN support only if all bins have one size.
+
+    Otherwise it is traced as a product with a matrix along each axis, with the same result.
+    """
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Pool [..., H, W] -> [..., h, w]; None in `output_size` keeps an axis as it is."""
+        sides = [int(side) for side in maps.shape[-2:]]
+        sizes = [side if size is None else int(size)
+                 for side, size in zip(sides, _pair(self.output_size))]
+        if not torch.jit.is_tracing() or set(sizes) == {1}:
+            return nn.functional.adaptive_avg_pool2d(maps, sizes)
+        if all(side % size == 0 for side, size in zip(sides, sizes)):
+            bins = [side // size for side, size in zip(sides, sizes)]
+            return nn.functional.avg_pool2d(maps, bins)
+        for side, size in zip(sides, sizes):
+            # The matrix comes first: a constant in second place would count as a layer's weights.
+            means = torch.from_numpy(bin_means(side, size)).to(maps)
+            maps = torch.matmul(means, maps).transpose(-1, -2)
+        return maps
+
+
+def bin_means(side: int, size: int) -> np.ndarray:
+    """Return float32 [size, side]; each row takes the mean of one of torch's bins."""
+    means = np.zeros((size, side), np.float32)
+    for row in range(size):
+        start, end = row * side // size, -(-(row + 1) * side // size)
+        means[row, start:end] = 1.0 / (end - start)
+    return means
+
+
+# The layers of an encoder or a head, with torch.nn's names and arguments. Dropout is
+# listed so that the layers after it keep their numbers in the names of a checkpoint's weights.
 LAYERS = {layer.__name__: layer for layer in (
     nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.BatchNorm1d, nn.LayerNorm,
     nn.MaxPool2d, nn.AvgPool2d, AdaptiveAvgPool2d, nn.Flatten,
@@ -30,20 +65,20 @@ class PolicyNetwork(nn.Module):
 
     def __init__(self, architecture: Dict[str, Any], mean: Sequence[float],
                  std: Sequence[float]) -> None:
-        """Build the layers with fresh weights; use `load_network` for a trained policy."""
+        """Build the layers with random weights; see load_network for a trained policy."""
         super().__init__()
         recurrent = dict(architecture['recurrent'])
         kind = recurrent.pop('type')
         self.vision_encoder = nn.Sequential(*map(_layer, architecture['encoder']))
         self.rnn = RECURRENT[kind](batch_first=True, **recurrent)
         self.actions = _head(recurrent['hidden_size'], architecture.get('head', ()))
-        # Not part of the state dict: the manifest holds them, and only it.
+        # Not part of the state dict: only the manifest holds them.
         self.register_buffer('mean', torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 
     @property
     def kind(self) -> str:
-        """Name the recurrent layer: LSTM, GRU or RNN."""
+        """Return the type of the recurrent layer: LSTM, GRU or RNN."""
         return type(self.rnn).__name__
 
     def features(self, images: Tensor) -> Tensor:
@@ -63,7 +98,7 @@ class PolicyNetwork(nn.Module):
         return (self.actions(hidden[:, 0]), *after)
 
     def zero_state(self, batch: int = 1) -> Tuple[Tensor, ...]:
-        """Return the state before the first frame: zeros [layers, B, hidden], on our device."""
+        """Return the zeros [layers, B, hidden] for the first frame, on the network's device."""
         zeros = torch.zeros(self.rnn.num_layers, batch, self.rnn.hidden_size,
                             device=self.mean.device)
         return (zeros, zeros.clone()) if self.kind == 'LSTM' else (zeros,)
@@ -71,13 +106,13 @@ class PolicyNetwork(nn.Module):
 
 class StepGraph(nn.Module):
     """
-    `(image, state) -> (action, state')`, the same numbers as PolicyNetwork.step.
+    `(image, state) -> (action, state')` with the same results as PolicyNetwork.step.
 
-    With a network made half by `as_half`, weights, products and layers are fp16; the pixels'
-    normalisation, the gates and the state that is carried from step to step stay fp32.
+    With a network from `as_half`, weights, products and layers are fp16; the normalisation, the
+    gates and the state stay fp32.
 
-    The gates are written out as nn.LSTM, nn.GRU and nn.RNN document them, because a runtime
-    quantises and fuses matrix products but not its sequence operators.
+    The gates are written out as nn.LSTM, nn.GRU and nn.RNN document them, because runtimes
+    quantise and fuse matrix products but not their sequence operators.
     """
 
     def __init__(self, network: PolicyNetwork) -> None:
@@ -95,9 +130,9 @@ class StepGraph(nn.Module):
         for layer in range(self.network.rnn.num_layers):
             after.append(cell(x, layer, *(part[layer] for part in state)))
             x = after[-1][0]
-        head = next(self.network.actions.parameters()).dtype
-        action = self.network.actions(_as(x, head))
-        return (_as(action, torch.float32), *map(torch.stack, zip(*after)))
+        head_dtype = next(self.network.actions.parameters()).dtype
+        action = self.network.actions(_cast(x, head_dtype))
+        return (_cast(action, torch.float32), *map(torch.stack, zip(*after)))
 
     def _products(self, x: Tensor, h: Tensor, layer: int) -> Tuple[Tensor, Tensor]:
         return self._product(x, f'ih_l{layer}'), self._product(h, f'hh_l{layer}')
@@ -105,7 +140,7 @@ class StepGraph(nn.Module):
     def _product(self, x: Tensor, name: str) -> Tensor:
         weight = getattr(self.network.rnn, f'weight_{name}')
         bias = getattr(self.network.rnn, f'bias_{name}', None)
-        return _as(nn.functional.linear(_as(x, weight.dtype), weight, bias), torch.float32)
+        return _cast(nn.functional.linear(_cast(x, weight.dtype), weight, bias), torch.float32)
 
     def _lstm(self, x: Tensor, layer: int, h: Tensor, c: Tensor) -> Tuple[Tensor, ...]:
         i, f, g, o = torch.chunk(sum(self._products(x, h, layer)), 4, dim=1)
@@ -126,7 +161,7 @@ class StepGraph(nn.Module):
 
 
 def as_half(network: PolicyNetwork) -> PolicyNetwork:
-    """Make the layers half precision; the pixels' normalisation before them stays in fp32."""
+    """Convert the layers to half precision in place; the normalisation stays fp32."""
     for layers in (network.vision_encoder, network.rnn, network.actions):
         layers.half()
     network.vision_encoder.register_forward_pre_hook(lambda _, inputs: (inputs[0].half(),))
@@ -138,7 +173,7 @@ def load_network(weights: Path, architecture: Dict[str, Any], mean: Sequence[flo
     """
     Build a network and fill every weight from a safetensors file.
 
-    Raise BundleError when a key is missing, unexpected or of another shape: all or none.
+    Raise BundleError if a key is missing, unexpected or of another shape.
     """
     from safetensors.torch import load_file
     network = PolicyNetwork(architecture, mean, std)
@@ -170,10 +205,10 @@ def _layer(description: Dict[str, Any]) -> nn.Module:
 
 
 def _head(width: int, head: Sequence[Any]) -> nn.Sequential:
-    """Build the head from its hidden sizes, with ReLU between, or from a full list of layers."""
-    described = [layer for layer in head if isinstance(layer, dict)]
-    if described:
-        return nn.Sequential(*map(_layer, described))
+    """Build the head from its hidden sizes, with ReLU between, or from a list of layers."""
+    descriptions = [layer for layer in head if isinstance(layer, dict)]
+    if descriptions:
+        return nn.Sequential(*map(_layer, descriptions))
     layers: List[nn.Module] = []
     for size in head:
         layers += [nn.Linear(width, size), nn.ReLU()]
@@ -181,6 +216,6 @@ def _head(width: int, head: Sequence[Any]) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Linear(width, ACTIONS))
 
 
-def _as(x: Tensor, dtype: torch.dtype) -> Tensor:
-    """Cast where that is needed: the exporter writes even a cast that changes nothing."""
+def _cast(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Cast only if needed: the exporter would write even a cast to the same type."""
     return x if x.dtype == dtype else x.to(dtype)

@@ -2,66 +2,49 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Any, Callable, Optional, Tuple
+from typing import Any
 
-import numpy as np
-
-from .torch_device import choose, is_for_cuda, name_of
-from .torch_modes import mode_on
-from .torch_step import open_step, Steps
-from ..array_checks import StepShapes
-from ..auto_device import settle
-from ..background_import import import_in_background
+from .torch_device import device_name, is_for_cuda, pick_device
+from .torch_modes import resolve_mode
+from .torch_step import open_step
+from ..background_import import import_in_background, WaitForIdle
 from ..options import BackendOptions, DEFAULTS
+from ..step_backend import resolve_device, StepBackend
 from ...bundle.bundle import Bundle, WEIGHTS
 from ...bundle.gpu_verdicts import DeviceChoice
 from ...errors import BackendError, first_line
-from ...types import BackendInfo, State
+from ...types import BackendInfo
 
 # Of the whole process, as torch has it. A network of 3.3 MB on two busy cores, p50 / p99 in ms:
 # one thread 1.0 / 6, two 1.2 / 128, because each layer waits until both have a core.
-MOST_THREADS = 1
-PRECISIONS = {'float32': 'fp32', 'float16': 'fp16'}
+MAX_THREADS = 1
+DTYPES = {'torch.float32': 'fp32', 'torch.float16': 'fp16'}
 
 
-class TorchBackend:
+class TorchBackend(StepBackend):
     """The network itself, one step at a time, in one of torch's ways to run it."""
 
     def __init__(self, bundle: Bundle, precision: str = 'fp32', device: str = 'auto',
-                 quiet: Optional[Callable[[], None]] = None,
-                 options: BackendOptions = DEFAULTS) -> None:
-        """Build the network from the bundle's weights, on the device that was asked for."""
+                 wait_for_idle: WaitForIdle = None, options: BackendOptions = DEFAULTS) -> None:
+        """Build the network from the bundle's weights on a device; raise BackendError."""
+        super().__init__('torch', bundle)
         weights = bundle.file(WEIGHTS)
         _check_precision(precision, device)
-        torch: Any = import_in_background('torch', quiet)
-        wanted = options.torch_mode
-        asked = 'cuda' if (device, wanted) == ('auto', 'cuda_graph') else device
-        choice = settle(asked, bundle, 'torch', precision, torch) if is_for_cuda(torch) \
-            else DeviceChoice('cpu' if asked == 'auto' else asked)
-        on = choose(torch, 'cpu' if choice.device == 'cpu' else asked)
-        _check_precision(precision, on.type, choice.note)
-        mode = mode_on(wanted, on.type)
-        torch.set_num_threads(min(torch.get_num_threads(), MOST_THREADS))
-        self._shapes, self._zero = StepShapes(bundle), bundle.zero_state()
+        torch: Any = import_in_background('torch', wait_for_idle)
+        if (device, options.torch_mode) == ('auto', 'cuda_graph'):
+            device = 'cuda'
+        choice = resolve_device(device, bundle, 'torch', precision, torch) if is_for_cuda(torch) \
+            else DeviceChoice('cpu' if device == 'auto' else device)
+        place = pick_device(torch, 'cpu' if choice.device == 'cpu' else device)
+        _check_precision(precision, place.type, choice.note)
+        mode = resolve_mode(options.torch_mode, place.type)
+        torch.set_num_threads(min(torch.get_num_threads(), MAX_THREADS))
         network = _network(bundle, weights, precision)
-        opened = open_step(torch, on, mode, network, bundle, precision, quiet)
-        self._step: Optional[Steps] = opened.step
-        self.info = BackendInfo('torch', 'torch', torch.__version__, name_of(torch, on),
+        opened = open_step(torch, place, mode, network, bundle, precision, wait_for_idle)
+        self._step = opened.step
+        self.info = BackendInfo('torch', 'torch', torch.__version__, device_name(torch, place),
                                 opened.provider, precision,
-                                f'{_told_layers(network)}; {opened.parity}', choice.note)
-
-    def infer(self, image: np.ndarray, state: State) -> Tuple[np.ndarray, State]:
-        """Run one step: see interfaces.Backend; on a GPU the state stays there until looked at."""
-        if self._step is None:
-            raise BackendError('the torch backend is closed')
-        self._shapes.check(image, self._zero if self._step.owns(state) else state)
-        return self._step.infer(image, state)
-
-    def close(self) -> None:
-        """Release the network and its buffers; states that are alive come to the host."""
-        step, self._step = self._step, None
-        if step is not None:
-            step.close()
+                                f'{_product_types(network)}; {opened.parity}', choice.note)
 
 
 def _check_precision(precision: str, device: str, note: str = '') -> None:
@@ -84,9 +67,9 @@ def _network(bundle: Bundle, weights: Path, precision: str) -> Any:
     return as_half(network) if precision == 'fp16' else network
 
 
-def _told_layers(network: Any) -> str:
-    """Count what the products are computed in: torch multiplies by no weight of another type."""
-    found = Counter(PRECISIONS[str(weight.dtype).removeprefix('torch.')]
-                    for weight in network.parameters() if weight.dim() > 1)
-    return ', '.join(f'{count} of {sum(found.values())} products in {kind}'
-                     for kind, count in found.items())
+def _product_types(network: Any) -> str:
+    """Count the products by type: torch multiplies only weights of the input's type."""
+    types = Counter(DTYPES[str(weight.dtype)] for weight in network.parameters()
+                    if weight.dim() > 1)
+    return ', '.join(f'{count} of {types.total()} products in {kind}'
+                     for kind, count in types.items())

@@ -1,14 +1,15 @@
-"""Where torch runs: the device that was asked for, or why it cannot be had."""
+"""Where torch runs: the device, or why it is unavailable; and its errors explained."""
 
-from typing import Any, Optional
+from functools import wraps
+from typing import Any, Callable, Optional
 
 from ..cuda.cuda_driver import CudaDriver
-from ..cuda.gpu_problem import gpu_problem, INSUFFICIENT, OUT_OF_MEMORY
+from ..cuda.cuda_errors import cuda_error, INSUFFICIENT, OUT_OF_MEMORY
 from ...errors import BackendError, first_line
 
 
-def choose(torch: Any, device: str) -> Any:
-    """Return the device; `auto`, where it may be a GPU, is one if a tensor really gets there."""
+def pick_device(torch: Any, device: str) -> Any:
+    """Return the torch.device; `auto` is the GPU if a tensor can really be moved there."""
     problem = None if device == 'cpu' else cuda_problem(torch)
     if device == 'cuda' and problem:
         raise problem
@@ -16,59 +17,69 @@ def choose(torch: Any, device: str) -> Any:
 
 
 def is_for_cuda(torch: Any) -> bool:
-    """Tell whether a torch was built for NVIDIA's GPUs."""
+    """Return whether a torch was built for NVIDIA's GPUs."""
     return torch.version.cuda is not None
 
 
 def cuda_problem(torch: Any) -> Optional[BackendError]:
-    """Return why this torch cannot use a GPU here, None when it can."""
+    """Return why this torch cannot use a GPU here, None if it can."""
     if torch.version.cuda is None and torch.version.hip is None:
         return BackendError(f'torch {torch.__version__} is built for the CPU only',
-                            'a CUDA build of torch', 'install that, or set device to cpu')
+                            'a CUDA build of torch', 'install one, or set device to cpu')
     try:
         torch.cuda.init()
         torch.zeros(1, device='cuda').cpu()
     except (RuntimeError, AssertionError) as error:
-        return _cause(torch, error)
+        return _explained_by_driver(torch, error)
     return None
 
 
-def _cause(torch: Any, error: Exception) -> BackendError:
-    """Tell what is behind torch's error: the driver knows better, where it is NVIDIA's."""
+def _explained_by_driver(torch: Any, error: Exception) -> BackendError:
+    """Return the cause of torch's error; where it is NVIDIA's, the driver knows it better."""
     if torch.version.cuda is None:
-        return failure(error)
+        return explained(error)
     try:
         driver = CudaDriver()
     except BackendError as problem:
         return problem
-    built_for = int(torch.version.cuda.split('.')[0])
-    if driver.version // 1000 < built_for:
-        return gpu_problem(INSUFFICIENT, first_line(error), driver.version, built_for, 'torch')
-    return failure(error)
+    torch_cuda = int(torch.version.cuda.split('.')[0])
+    if driver.version // 1000 < torch_cuda:
+        return cuda_error(INSUFFICIENT, first_line(error), driver.version, torch_cuda, 'torch')
+    return explained(error)
 
 
-def failure(error: Exception) -> BackendError:
-    """Return the error for one that torch raised: what its code of CUDA means, where it has one."""
-    said = f'torch: {first_line(error)}'
+def explained(error: Exception) -> BackendError:
+    """Return the error for one that torch raised; a code of CUDA in it is explained."""
     code = getattr(error, 'error_code', 0)  # of torch.AcceleratorError
     if type(error).__name__ == 'OutOfMemoryError':
         code = OUT_OF_MEMORY
     if isinstance(code, int) and code:
-        return gpu_problem(code, said, library='torch')
+        return cuda_error(code, f'torch: {first_line(error)}', library='torch')
     return BackendError(f'torch failed: {first_line(error)}')
 
 
-def be_exact(torch: Any) -> None:
-    """
-    Have float32 computed as float32, and sums of float16 kept in float32; of the whole process.
+def explain_errors(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a function so that torch's errors become BackendError."""
+    @wraps(call)
+    def wrapper(*arguments: Any) -> Any:
+        try:
+            return call(*arguments)
+        except RuntimeError as error:  # the base of AcceleratorError, OutOfMemoryError and others
+            raise explained(error) from error
+    return wrapper
 
-    TF32, which torch takes for convolutions unless told otherwise, has products of 10 bits.
+
+def use_full_precision(torch: Any) -> None:
+    """
+    Compute float32 in float32, and sum float16 in float32, in the whole process.
+
+    TF32, torch's default for convolutions, has products of 10 bits.
     """
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
 
 
-def name_of(torch: Any, device: Any) -> str:
+def device_name(torch: Any, device: Any) -> str:
     """Return cpu, or cuda with the GPU's name."""
     return 'cpu' if device.type == 'cpu' else f'cuda ({torch.cuda.get_device_name(device)})'

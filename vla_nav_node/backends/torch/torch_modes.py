@@ -3,38 +3,38 @@
 from contextlib import contextmanager
 import os
 import shutil
-from typing import Any, Callable, Iterator, Optional, Tuple
+from typing import Any, Callable, Iterator, Tuple
 import warnings
 
-from ..background_import import gently, import_in_background
+from ..background_import import frequent_gil_release, import_in_background, WaitForIdle
 from ...errors import BackendError, first_line
 from ...system.user_cache import cache_root, own_directory
 
 Step = Callable[..., Tuple[Any, ...]]  # (image, *state) -> (action, *state), tensors
 AUTO = {'cpu': 'eager', 'cuda': 'cuda_graph'}
-TOLD = {'eager': 'eager', 'cuda_graph': 'CUDA graph', 'script': 'TorchScript',
-        'compile': 'torch.compile'}
+LABELS = {'eager': 'eager', 'cuda_graph': 'CUDA graph', 'script': 'TorchScript',
+          'compile': 'torch.compile'}
 CACHE = 'TORCHINDUCTOR_CACHE_DIR'
-# torch.compile refuses the mere sight of an nn.LSTM, of which the step graph takes only the
-# weights; and it collects garbage when it is done, which can hold a driving thread up for 0.2 s.
-SETTINGS = {'allow_rnn': True, 'run_gc_after_compile': False}
+# torch.compile refuses an nn.LSTM, though the step graph uses only its weights; and it collects
+# garbage at its end, which can delay a driving thread by 0.2 s.
+DYNAMO_SETTINGS = {'allow_rnn': True, 'run_gc_after_compile': False}
 WARM_UPS = 3  # TorchScript optimises by what it has seen in two runs
 
 
-def mode_on(mode: str, device: str) -> str:
-    """Return what `mode` comes to on a device, or raise BackendError if it cannot be had there."""
+def resolve_mode(mode: str, device: str) -> str:
+    """Return the mode that `mode` stands for on a device; raise if it is unavailable there."""
     if mode == 'cuda_graph' and device == 'cpu':
         raise BackendError('torch_mode cuda_graph on device cpu', 'a GPU',
                            'set torch_mode to auto, or device to cuda')
     return AUTO[device] if mode == 'auto' else mode
 
 
-def step_of(torch: Any, mode: str, network: Any, precision: str, example: Tuple[Any, ...],
-            quiet: Optional[Callable[[], None]] = None) -> Step:
+def make_step(torch: Any, mode: str, network: Any, precision: str, example: Tuple[Any, ...],
+              wait_for_idle: WaitForIdle = None) -> Step:
     """
-    Give what runs a step of `network`; `example` are its arguments, on their device.
+    Return what runs a step of `network` in a mode; `example` are its arguments, on their device.
 
-    Eager in float32 is the network as it was trained. All else runs the step graph, whose
+    Eager in float32 is the network as it was trained. The others run the step graph, whose
     recurrent cell is written out: it fuses, and its state stays float32 in half precision.
     """
     from .network import StepGraph
@@ -45,13 +45,13 @@ def step_of(torch: Any, mode: str, network: Any, precision: str, example: Tuple[
     if mode == 'script':
         return _scripted(torch, graph, example)
     if mode == 'compile':
-        return _compiled(torch, graph, example, quiet)
+        return _compiled(torch, graph, example, wait_for_idle)
     return graph
 
 
 def _scripted(torch: Any, graph: Any, example: Tuple[Any, ...]) -> Step:
     with warnings.catch_warnings(), torch.inference_mode():
-        # That torch means to replace TorchScript some day, and that all shapes are fixed.
+        # They say that TorchScript will be replaced some day, and that all shapes are fixed.
         for category in (DeprecationWarning, torch.jit.TracerWarning):
             warnings.simplefilter('ignore', category)
         traced = torch.jit.trace(graph, example, check_trace=False)
@@ -62,37 +62,38 @@ def _scripted(torch: Any, graph: Any, example: Tuple[Any, ...]) -> Step:
 
 
 def _compiled(torch: Any, graph: Any, example: Tuple[Any, ...],
-              quiet: Optional[Callable[[], None]]) -> Step:
+              wait_for_idle: WaitForIdle) -> Step:
     """
-    Compile it for these very arguments.
+    Compile a graph for these very arguments.
 
-    On CUDA, torch.compile's own CUDA graphs stay out of it (reduce-overhead would take them):
-    ours has the copies in it, too.
+    Without torch.compile's own CUDA graphs (as in reduce-overhead): GraphMemory's has the copies
+    in it, too.
     """
     _check_compiler(example[0].device.type)
-    _set_cache()
-    with _told():
-        dynamo = import_in_background('torch._dynamo', quiet)
-        import_in_background('torch._inductor.compile_fx', quiet)
+    if CACHE not in os.environ:  # torch's default is a predictable directory in /tmp
+        os.environ[CACHE] = str(own_directory(cache_root() / 'torch', 'compiled code'))
+    with _explained_compiler_errors():
+        dynamo = import_in_background('torch._dynamo', wait_for_idle)
+        import_in_background('torch._inductor.compile_fx', wait_for_idle)
 
         def step(*arguments: Any) -> Any:
             return graph(*arguments)
-        # torch._dynamo keeps what it compiled by code object and gives up at the eighth for one:
-        # each opened backend has its own.
+        # torch._dynamo caches by code object, at most eight versions of one: each opened backend
+        # gets its own.
         step.__code__ = step.__code__.replace()
         compiled: Step = torch.compile(
             step, fullgraph=True, dynamic=False,
             options={'compile_threads': 1, 'triton.cudagraphs': False})
-        settings = {name: value for name, value in SETTINGS.items()
-                    if hasattr(dynamo.config, name)}  # the second is not in older ones
-        with gently(), dynamo.config.patch(**settings), torch.inference_mode():
+        settings = {name: value for name, value in DYNAMO_SETTINGS.items()
+                    if hasattr(dynamo.config, name)}  # older versions lack the second
+        with frequent_gil_release(), dynamo.config.patch(**settings), torch.inference_mode():
             for _ in range(WARM_UPS):
                 compiled(*example)
     return compiled
 
 
 def _check_compiler(device: str) -> None:
-    """Raise BackendError where what torch.compile needs is missing, before it takes long."""
+    """Raise BackendError early if what torch.compile needs is missing."""
     if device == 'cuda':
         from torch.utils._triton import has_triton
         if not has_triton():
@@ -107,24 +108,18 @@ def _check_compiler(device: str) -> None:
                            'sudo apt install g++ python3-dev, or set torch_mode to script')
 
 
-def _set_cache() -> None:
-    """Keep compiled code where nobody else writes: torch's own place is a known one in /tmp."""
-    if CACHE not in os.environ:
-        os.environ[CACHE] = str(own_directory(cache_root() / 'torch', 'compiled code'))
-
-
 @contextmanager
-def _told() -> Iterator[None]:
+def _explained_compiler_errors() -> Iterator[None]:
     try:
         yield
     except BackendError:
         raise
-    except Exception as error:  # torch's compiler has no class for what can go wrong in it
+    except Exception as error:  # torch's compiler has no class for its own failures
         raise BackendError(f'torch.compile failed: {_reason(error)}',
                            fix='set torch_mode to script, or to auto') from error
 
 
 def _reason(error: Exception) -> str:
-    """Return the line of a compiler's own error where there is one, else the first line."""
-    said = [line.strip() for line in str(error).splitlines() if ' error: ' in line]
-    return (said or [first_line(error)])[0]
+    """Return the C++ compiler's error if the message has one, else its first line."""
+    compiler = [line.strip() for line in str(error).splitlines() if ' error: ' in line]
+    return (compiler or [first_line(error)])[0]

@@ -13,9 +13,8 @@ from .calibrated import Calibrated, NONE, SIMULATOR
 from ...errors import ImageError, SettingError
 from ...system.progress import track
 from ...types import Frame
-from ...vision.blank import is_blank
 from ...vision.pictures import decode
-from ...vision.preprocess import InputSpec, Preprocess
+from ...vision.preprocess import InputSpec, is_blank, Preprocess
 
 PICTURES = ('.jpg', '.jpeg', '.png')
 SOURCES = f"'{SIMULATOR}' (the simulator), a folder of {', '.join(PICTURES)}, a rosbag2 " \

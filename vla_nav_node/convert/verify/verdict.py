@@ -9,9 +9,9 @@ import numpy as np
 
 from .open_loop import check_frames, compare, GROWTH, NOTEWORTHY, Record, record, worst
 from ...backends import BACKENDS, is_installed, open_backend, PRECISIONS
-from ...bundle.amend import amend
-from ...bundle.bundle import Bundle, WEIGHTS
-from ...bundle.verdicts import decisive_hash, files_of, GATES, reads, REFERENCE, STEPS
+from ...bundle.bundle import amend, Bundle, WEIGHTS
+from ...bundle.verdicts import (
+    decisive_hash, files_of, files_read, REFERENCE, STEPS, THRESHOLDS)
 from ...errors import BackendError, BundleError, SettingError, VlaNavError
 from ...types import BackendInfo
 
@@ -91,7 +91,7 @@ def verify_open_loop(bundle: Bundle, frames: np.ndarray, wanted: Sequence[Tuple[
     rows = [_compare(bundle, Row(*pair), frames, kept, device, progress) for pair in wanted]
     works = {row.backend for row in rows if row.info}
     for row in rows:
-        graph, = reads(bundle, row.backend, row.precision)
+        graph, = files_read(bundle, row.backend, row.precision)
         there = graph != WEIGHTS and graph in bundle.manifest['files']
         if row.skipped and there and row.backend in works:
             # Not this machine's fault: the backend opens other graphs.
@@ -126,7 +126,7 @@ def judge_open_loop(precision: str, figures: Mapping[str, Any]) -> List[str]:
         found = worst(figures[part], kind)
         if not found <= limit:
             problems.append(f'{told} differs by {found:.2g} m/s ({kind}); the gate is {limit:g}')
-    state, most = figures['one_step']['state'], GATES[precision]['state']
+    state, most = figures['one_step']['state'], THRESHOLDS[precision]['state']
     if state is None or state > most:
         problems.append(f'the state differs by {state} of its size in one step; the gate is '
                         f'{most:g}')
@@ -134,8 +134,8 @@ def judge_open_loop(precision: str, figures: Mapping[str, Any]) -> List[str]:
 
 
 def _speed_gate(precision: str) -> Tuple[str, float]:
-    kind = 'max' if 'max' in GATES[precision] else 'mean'
-    return kind, GATES[precision][kind]
+    kind = 'max' if 'max' in THRESHOLDS[precision] else 'mean'
+    return kind, THRESHOLDS[precision][kind]
 
 
 def _judge_growth(precision: str, rollout: Mapping[str, Any]) -> List[str]:
@@ -149,7 +149,7 @@ def _judge_growth(precision: str, rollout: Mapping[str, Any]) -> List[str]:
 
 def judge_closed_loop(precision: str, loop: Any) -> List[str]:
     """List where the figures of a closed loop are beyond the gates; `loop` may be its absence."""
-    gates = GATES[precision]
+    gates = THRESHOLDS[precision]
     if 'lost' not in gates or loop == NOT_DRIVEN:
         return []
     driven = loop['episodes'] if isinstance(loop, dict) else 0
@@ -171,7 +171,7 @@ def verdict(bundle: Bundle, row: Row, frames: Mapping[str, Any]) -> Dict[str, An
     info = asdict(row.info) if row.info else {}
     return {'passed': not row.problems, 'problems': row.problems,
             'files': files_of(bundle, row.backend, row.precision),
-            'manifest': decisive_hash(bundle), 'gates': dict(GATES[row.precision]),
+            'manifest': decisive_hash(bundle), 'gates': dict(THRESHOLDS[row.precision]),
             **row.figures, 'frames': dict(frames),
             'ran_on': {key: info[key] for key in ('library', 'version', 'provider', 'device')}}
 

@@ -1,6 +1,7 @@
-"""The trials of an evaluation, driven in processes side by side."""
+"""The trials of an evaluation, driven in parallel processes."""
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 import math
 import multiprocessing
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
@@ -14,10 +15,11 @@ from ...system.progress import track
 
 @dataclass(frozen=True)
 class Trial:
-    """One row of the report: a driver under some conditions, on all the seeds."""
+    """A row of the report: one driver under one set of conditions, on all seeds."""
 
     name: str
-    driver: str  # policy; cleared: state zeroed every frame; expert; watcher: see WatchingDriver
+    # policy; cleared: a policy whose state is zeroed at every frame; expert; watcher: ShadowDriver
+    driver: str
     backend: str
     frame_rate: float = 30.0
     frame_loss: float = 0.0
@@ -26,7 +28,7 @@ class Trial:
 
 
 def plan_trials(backends: Sequence[str], quick: bool) -> List[Trial]:
-    """Return the rows: each backend at 30 Hz; then other conditions, and what to compare with."""
+    """Return the trials: each backend at 30 Hz; unless quick, other conditions and baselines."""
     rows = [Trial(f'{backend}, 30 Hz', 'policy', backend) for backend in backends]
     if quick:
         return rows
@@ -49,12 +51,12 @@ class Result:
     outcome: str
     time: float  # s
     distance: float  # m
-    error: float  # mean absolute difference to the expert's action, m/s; nan unless watched
+    error: float  # mean absolute difference to the expert's action, m/s; nan but for a watcher
     path: Tuple[Tuple[float, float], ...] = field(default=(), repr=False)  # m, at each frame
 
 
 def refuse_trained(bundle: Bundle, seeds: Sequence[int]) -> None:
-    """Raise SettingError when training may have seen one of the seeds, which are in order."""
+    """Raise SettingError if training may have used one of the seeds, which are in order."""
     trained = bundle.manifest.get('training', {}).get('seeds')
     if trained and seeds[0] <= trained['last'] and seeds[-1] >= trained['first']:
         raise SettingError(
@@ -64,7 +66,7 @@ def refuse_trained(bundle: Bundle, seeds: Sequence[int]) -> None:
 
 def run_trials(bundle: Bundle, trials: Sequence[Trial], seeds: Sequence[int],
                scenario: Optional[str], workers: int) -> Dict[Trial, List[Result]]:
-    """Drive every trial on every seed, in processes side by side; results in seed order."""
+    """Drive every trial on every seed in parallel processes; return results in seed order."""
     tasks = [(trial, seed, scenario) for trial in trials for seed in seeds]
     results: Dict[Trial, List[Result]] = {trial: [] for trial in trials}
     context = multiprocessing.get_context('spawn')
@@ -75,8 +77,8 @@ def run_trials(bundle: Bundle, trials: Sequence[Trial], seeds: Sequence[int],
     return results
 
 
-class RecordingDriver:
-    """The expert drives; the policy sees what it sees, and its advice is compared."""
+class ShadowDriver:
+    """Drives by the expert; the policy runs in its shadow, and its actions are compared."""
 
     def __init__(self, expert: Any, policy: Any) -> None:
         """Take the two drivers."""
@@ -90,10 +92,10 @@ class RecordingDriver:
         self.errors = []
 
     def __call__(self, world: Any) -> Sequence[float]:
-        """Drive by the expert; note how far off the policy is, m/s."""
-        wanted = self._expert(world)
-        self.errors.append(float(np.abs(self._policy(world) - np.asarray(wanted)).mean()))
-        return wanted
+        """Return the expert's velocity; record the policy's mean absolute error, m/s."""
+        action = self._expert(world)
+        self.errors.append(float(np.abs(self._policy(world) - np.asarray(action)).mean()))
+        return action
 
 
 _worker: Dict[str, Any] = {}  # what each worker process builds once
@@ -101,7 +103,7 @@ _worker: Dict[str, Any] = {}  # what each worker process builds once
 
 def _start_worker(directory: str) -> None:
     from ..world.world import World
-    _worker.update(world=World(), bundle=load_bundle(directory), backends={})
+    _worker.update(world=World(), bundle=load_bundle(directory))
 
 
 def _run_task(task: Tuple[Trial, int, Optional[str]]) -> Tuple[Trial, Result]:
@@ -123,16 +125,14 @@ def _driver(trial: Trial) -> Any:
     if trial.driver == 'expert':
         return ExpertDriver()
     bundle = _worker['bundle']
-    policy = Policy(_backend(trial), bundle.zero_state())
-    upright = replace(bundle.input, rotation=0)  # as the simulator's camera is
-    camera = PolicyDriver(policy, Preprocess(upright), trial.driver == 'cleared')
-    return RecordingDriver(ExpertDriver(), camera) if trial.driver == 'watcher' else camera
+    backend = _open_backend(trial.backend, trial.precision, trial.device)
+    upright = replace(bundle.input, rotation=0)  # as the simulator's camera is mounted
+    policy = PolicyDriver(Policy(backend, bundle.zero_state()), Preprocess(upright),
+                          clear_state=trial.driver == 'cleared')
+    return ShadowDriver(ExpertDriver(), policy) if trial.driver == 'watcher' else policy
 
 
-def _backend(trial: Trial) -> Any:
+@lru_cache(maxsize=None)
+def _open_backend(name: str, precision: str, device: str) -> Any:
     from ...backends import open_backend
-    wanted = (trial.backend, trial.precision, trial.device)
-    if wanted not in _worker['backends']:
-        name, precision, device = wanted
-        _worker['backends'][wanted] = open_backend(name, _worker['bundle'], precision, device)
-    return _worker['backends'][wanted]
+    return open_backend(name, _worker['bundle'], precision, device)

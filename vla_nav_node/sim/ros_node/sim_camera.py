@@ -1,4 +1,4 @@
-"""The simulated camera's topic."""
+"""The simulated camera's publisher."""
 
 import array
 
@@ -14,13 +14,13 @@ CAMERA_FRAME = 'camera_optical_frame'  # REP 103: z forward, x right
 
 
 class Camera:
-    """Publish pictures as Image or CompressedImage, from memory allocated once."""
+    """Publishes pictures as Image, from memory allocated once, or as CompressedImage."""
 
     def __init__(self, node: Node, settings: SimSettings) -> None:
-        """Offer the topic that the settings ask for."""
-        reliable = settings.camera_reliable
+        """Create the publisher that the settings select."""
         qos = QoSProfile(depth=5, reliability=(
-            ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT))
+            ReliabilityPolicy.RELIABLE if settings.camera_reliable
+            else ReliabilityPolicy.BEST_EFFORT))
         if settings.compressed:
             self.publish = self._publish_compressed
             self._publisher = node.create_publisher(CompressedImage, 'image/compressed', qos)
@@ -30,7 +30,7 @@ class Camera:
         self._image = Image(height=settings.height, width=settings.width, encoding='rgb8',
                             step=3 * settings.width)
         self._image.header.frame_id = CAMERA_FRAME
-        # Only this type is taken as it is; rclpy checks any other byte by byte, for 41 ms.
+        # rclpy takes an array as it is; it checks any other type byte by byte, for 41 ms.
         self._image.data = array.array('B', bytes(settings.height * settings.width * 3))
         self._pixels = np.frombuffer(self._image.data, np.uint8).reshape(
             settings.height, settings.width, 3)

@@ -2,7 +2,7 @@
 The simulated robot on ROS 2: a camera and odometry out, cmd_vel in.
 
 The main thread owns the world and its OpenGL context: it steps, renders and publishes. A second
-thread serves ROS, so that a command never waits for a picture (MuJoCo lets go of Python's lock).
+thread serves ROS, so that a command never waits for a picture (MuJoCo releases the GIL).
 """
 
 from concurrent.futures import Future, ThreadPoolExecutor, TimeoutError as FutureTimeout
@@ -24,7 +24,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from .paced_world import FrameClock, PacedRobot
+from .paced_robot import FrameClock, PacedRobot
 from .sim_camera import Camera
 from .sim_parameters import declare, NEIGHBOURS, TABLE
 from ..world import rendering
@@ -36,27 +36,27 @@ from ...node.start.unused_settings import refuse_unused
 NAME = 'sim_node'
 ABOUT = """Simulate a robot: a camera and odometry out, cmd_vel in, until a signal ends it.
 
-parameters: """ + ', '.join(TABLE)
+parameters: """ + ', '.join(row.name for row in TABLE)
 TOPICS = ('image', 'image/compressed', 'cmd_vel', 'odom', '~/episode', '~/reset')
 TICK_S = 0.01  # how often the world catches up with the clock between two frames
-RESET_S = 5.0  # the longest wait for the world to be built anew
-REPORT_S = 10.0  # how often it may be said that real time cannot be held
-WORST_LATE = 0.02  # share of the frames skipped, or of the time lost; more is told
+RESET_S = 5.0  # the longest wait for a reset
+REPORT_S = 10.0  # between two warnings of one kind
+MAX_LOSS = 0.02  # share of the frames skipped, or of the time lost, above which to warn
 ODOM_FRAME, BASE_FRAME = 'odom', 'base_link'  # REP 105
 
 
 class SimRobot(Node):
-    """The robot's ROS side; `tick` is for the thread that made it, callbacks come from another."""
+    """The robot on ROS; `tick` is for the thread that made it, callbacks come from another."""
 
     def __init__(self, context: NodeContext) -> None:
-        """Read the parameters, build the world and offer the topics."""
+        """Read the parameters, build the world and join the graph."""
         super().__init__('sim_robot', context=context)
         self.settings = settings = declare(self)
         refuse_unused(self, context.arguments, TOPICS, NEIGHBOURS)
-        world = _world(settings.width, settings.height)
+        world = _build_world(settings.width, settings.height)
         now = time.monotonic()
         self.robot = PacedRobot(world, settings.seed, settings.scenario, settings.time_limit,
-                                   settings.cmd_vel_timeout, now)
+                                settings.cmd_vel_timeout, now)
         self._frames = FrameClock(settings.frame_rate, now)
         self._loss = random.Random(settings.seed)
         self._resets: 'queue.SimpleQueue[Future]' = queue.SimpleQueue()
@@ -74,12 +74,12 @@ class SimRobot(Node):
             + self._describe())
 
     def close(self) -> None:
-        """Release the renderer, from the thread that made it, and leave the graph."""
+        """Release the renderer and leave the graph; call from the thread that made this."""
         self.robot.world.close()
         self.destroy_node()
 
     def tick(self) -> float:
-        """Bring the world up to the clock, take a picture if one is due; give seconds to wait."""
+        """Advance the world to now, publish a frame if one is due; return seconds to wait."""
         self._serve_resets()
         now = time.monotonic()
         running = not self.robot.outcome
@@ -104,20 +104,20 @@ class SimRobot(Node):
 
     def _serve_resets(self) -> None:
         while not self._resets.empty():
-            asked = self._resets.get()
+            request = self._resets.get()
             self.robot.reset(time.monotonic())
             self._publish_episode()
-            asked.set_result(self._describe())
+            request.set_result(self._describe())
 
     def _report(self, now: float) -> None:
-        """Say when this machine is too slow for real time, and start counting anew."""
+        """Warn if this machine is too slow for real time; restart the counts."""
         skipped, lost_s = self._frames.skipped, self.robot.lost_s
         frames = REPORT_S / self._frames.period
-        if skipped > WORST_LATE * frames or lost_s > WORST_LATE * REPORT_S:
+        if skipped > MAX_LOSS * frames or lost_s > MAX_LOSS * REPORT_S:
             self.get_logger().warning(
-                f'real time cannot be held: {skipped} of {frames:.0f} frames skipped and '
+                f'too slow for real time: {skipped} of {frames:.0f} frames skipped and '
                 f'{lost_s:.1f} of {REPORT_S:.0f} s not simulated; fix: a smaller width and '
-                'height, a lower frame_rate, or less else to do for this machine')
+                'height, a lower frame_rate, or less load on this machine')
         self._frames.skipped, self.robot.lost_s = 0, 0.0
         self._report_at = now + REPORT_S
 
@@ -132,24 +132,23 @@ class SimRobot(Node):
         if math.isfinite(msg.linear.x) and math.isfinite(msg.linear.y):
             self.robot.command(msg.linear.x, msg.linear.y, time.monotonic())
         else:
-            self.get_logger().error('a cmd_vel that is not finite is left alone',
+            self.get_logger().error('a cmd_vel that is not finite is ignored',
                                     throttle_duration_sec=REPORT_S)
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        """Ask the thread that owns the world for the next episode, and wait for it."""
-        asked: 'Future[str]' = Future()
-        self._resets.put(asked)
+        """Have the thread that owns the world start the next episode, and wait for it."""
+        request: 'Future[str]' = Future()
+        self._resets.put(request)
         try:
-            response.message, response.success = asked.result(RESET_S), True
+            response.message, response.success = request.result(RESET_S), True
         except FutureTimeout:
-            response.message = f'the world was not built anew within {RESET_S:g} s'
+            response.message = f'no reset within {RESET_S:g} s'
         return response
 
 
-def _world(width: int, height: int):
-    """Build the world, once it is known how to render here; what is missing is refused."""
+def _build_world(width: int, height: int):
     os.environ['MUJOCO_GL'] = rendering.choose()
-    from ..world.world import World  # loads MuJoCo, which reads that variable
+    from ..world.world import World  # imports MuJoCo, which reads that variable
     return World(width, height)
 
 
@@ -157,15 +156,15 @@ def _odometry(stamp, world) -> Odometry:
     msg = Odometry(child_frame_id=BASE_FRAME)
     msg.header.stamp = stamp
     msg.header.frame_id = ODOM_FRAME
-    position, turn = msg.pose.pose.position, msg.pose.pose.orientation
+    position, orientation = msg.pose.pose.position, msg.pose.pose.orientation
     position.x, position.y, yaw = world.pose
-    turn.z, turn.w = math.sin(yaw / 2), math.cos(yaw / 2)
+    orientation.z, orientation.w = math.sin(yaw / 2), math.cos(yaw / 2)
     msg.twist.twist.linear.x, msg.twist.twist.linear.y = world.velocity
     return msg
 
 
 def run(node: SimRobot, stop: threading.Event) -> None:
-    """Drive the robot from this thread and serve ROS from another one, until `stop` is set."""
+    """Simulate in this thread and serve ROS in another one, until `stop` is set."""
     executor = SingleThreadedExecutor(context=node.context)
     executor.add_node(node)
     with ThreadPoolExecutor(1) as pool:
@@ -176,7 +175,7 @@ def run(node: SimRobot, stop: threading.Event) -> None:
         finally:
             stop.set()
     executor.shutdown()
-    served.result()  # raises what a callback has raised
+    served.result()  # raises what a callback raised
 
 
 def _serve(executor: SingleThreadedExecutor, stop: threading.Event) -> None:
@@ -188,7 +187,7 @@ def _serve(executor: SingleThreadedExecutor, stop: threading.Event) -> None:
 
 
 def main(args=None) -> int:
-    """Run the simulated robot until SIGINT or SIGTERM; give the exit status."""
+    """Run the simulated robot until SIGINT or SIGTERM; return the exit status."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

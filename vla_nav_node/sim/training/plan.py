@@ -1,18 +1,18 @@
-"""What is trained, and how long: two trainings of equal plans see equal pictures and lessons."""
+"""What to train, and how long: equal plans give equal pictures and episodes."""
 
 from dataclasses import dataclass
 from typing import Any, Dict, List
 
-FIRST_SEED = 1_000_000  # training draws from here up; below is for evaluation
-SEEDS_PER_RUN = 1_000_000  # how far apart runs with different --seed are
-KEPT_FREE = 2  # of these millions: convert.frames takes its seeds from there
-FIRST_VIEW = 500_000  # of a run's seeds, from here up are for single pictures
+FIRST_SEED = 1_000_000  # of training; those below are for evaluation
+SEEDS_PER_RUN = 1_000_000  # between runs with different --seed
+RESERVED = 2  # the run whose seeds convert.frames takes
+FIRST_VIEW = 500_000  # of a run's seeds; those from here up are for single pictures
 MEAN, STD = [128.0] * 3, [64.0] * 3
 INPUT: Dict[str, Any] = {'height': 96, 'width': 128, 'fit': 'crop', 'resize': 'supersample'}
 
 
 def architecture() -> Dict[str, Any]:
-    """Describe the shipped network: 0.84 M weights, 14 M multiply-adds a frame."""
+    """Return the shipped network's architecture: 0.84 M weights, 14 M multiply-adds a frame."""
     encoder: List[Dict[str, Any]] = []
     channels = (3, 16, 32, 64, 128)
     for before, after in zip(channels, channels[1:]):
@@ -31,12 +31,12 @@ def architecture() -> Dict[str, Any]:
 
 @dataclass(frozen=True)
 class Plan:
-    """A training from its start to its end."""
+    """The schedule of a training; the fields are keys of plan.json and policy.yaml."""
 
     seed: int = 0
-    scenes: int = 16_000  # whose pictures the encoder learns to see from
-    epochs: int = 10  # through those pictures
-    rounds: int = 12  # the first is cloning
+    scenes: int = 16_000  # whose pictures the encoder is pre-trained on
+    epochs: int = 10  # of the pre-training
+    rounds: int = 12  # the first is behaviour cloning, the others DAgger
     first_episodes: int = 300
     episodes: int = 150  # in each later round
     first_steps: int = 1000  # of the optimiser, in the first round
@@ -46,7 +46,7 @@ class Plan:
     @property
     def first_seed(self) -> int:
         """Return the first of this run's SEEDS_PER_RUN seeds."""
-        return FIRST_SEED + (self.seed + (self.seed >= KEPT_FREE)) * SEEDS_PER_RUN
+        return FIRST_SEED + (self.seed + (self.seed >= RESERVED)) * SEEDS_PER_RUN
 
     @property
     def views(self) -> range:
@@ -54,7 +54,7 @@ class Plan:
         return range(self.first_seed + FIRST_VIEW, self.first_seed + FIRST_VIEW + self.scenes)
 
     def steps_of(self, number: int) -> int:
-        """Return the optimiser's steps of a round, which count from 0."""
+        """Return the optimiser's steps in round `number`, counted from 0."""
         if number == self.rounds - 1:
             return self.last_steps
         return self.steps if number else self.first_steps

@@ -1,4 +1,4 @@
-"""The folder of a training: its plan, and how far it has come. Nothing else is written over."""
+"""The folder of a training run: its plan and its checkpoint. No other folder is taken."""
 
 import json
 import os
@@ -10,14 +10,18 @@ from ...bundle.bundle_files import replaceable
 from ...errors import SettingError
 from ...system.atomic_files import write_file
 
-CHECKPOINT, PLAN = 'checkpoint.pt', 'plan.json'  # without the second it is no run
-BEGINNING = ('seed', 'scenes', 'epochs', 'first_episodes', 'first_steps')  # of a plan
-KEYS = {'round', 'seeds', 'log', 'learner'}  # of a checkpoint
-MOST_TOLD = 5
+CHECKPOINT, PLAN = 'checkpoint.pt', 'plan.json'  # the plan marks a folder as a run's
+FIXED = ('seed', 'scenes', 'epochs', 'first_episodes', 'first_steps')  # when a run is resumed
+CHECKPOINT_KEYS = {'round', 'seeds', 'log', 'learner'}
+MAX_LISTED = 5  # names in an error
 
 
 def read_checkpoint(path: Path, device: str) -> Dict[str, Any]:
-    """Read weights and plain values, if any; what would run code when loaded is refused."""
+    """
+    Return the checkpoint; {} if there is none.
+
+    Raise SettingError if it is not a training's, or holds more than weights and plain values.
+    """
     from pickle import UnpicklingError
 
     import torch
@@ -25,7 +29,7 @@ def read_checkpoint(path: Path, device: str) -> Dict[str, Any]:
         return {}
     try:
         state: Dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-        if not isinstance(state, dict) or set(state) != KEYS:
+        if not isinstance(state, dict) or set(state) != CHECKPOINT_KEYS:
             raise ValueError('it holds something else')
         return state
     except (UnpicklingError, RuntimeError, EOFError, ValueError) as error:
@@ -36,39 +40,39 @@ def read_checkpoint(path: Path, device: str) -> Dict[str, Any]:
 
 
 def claim(folder: Path, plan: Plan) -> None:
-    """Make the folder of a run; one that was there is taken if it is a run, and nothing else."""
+    """Make the folder of a run, or take that of one; raise SettingError for any other folder."""
     path = folder / PLAN
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        there = sorted(os.listdir(folder))
+        names = sorted(os.listdir(folder))
     except OSError as error:
-        raise SettingError(f'--out {folder}: {error.strerror}', 'a directory that is yours') \
-            from None
-    if there and path.name not in there:
-        raise SettingError(f'{folder} has {", ".join(there[:MOST_TOLD])}, and no {path.name}',
+        raise SettingError(f'--out {folder}: {error.strerror}',
+                           'a directory that you can write to') from None
+    if names and path.name not in names:
+        raise SettingError(f'{folder} has {", ".join(names[:MAX_LISTED])}, and no {path.name}',
                            'a new directory, or one of a training', 'name another --out')
-    replaceable(folder / 'bundle')  # what is written last, found out first
-    _keep_plan(path, plan)
+    replaceable(folder / 'bundle')  # written last, checked first
+    _write_plan(path, plan)
 
 
-def _keep_plan(path: Path, plan: Plan) -> None:
-    """Write the plan down; one that was there may differ in what is still to come only."""
+def _write_plan(path: Path, plan: Plan) -> None:
+    """Write the plan; raise SettingError if the present one differs in what is done already."""
     if path.exists():
         before = _read_plan(path)
-        if any(before.get(name) != getattr(plan, name) for name in BEGINNING):
+        if any(before.get(name) != getattr(plan, name) for name in FIXED):
             raise SettingError(f'{path.parent} holds a training with {json.dumps(before)}',
                                f'one with {json.dumps(vars(plan))}',
                                'another --out, or its arguments; only these may change: '
-                               + ', '.join(sorted(vars(plan).keys() - set(BEGINNING))))
+                               + ', '.join(sorted(vars(plan).keys() - set(FIXED))))
     write_file(path, json.dumps(vars(plan)).encode())
 
 
 def _read_plan(path: Path) -> Dict[str, Any]:
     try:
-        found = json.loads(path.read_text())
-        if not isinstance(found, dict) or not found.keys() >= set(BEGINNING):
-            raise ValueError('it does not say ' + ', '.join(BEGINNING))
-        return found
+        plan = json.loads(path.read_text())
+        if not isinstance(plan, dict) or not plan.keys() >= set(FIXED):
+            raise ValueError('it needs ' + ', '.join(FIXED))
+        return plan
     except (OSError, ValueError) as error:
         raise SettingError(f'{path} is no plan of a training: {error}', 'a new directory, or one '
                            'of a training', 'name another --out') from None

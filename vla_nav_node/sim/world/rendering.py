@@ -1,4 +1,4 @@
-"""Finds out how MuJoCo can render here without a display, before a simulation is started."""
+"""Find out, before a simulation starts, how MuJoCo can render without a display."""
 
 import os
 import subprocess
@@ -6,12 +6,11 @@ import sys
 
 from ...errors import SimulationError
 
-KINDS = ('egl', 'osmesa')  # EGL first: it is the one that uses a GPU where there is one
+PLATFORMS = ('egl', 'osmesa')  # EGL first: it uses a GPU if there is one
 PACKAGES = 'libegl1 libgl1-mesa-dri'
-APT_LINE = 'sudo apt-get update && sudo apt-get install -y ' + PACKAGES
 
-# A driver that is missing or broken may kill the process, so it is tried in one of its own.
-_TRIAL = """
+# Run in a process of its own, which a missing or broken OpenGL driver may kill.
+_TEST_SCRIPT = """
 import mujoco
 model = mujoco.MjModel.from_xml_string('<mujoco><worldbody/></mujoco>')
 mujoco.Renderer(model, 16, 16).render()
@@ -19,23 +18,28 @@ mujoco.Renderer(model, 16, 16).render()
 
 
 def choose() -> str:
-    """Return the value of MUJOCO_GL that renders here: the user's own, or the first that works."""
+    """
+    Return the value of MUJOCO_GL that renders here: the user's own, or the first that works.
+
+    Raise SimulationError if none does.
+    """
     asked = os.environ.get('MUJOCO_GL', '')
     failures = []
-    for kind in [asked] if asked else KINDS:
-        reason = _try(kind)
-        if not reason:
-            return kind
-        failures.append(f'{kind}: {reason}')
+    for platform in [asked] if asked else PLATFORMS:
+        problem = _try_to_render(platform)
+        if not problem:
+            return platform
+        failures.append(f'{platform}: {problem}')
     raise SimulationError('MuJoCo cannot render here: ' + '; '.join(failures),
-                          'an off-screen OpenGL', APT_LINE)
+                          'an off-screen OpenGL',
+                          f'sudo apt-get update && sudo apt-get install -y {PACKAGES}')
 
 
-def _try(kind: str) -> str:
-    """Render one small picture; give the reason why not, or nothing."""
-    environment = {**os.environ, 'MUJOCO_GL': kind}
+def _try_to_render(platform: str) -> str:
+    """Render one small picture; return why that failed, or ''."""
+    environment = {**os.environ, 'MUJOCO_GL': platform}
     try:
-        done = subprocess.run([sys.executable, '-c', _TRIAL], env=environment, timeout=60,
+        done = subprocess.run([sys.executable, '-c', _TEST_SCRIPT], env=environment, timeout=60,
                               capture_output=True, text=True, check=False)
     except subprocess.TimeoutExpired:
         return 'no picture within 60 s'
@@ -46,7 +50,7 @@ def _try(kind: str) -> str:
 
 
 def main() -> int:
-    """Print the value for MUJOCO_GL, for shell scripts; 2 and the cure when there is none."""
+    """Print the value for MUJOCO_GL, for shell scripts; return 2 if nothing renders."""
     try:
         print(choose())
     except SimulationError as error:

@@ -1,7 +1,6 @@
-"""The MuJoCo scene: built once, dressed anew for every layout."""
+"""The MuJoCo scene: compiled once, then set up in place for every layout."""
 
 import math
-from typing import Tuple
 
 import numpy as np
 
@@ -15,14 +14,14 @@ FOV_Y = 60.0  # degrees; 75 across at 4:3
 TIMESTEP = 1 / 300  # s; 15, 20, 25, 30, 50, 60 and 100 Hz are whole numbers of it
 MASS = 12.0  # kg
 LAG = 0.12  # s, time constant of the wheels' velocity loop
-MAX_PUSH = 4.0  # m/s2, what the wheels can accelerate it by
+MAX_ACCELERATION = 4.0  # m/s2, the largest acceleration of the base
 TEXTURES = 5  # of each kind: flat, checkers, speckles, gradients
 
 _WALLS = ('wall_back', 'wall_front', 'wall_right', 'wall_left')
 
 
 def scene_xml() -> str:
-    """Return the MJCF of the arena, with boxes and cup where `dress` will put them."""
+    """Return the MJCF of the arena; boxes and cup lie below it until `set_layout`."""
     boxes = ''.join(
         f'<geom name="box{i}" type="box" size=".1 .1 .1" pos="0 0 -5" material="box0"/>'
         for i in range(MAX_BOXES))
@@ -31,7 +30,7 @@ def scene_xml() -> str:
     return f"""
 <mujoco model="arena">
   <option timestep="{TIMESTEP:.9f}" integrator="implicitfast" gravity="0 0 0">
-    <!-- Its tree of static boxes is built once and does not follow where `dress` puts them. -->
+    <!-- Its tree of static boxes is built once and does not follow `set_layout`. -->
     <flag midphase="disable"/>
   </option>
   <visual>
@@ -66,9 +65,9 @@ def scene_xml() -> str:
   </worldbody>
   <actuator>
     <velocity name="vx" joint="x" kv="{MASS / LAG}"
-              forcerange="{-MASS * MAX_PUSH} {MASS * MAX_PUSH}"/>
+              forcerange="{-MASS * MAX_ACCELERATION} {MASS * MAX_ACCELERATION}"/>
     <velocity name="vy" joint="y" kv="{MASS / LAG}"
-              forcerange="{-MASS * MAX_PUSH} {MASS * MAX_PUSH}"/>
+              forcerange="{-MASS * MAX_ACCELERATION} {MASS * MAX_ACCELERATION}"/>
   </actuator>
 </mujoco>"""
 
@@ -79,7 +78,7 @@ def _wall(name: str, x: float, y: float, half_x: float, half_y: float) -> str:
 
 
 def _materials() -> str:
-    """Return textures in greys; `dress` tints them."""
+    """Return grey textures and their materials; `set_layout` tints them."""
     builtins = (
         'builtin="flat" rgb1=".9 .9 .9" rgb2=".9 .9 .9"',
         'builtin="checker" rgb1=".9 .9 .9" rgb2=".65 .65 .65"',
@@ -90,46 +89,42 @@ def _materials() -> str:
     sky = '<texture type="skybox" builtin="gradient" width="64" height="64" ' \
         'rgb1=".75 .8 .85" rgb2=".45 .5 .55"/>'
     return sky + ''.join(
-        f'<texture name="{part}{i}" type="2d" width="128" height="128" {look}/>'
+        f'<texture name="{part}{i}" type="2d" width="128" height="128" {pattern}/>'
         f'<material name="{part}{i}" texture="{part}{i}" texrepeat="{n} {n}" specular="0"/>'
-        for part, n in repeats.items() for i, look in enumerate(builtins))
+        for part, n in repeats.items() for i, pattern in enumerate(builtins))
 
 
-def dress(model, layout: Layout) -> None:
-    """Put the layout's boxes, cup, start, colours, textures and light into `model`."""
+def set_layout(model, layout: Layout) -> None:
+    """Set the layout's boxes, cup, start, colours, textures and light in `model`."""
     rng = np.random.default_rng([layout.seed, 1])
     for index in range(MAX_BOXES):
         _place_box(model, index, layout)
         _paint(model, rng, f'box{index}', 'box')
-    _put(model, 'cup', (*layout.cup, CUP_HEIGHT / 2))
+    model.geom('cup').pos = (*layout.cup, CUP_HEIGHT / 2)
     model.geom('cup').rgba = (rng.uniform(0.6, 0.95), *rng.uniform(0.0, 0.12, 2), 1.0)
     _paint(model, rng, 'floor', 'floor')
-    tint, look = _not_red(rng), rng.integers(TEXTURES)
+    tint, texture = _not_red(rng), rng.integers(TEXTURES)
     for wall in _WALLS:
-        model.geom(wall).matid = model.material(f'wall{look}').id
+        model.geom(wall).matid = model.material(f'wall{texture}').id
         model.geom(wall).rgba = (*tint * rng.uniform(0.85, 1.0), 1.0)
     _light(model, rng)
     x, y, yaw = layout.start
     model.body('base').pos[:2] = (x, y)
-    # The base keeps its heading: the slides stay the world's axes, only the camera is turned.
+    # The base keeps its heading: its slides stay along the world's axes, only the camera turns.
     model.body('mast').quat = (math.cos(yaw / 2), 0, 0, math.sin(yaw / 2))
 
 
 def _place_box(model, index: int, layout: Layout) -> None:
+    geom = model.geom(f'box{index}')
     if index >= len(layout.boxes):
-        _put(model, f'box{index}', (0.0, 0.0, -5.0))
+        geom.pos = (0.0, 0.0, -5.0)
         return
     box = layout.boxes[index]
-    _put(model, f'box{index}', (box.x, box.y, box.half_z))
-    geom = model.geom(f'box{index}')
+    geom.pos = (box.x, box.y, box.half_z)
     geom.size = (box.half_x, box.half_y, box.half_z)
     geom.quat = (math.cos(box.yaw / 2), 0, 0, math.sin(box.yaw / 2))
     model.geom_rbound[geom.id] = math.hypot(box.half_x, box.half_y, box.half_z)
     model.geom_aabb[geom.id] = (0, 0, 0, box.half_x, box.half_y, box.half_z)
-
-
-def _put(model, name: str, position: Tuple[float, float, float]) -> None:
-    model.geom(name).pos = position
 
 
 def _paint(model, rng: np.random.Generator, geom: str, part: str) -> None:
@@ -138,7 +133,7 @@ def _paint(model, rng: np.random.Generator, geom: str, part: str) -> None:
 
 
 def _not_red(rng: np.random.Generator) -> np.ndarray:
-    """Draw a colour that cannot be taken for the cup's."""
+    """Draw a colour that cannot be mistaken for the cup's."""
     colour = rng.uniform(0.25, 1.0, 3)
     colour[0] = min(colour[0], max(colour[1], colour[2]) + 0.1)
     return colour

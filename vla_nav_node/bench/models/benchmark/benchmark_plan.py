@@ -10,7 +10,7 @@ from ..runners.contestant import Contestant, recipe_of
 from ....backends import BACKENDS, is_installed
 from ....backends.options import BackendOptions
 from ....bundle.bundle import Bundle, WEIGHTS
-from ....bundle.verdicts import reads
+from ....bundle.verdicts import files_read
 
 ONE_SHOT = 'one-shot export'
 
@@ -60,8 +60,8 @@ def plan_rows(policy: str, bundle: Bundle, precisions: Sequence[str], device: st
 def absence(bundle: Bundle, backend: str, precision: str) -> str:
     """Say why there can be no such row; empty when there can."""
     if not is_installed(backend):
-        return f'the Python package {BACKENDS[backend][2]} is not installed'
-    name, = reads(bundle, backend, precision)
+        return f'the Python package {BACKENDS[backend].package} is not installed'
+    name, = files_read(bundle, backend, precision)
     if name not in bundle.manifest['files']:
         return f'the bundle has no {name}'
     return 'torch has no int8 here' if (backend, precision) == ('torch', 'int8') else ''

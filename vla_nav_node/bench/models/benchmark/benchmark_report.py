@@ -130,7 +130,7 @@ def lines(report: Report) -> List[str]:
             f'{plan["runs"]} steps of each row and pace after {plan["warm_up"]} that do not '
             f'count, the rows in turns; frames: {plan["frames"]}; memory is read at '
             f'{report["bandwidth_gb_s"]:.1f} GB/s here.',
-            EXPLAINED, *machine.told(report['machine'])]
+            EXPLAINED, *machine.summary_lines(report['machine'])]
 
 
 def markdown(report: Report, picture: str) -> str:

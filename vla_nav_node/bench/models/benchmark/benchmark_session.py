@@ -13,7 +13,7 @@ from ..side_by_side.contender import Contender
 from ..side_by_side.rounds import take_turns
 from ..side_by_side.worker import Span
 from ....bundle.bundle import Bundle, WEIGHTS
-from ....bundle.verdicts import problem
+from ....bundle.verdicts import refusal_reason
 from ....errors import VlaNavError
 from ....system.progress import Bar
 
@@ -138,4 +138,4 @@ def _problem(bundle: Bundle, one: Measured) -> str:
     contestant = one.contender.contestant
     if contestant.kind != 'bundle':
         return 'is no bundle'
-    return problem(bundle, contestant.backend, contestant.precision)
+    return refusal_reason(bundle, contestant.backend, contestant.precision)

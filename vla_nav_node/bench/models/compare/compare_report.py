@@ -69,7 +69,7 @@ def lines(report: Report, verdict: Verdict) -> List[str]:
     """Return the sentences below the tables, the verdict last."""
     found = [f'{report["plan"]["runs"]} steps each after {report["plan"]["warm_up"]} that do not '
              f'count, back to back, in turns; frames: {report["plan"]["frames"]}.',
-             *machine.told(report['machine'])]
+             *machine.summary_lines(report['machine'])]
     if report['scores'] is not None:
         found.append(FORMULA)
     return [*found, *(f'Note: {note}.' for note in verdict.notes), f'Verdict: {verdict.text}.']

@@ -70,6 +70,6 @@ def lines(report: Report) -> List[str]:
             *(f'{name} has random weights: its times are real, its actions mean nothing and '
               'hardly change; of its gates the one of the state counts.'
               for name in report['untrained'])]
-    told += machine.told(report['machine'])
+    told += machine.summary_lines(report['machine'])
     return [*told, *report['gpu'], f'It took {report["took_s"]:.0f} s; the limit was '
             f'{report["limit_s"]:g} s.']

@@ -113,6 +113,6 @@ def _states(module: Any, contestant: Contestant) -> List[Any]:
 
 
 def _device(torch: Any, device: str) -> str:
-    from ....backends.torch.torch_device import choose
+    from ....backends.torch.torch_device import pick_device
     # Nobody has verified the file on a GPU.
-    return str(choose(torch, 'cuda' if device == 'cuda' else 'cpu'))
+    return str(pick_device(torch, 'cuda' if device == 'cuda' else 'cpu'))

@@ -1,8 +1,8 @@
-"""The simulated robot's time, with a clock that the tests set."""
+"""The simulated robot in real time, with a clock that the tests set."""
 
 import pytest
 
-from vla_nav_node.sim.ros_node.paced_world import CATCH_UP_S, FrameClock, PacedRobot
+from vla_nav_node.sim.ros_node.paced_robot import CATCH_UP_S, FrameClock, PacedRobot
 from vla_nav_node.sim.world.scene import TIMESTEP
 from vla_nav_node.sim.world.world import World
 
@@ -21,7 +21,7 @@ def robot_in(world, time_limit=30.0):
 
 
 def test_time_is_the_clocks(world):
-    """The world comes up to the clock in whole steps, and no remainder is lost."""
+    """The world advances to the clock in whole steps, and no remainder is lost."""
     robot = robot_in(world)
     for i in range(1, 101):
         robot.advance(100.0 + i * 0.0101)
@@ -31,7 +31,7 @@ def test_time_is_the_clocks(world):
 
 
 def test_a_long_gap_is_not_made_up_for(world):
-    """After half a second away, what is beyond the catching up is lost, and counted."""
+    """After a gap of half a second, the time beyond CATCH_UP_S is lost, and counted."""
     robot = robot_in(world)
     robot.advance(100.5)
     assert robot.time == pytest.approx(CATCH_UP_S, abs=2 * TIMESTEP)
@@ -39,7 +39,7 @@ def test_a_long_gap_is_not_made_up_for(world):
 
 
 def test_a_command_grows_old(world):
-    """The base drives while commands come, and stands still soon after the last of them."""
+    """The base drives while commands come, and stops soon after the last one."""
     robot = robot_in(world)
     robot.command(0.3, 0.0, 100.0)
     for i in range(1, 46):
@@ -51,7 +51,7 @@ def test_a_command_grows_old(world):
 
 
 def test_an_ended_episode_holds(world):
-    """After the end the outcome and the time stand, and commands do not move the base."""
+    """After the end, outcome and time stay, and commands do not move the base."""
     robot = robot_in(world, time_limit=0.05)
     for i in range(1, 20):
         robot.advance(100.0 + i * 0.01)
@@ -66,7 +66,7 @@ def test_an_ended_episode_holds(world):
 
 
 def test_reset_takes_the_next_seed(world):
-    """A reset starts the next episode from its beginning, with no command left over."""
+    """A reset starts the next episode, without the last command."""
     robot = robot_in(world, time_limit=0.05)
     robot.command(0.5, 0.0, 100.0)
     robot.advance(100.08)
@@ -79,7 +79,7 @@ def test_reset_takes_the_next_seed(world):
 
 
 def test_frames_keep_their_times():
-    """A frame taken a little late does not put off the next one."""
+    """A frame taken a little late does not delay the next one."""
     clock = FrameClock(10.0, 5.0)
     assert clock.due(5.0) and not clock.due(5.05)
     assert clock.due(5.13) and clock.next == pytest.approx(5.2)

@@ -1,4 +1,4 @@
-"""Why no GPU can be used here: the causes told apart, each with its cure."""
+"""Why no GPU can be used here: an error and a fix for each cause."""
 
 import os
 from pathlib import Path
@@ -9,10 +9,10 @@ from ...errors import BackendError
 
 KERNEL_MODULE = Path('/proc/driver/nvidia/version')
 VERSION = re.compile(r'Kernel Module.*?\s(\d+\.\d+(?:\.\d+)?)')
-# Initialising CUDA, as TensorRT and others write it into their logs.
+# A CUDA error code as TensorRT and others write it into their logs.
 CODE = re.compile(r'(?:failure with error|\bcuda ?error|\bcuda failure):? (\d+)', re.IGNORECASE)
 OLDEST_DRIVER = {11: '450', 12: '525', 13: '580'}  # for each CUDA, by NVIDIA's release notes
-OLDEST_CUDA = {11: 11040, 12: 12000, 13: 13000}  # that a driver has to be for, for each CUDA
+OLDEST_CUDA = {11: 11040, 12: 12000, 13: 13000}  # that the driver must support, for each CUDA
 OUT_OF_MEMORY, STUB, INSUFFICIENT, UNAVAILABLE, NO_DEVICE, NO_KERNEL = 2, 34, 35, 46, 100, 209
 NOT_READY, MISMATCH, FORWARD, UNKNOWN = 802, 803, 804, 999
 CAUSES: Dict[int, Tuple[str, str]] = {
@@ -38,17 +38,17 @@ class CudaError(BackendError):
     code = 0  # CUresult, which agrees with cudaError_t for those above
 
 
-def no_driver(said: str, module: Path = KERNEL_MODULE) -> CudaError:
-    """Tell why the driver's library does not open; `said` is what the loader says."""
+def no_driver(reason: str, module: Path = KERNEL_MODULE) -> CudaError:
+    """Return the error for a driver library that does not open for the loader's `reason`."""
     version = module_version(module)
     if version:
         return CudaError(
             f'the NVIDIA driver {version} runs on this machine, but its library is not here '
-            f'({said})', 'libcuda.so.1',
+            f'({reason})', 'libcuda.so.1',
             'in a container: start it with the GPU (--gpus all); else install the rest of the '
             'driver')
-    return CudaError(f'no NVIDIA driver is installed here ({said}; no {module})', 'a GPU and its '
-                     'driver', 'install the driver, or use the backend onnx or torch on the CPU')
+    return CudaError(f'no NVIDIA driver is installed here ({reason}; no {module})', 'a GPU and '
+                     'its driver', 'install the driver, or use backend onnx or torch on the CPU')
 
 
 def module_version(module: Path = KERNEL_MODULE) -> str:
@@ -57,38 +57,44 @@ def module_version(module: Path = KERNEL_MODULE) -> str:
         text = module.read_text(errors='replace')
     except OSError:
         return ''
-    found = VERSION.search(text)
-    return found.group(1) if found else 'of unknown version'
+    match = VERSION.search(text)
+    return match.group(1) if match else 'of unknown version'
 
 
-def gpu_problem(code: int, said: str, driver_cuda: int = 0, built_for: int = 0,
-                library: str = 'TensorRT') -> CudaError:
+def cuda_error(code: int, source: str, driver_cuda: int = 0, library_cuda: int = 0,
+               library: str = 'TensorRT') -> CudaError:
     """
-    Tell what an error code of CUDA means here.
+    Return the error that explains an error code of CUDA, which `source` reported.
 
-    `driver_cuda` is what the driver says it is for (12040 for CUDA 12.4), `built_for` the major
-    version of CUDA that `library` was built for; 0 where that is not known.
+    `driver_cuda` is the CUDA that the driver supports (12040 for 12.4), `library_cuda` the major
+    version of CUDA that `library` was built for; 0 where that is unknown.
     """
     if code == NO_DEVICE:
         visible = os.environ.get('CUDA_VISIBLE_DEVICES', 'not set')
         error = CudaError(f'the NVIDIA driver shows no GPU (CUDA_VISIBLE_DEVICES: {visible}; '
-                          f'{said})', 'a GPU',
+                          f'{source})', 'a GPU',
                           'pass it into the container, or set CUDA_VISIBLE_DEVICES')
     elif code == INSUFFICIENT:
-        error = _too_old(said, driver_cuda, built_for, library)
+        error = _too_old(source, driver_cuda, library_cuda, library)
     else:
-        cause, cure = CAUSES.get(code, ('CUDA failed', ''))
-        error = CudaError(f'{cause} ({said})', fix=cure)
+        cause, fix = CAUSES.get(code, ('CUDA failed', ''))
+        error = CudaError(f'{cause} ({source})', fix=fix)
     error.code = code
     return error
 
 
-def _too_old(said: str, driver_cuda: int, built_for: int, library: str) -> CudaError:
+def check_driver(driver_cuda: int, library_cuda: int, library: str = 'TensorRT') -> None:
+    """Raise CudaError for a driver that is too old for a library, before that fails with 35."""
+    if driver_cuda < OLDEST_CUDA.get(library_cuda, 0):
+        raise cuda_error(INSUFFICIENT, 'cuDriverGetVersion', driver_cuda, library_cuda, library)
+
+
+def _too_old(source: str, driver_cuda: int, library_cuda: int, library: str) -> CudaError:
     has = f'{driver_cuda // 1000}.{driver_cuda % 1000 // 10}' if driver_cuda else 'an older CUDA'
-    wants = f'CUDA {built_for}' if built_for else 'a newer CUDA'
-    oldest = OLDEST_DRIVER.get(built_for)
+    wants = f'CUDA {library_cuda}' if library_cuda else 'a newer CUDA'
+    oldest = OLDEST_DRIVER.get(library_cuda)
     return CudaError(
         f'the NVIDIA driver {module_version()} is too old: it is for CUDA {has}, this {library} '
-        f'for {wants} ({said})', f'a driver >= {oldest}' if oldest else 'a newer driver',
+        f'for {wants} ({source})', f'a driver >= {oldest}' if oldest else 'a newer driver',
         f'update the driver, or install the {library} that was built for it'
         + (' (PyPI: tensorrt-cu12)' if library == 'TensorRT' else ''))

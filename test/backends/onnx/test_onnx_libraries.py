@@ -1,4 +1,4 @@
-"""What ONNX Runtime lacks for a GPU, told apart; with the real wheel for GPUs where it is."""
+"""What ONNX Runtime lacks for a GPU; with the real wheel for GPUs if it is installed."""
 
 import os
 from pathlib import Path
@@ -11,8 +11,8 @@ import pytest
 import tiny
 from vla_nav_node.backends import open_backend
 from vla_nav_node.backends.cuda.cuda_driver import CudaDriver
-from vla_nav_node.backends.onnx import onnx_missing
-from vla_nav_node.backends.onnx.onnx_missing import built_for, missing_libraries
+from vla_nav_node.backends.onnx import onnx_libraries
+from vla_nav_node.backends.onnx.onnx_libraries import cuda_major, missing_libraries
 from vla_nav_node.backends.onnx.onnx_session import CUDA, TENSORRT
 from vla_nav_node.errors import BackendError
 
@@ -23,7 +23,7 @@ needs_gpu_wheel = pytest.mark.skipif(
 
 
 def has_driver():
-    """Tell whether NVIDIA's driver shows a GPU here."""
+    """Return whether NVIDIA's driver shows a GPU here."""
     try:
         CudaDriver()
     except BackendError:
@@ -41,31 +41,31 @@ def compiler():
 
 
 def printed_by(directory, code):
-    """Run code with the Python packages of a directory beside ours; give what it prints."""
+    """Run code with the Python packages of a directory on the path; return its output."""
     path = os.pathsep.join([str(directory), str(REPOSITORY)])
     return subprocess.run([sys.executable, '-c', code], env={**os.environ, 'PYTHONPATH': path},
                           timeout=60, check=True, capture_output=True, text=True).stdout
 
 
 @pytest.mark.skipif(GPU_WHEEL, reason='needs the package onnxruntime without CUDA')
-@pytest.mark.parametrize('listed, told', [
+@pytest.mark.parametrize('listed, message', [
     ([], 'pip uninstall onnxruntime, then pip install onnxruntime-gpu'),
     (['onnxruntime', 'onnxruntime_gpu'], 'onnxruntime lies over onnxruntime-gpu')])
 def test_a_package_without_cuda_and_one_that_shadows_the_other_are_told_apart(
-        tmp_path, listed, told):
+        tmp_path, listed, message):
     for name in listed:  # as pip lists both, of which the last one wrote over the first
         (tmp_path / f'{name}-1.31.1.dist-info').mkdir()
         (tmp_path / f'{name}-1.31.1.dist-info' / 'METADATA').write_text(
             f'Metadata-Version: 2.1\nName: {name.replace("_", "-")}\nVersion: 1.31.1\n')
-    said = printed_by(tmp_path, (
+    output = printed_by(tmp_path, (
         'import onnxruntime\n'
-        'from vla_nav_node.backends.onnx.onnx_missing import driver_for\n'
+        'from vla_nav_node.backends.onnx.onnx_libraries import driver_for\n'
         'from vla_nav_node.errors import BackendError\n'
         'try:\n'
         '    driver_for(onnxruntime, "CUDAExecutionProvider")\n'
         'except BackendError as error:\n'
         '    print(error)\n'))
-    assert 'built without CUDAExecutionProvider' in said and told in said
+    assert 'built without CUDAExecutionProvider' in output and message in output
 
 
 def test_without_a_tool_to_ask_the_loader_only_cudnn_is_looked_for(tmp_path, monkeypatch):
@@ -74,33 +74,33 @@ def test_without_a_tool_to_ask_the_loader_only_cudnn_is_looked_for(tmp_path, mon
     assert missing_libraries(onnxruntime, CUDA) == []
 
 
-@pytest.mark.parametrize('names, told, not_told', [
+@pytest.mark.parametrize('names, message, absent', [
     (['libcublasLt.so.13', 'libcudnn.so.9'], 'onnxruntime-gpu[cuda,cudnn]', 'tensorrt'),
     (['libcublasLt.so.12'], '1.19 to 1.26: CUDA 12', 'tensorrt'),
     (['libnvinfer.so.10', 'libnvonnxparser.so.10'], "'tensorrt-cu13==10.*'", 'cudnn'),
     (['libnvinfer.so.10', 'libcudnn.so.9'], 'onnxruntime-gpu[cuda,cudnn]', 'nothing')])
-def test_each_missing_library_is_named_with_its_cure(monkeypatch, names, told, not_told):
+def test_each_missing_library_is_named_with_its_cure(monkeypatch, names, message, absent):
     monkeypatch.setattr(onnxruntime, 'cuda_version', '13.0')
-    error = onnx_missing._missing(onnxruntime, names)
+    error = onnx_libraries._missing(onnxruntime, names)
     assert ', '.join(names) in error.found and 'built for CUDA 13' in error.found
-    assert told in error.fix and not_told not in error.fix
+    assert message in error.fix and absent not in error.fix
 
 
 @pytest.mark.parametrize('version, major', [('13.0', 13), ('12.8', 12), ('', 0), ('local', 0)])
 def test_the_cuda_that_it_is_for_is_read(monkeypatch, version, major):
     monkeypatch.setattr(onnxruntime, 'cuda_version', version)
-    assert built_for(onnxruntime) == major
+    assert cuda_major(onnxruntime) == major
 
 
 def test_the_loader_is_asked_for_all_that_is_missing(tmp_path, monkeypatch):
-    """By a real library that needs two: one that is there, and one that is gone again."""
+    """By a real library that needs two: one that exists, and one that was deleted."""
     capi = tmp_path / 'onnxruntime' / 'capi'
     capi.mkdir(parents=True)
     (tmp_path / 'empty.c').write_text('')
     gone = capi / 'libgone.so.7'
     for command in (
             [compiler(), '-shared', '-o', gone, '-Wl,-soname,libgone.so.7', tmp_path / 'empty.c'],
-            [compiler(), '-shared', '-o', capi / onnx_missing.LIBRARIES[CUDA],
+            [compiler(), '-shared', '-o', capi / onnx_libraries.LIBRARIES[CUDA],
              '-Wl,--no-as-needed', tmp_path / 'empty.c', gone, '-lm']):
         subprocess.run(command, check=True, timeout=60)
     monkeypatch.setattr(onnxruntime, '__file__', str(capi.parent / '__init__.py'))
@@ -110,20 +110,20 @@ def test_the_loader_is_asked_for_all_that_is_missing(tmp_path, monkeypatch):
 
 
 def test_libraries_that_came_as_python_packages_are_loaded(tmp_path):
-    """Without Python's lock, before ONNX Runtime's own function does so with it."""
+    """Without the GIL, before ONNX Runtime's own function does so with it."""
     empty = tmp_path / 'empty.c'
     empty.write_text('')
     wanted, other = 'nvidia/cublas/lib/libcublasLt.so.99', 'nvidia/nccl/lib/libnccl.so.2'
     for name in (wanted, other):
         (tmp_path / name).parent.mkdir(parents=True)
         subprocess.run([compiler(), '-shared', '-o', tmp_path / name, empty], check=True)
-    said = printed_by(tmp_path, (
+    output = printed_by(tmp_path, (
         'import onnxruntime\n'
-        'from vla_nav_node.backends.onnx.onnx_missing import CUDA, preload\n'
+        'from vla_nav_node.backends.onnx.onnx_libraries import CUDA, preload\n'
         f'onnxruntime.__file__ = "{tmp_path}/onnxruntime/__init__.py"\n'
         'preload(onnxruntime, CUDA)\n'
         'print(open("/proc/self/maps").read())\n'))
-    assert 'libcublasLt.so.99' in said and 'libnccl' not in said
+    assert 'libcublasLt.so.99' in output and 'libnccl' not in output
 
 
 @needs_gpu_wheel
@@ -131,13 +131,13 @@ def test_libraries_that_came_as_python_packages_are_loaded(tmp_path):
 @pytest.mark.parametrize('provider', [CUDA, TENSORRT])
 def test_the_real_wheel_without_a_driver_says_so(provider):
     with pytest.raises(BackendError, match='no NVIDIA driver is installed|its library is not'):
-        onnx_missing.driver_for(onnxruntime, provider)
+        onnx_libraries.driver_for(onnxruntime, provider)
 
 
 @needs_gpu_wheel
 @without_driver
 def test_the_real_wheel_names_all_that_it_misses(capfd):
-    onnx_missing.preload(onnxruntime, CUDA)
+    onnx_libraries.preload(onnxruntime, CUDA)
     missing = missing_libraries(onnxruntime, CUDA)
     assert any(name.startswith('libcuda.so') for name in missing)
     assert {name.partition('.')[0] for name in missing} <= {

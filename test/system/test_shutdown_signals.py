@@ -1,4 +1,4 @@
-"""What ends the main thread's wait, and what stops the process and lets it go on."""
+"""What ends the main thread's wait, and what stops the process and lets it continue."""
 
 import os
 from pathlib import Path
@@ -9,16 +9,17 @@ import time
 
 import pytest
 
-from vla_nav_node.system.ending import ASKED, caught, Ending, FAULTS, HARMLESS, name, Start, STOPS
+from vla_nav_node.system.shutdown_signals import (
+    catchable, FAULTS, HARMLESS, REQUESTS, ShutdownSignals, signal_name, StartupSignals, STOPS)
 
 IGNORED_BY_PYTHON = {signal.SIGPIPE, signal.SIGXFSZ}
 ENDS = sorted(signal.valid_signals() - FAULTS - HARMLESS - STOPS - IGNORED_BY_PYTHON
               - {signal.SIGKILL, signal.SIGSTOP})
 WAITING = """
 import os, signal, sys
-from vla_nav_node.system.ending import Ending
-ending = Ending()
-ending.catch_signals()
+from vla_nav_node.system.shutdown_signals import ShutdownSignals
+shutdown = ShutdownSignals()
+shutdown.catch_signals()
 
 def say(text):
     print(text, flush=True)
@@ -31,13 +32,13 @@ def pause(name, stop):
 say('ready')
 exec(sys.argv[1])
 while True:
-    say(ending.wait(pause))
+    say(shutdown.wait(pause))
 """
 
 
 @pytest.fixture
 def begin():
-    """Start processes that wait for signals, each in a process group of its own as a job is."""
+    """Start processes that wait for signals, each in its own process group, as a job."""
     processes = []
 
     def begin(setup='pass', code=WAITING, **how):
@@ -70,7 +71,7 @@ def test_every_signal_that_ends_a_process_ends_the_wait(begin):
             signal.SIGRTMAX} <= set(ENDS)
     for number in ENDS:
         process.send_signal(number)
-        assert process.stdout.readline() == f'{name(number)}\n'
+        assert process.stdout.readline() == f'{signal_name(number)}\n'
 
 
 @pytest.mark.parametrize('number', sorted(FAULTS))
@@ -82,7 +83,7 @@ def test_what_the_processor_raises_ends_the_process_as_ever(begin, number):
 
 def test_abort_in_a_library_ends_the_process_as_ever(begin):
     process = begin('import resource; resource.setrlimit(resource.RLIMIT_CORE, (0, 0)); '
-                    'ending.wait(pause); os.abort()')
+                    'shutdown.wait(pause); os.abort()')
     process.send_signal(signal.SIGHUP)
     assert process.wait(30.0) == -signal.SIGABRT
 
@@ -98,20 +99,20 @@ def test_what_is_ignored_stays_ignored(begin, number):
     assert process.stdout.readline() == 'SIGTERM\n'
 
 
-@pytest.mark.parametrize('number', sorted(ASKED))
+@pytest.mark.parametrize('number', sorted(REQUESTS))
 def test_what_launch_files_end_a_node_by_is_taken_though_a_shell_ignores_it(begin, number):
     process = begin(preexec_fn=lambda: signal.signal(number, signal.SIG_IGN))
     process.send_signal(number)
-    assert process.stdout.readline() == f'{name(number)}\n'
+    assert process.stdout.readline() == f'{signal_name(number)}\n'
 
 
 def test_what_a_library_handles_is_left_to_it():
     before = signal.signal(signal.SIGUSR1, lambda *_: None)
     try:
-        assert signal.SIGUSR1 not in caught()
+        assert signal.SIGUSR1 not in catchable()
     finally:
         signal.signal(signal.SIGUSR1, before)
-    assert signal.SIGUSR1 in caught()
+    assert signal.SIGUSR1 in catchable()
 
 
 @pytest.mark.parametrize('number', sorted(STOPS))
@@ -119,7 +120,7 @@ def test_a_stop_stops_the_process_after_the_robot_and_it_goes_on(begin, number):
     process = begin()
     for _ in range(2):
         process.send_signal(number)
-        assert process.stdout.readline() == f'zero before {name(number)}\n'
+        assert process.stdout.readline() == f'zero before {signal_name(number)}\n'
         assert is_stopped(process)
         process.send_signal(signal.SIGCONT)
         assert process.stdout.readline() == 'going on\n'
@@ -153,17 +154,17 @@ def test_an_end_that_came_while_it_was_stopped_is_not_forgotten(begin):
 
 
 def test_the_first_reason_ends_the_wait():
-    ending = Ending()
-    ending.because('one')
-    ending.because('two')
-    assert ending.wait(lambda *_: None) == 'one'
+    shutdown = ShutdownSignals()
+    shutdown.request('one')
+    shutdown.request('two')
+    assert shutdown.wait(lambda *_: None) == 'one'
 
 
 def test_a_signal_during_the_start_is_kept_though_a_library_swallows_it():
-    before = {number: signal.getsignal(number) for number in ASKED}
+    before = {number: signal.getsignal(number) for number in REQUESTS}
     try:
-        for number in ASKED:
-            start = Start()
+        for number in REQUESTS:
+            start = StartupSignals()
             start.check()
             with pytest.raises(KeyboardInterrupt):
                 os.kill(os.getpid(), number)

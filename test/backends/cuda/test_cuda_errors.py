@@ -1,4 +1,4 @@
-"""Why no GPU can be used: each cause has its own words, and the real libraries are asked."""
+"""Why no GPU can be used: each cause has its own error; the real libraries confirm it."""
 
 import os
 from pathlib import Path
@@ -7,10 +7,11 @@ import sys
 
 from hypothesis import given, strategies as st
 import pytest
-from vla_nav_node.backends.cuda import gpu_problem as problems
+from vla_nav_node.backends.cuda import cuda_errors
 from vla_nav_node.backends.cuda.cuda_driver import CudaDriver
-from vla_nav_node.backends.cuda.gpu_problem import gpu_problem, module_version, no_driver
-from vla_nav_node.backends.tensorrt.tensorrt_library import CODE, library
+from vla_nav_node.backends.cuda.cuda_errors import (
+    CODE, cuda_error, module_version, no_driver)
+from vla_nav_node.backends.tensorrt.tensorrt_library import import_tensorrt
 from vla_nav_node.errors import BackendError
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -60,8 +61,8 @@ def test_a_driver_that_is_not_there_and_one_that_is_not_passed_in_are_told_apart
     nowhere, here = tmp_path / 'none', tmp_path / 'version'
     here.write_text(next(iter(MODULES)))
     assert 'no NVIDIA driver is installed' in str(no_driver('no libcuda', nowhere))
-    told = str(no_driver('no libcuda', here))
-    assert '535.183.01 runs on this machine' in told and '--gpus all' in told
+    message = str(no_driver('no libcuda', here))
+    assert '535.183.01 runs on this machine' in message and '--gpus all' in message
 
 
 @pytest.mark.parametrize('code, words', [
@@ -77,7 +78,7 @@ def test_a_driver_that_is_not_there_and_one_that_is_not_passed_in_are_told_apart
     (700, ['CUDA failed', 'ILLEGAL_ADDRESS'])])
 def test_every_code_has_its_cause_and_its_cure(monkeypatch, code, words):
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '7')
-    error = gpu_problem(code, 'cuInit: ILLEGAL_ADDRESS', 12040, 13)
+    error = cuda_error(code, 'cuInit: ILLEGAL_ADDRESS', 12040, 13)
     assert error.code == code and '\n' not in str(error)
     for word in (*words, 'cuInit'):
         assert word in str(error)
@@ -106,11 +107,12 @@ def test_the_real_driver_answers_or_the_reason_is_told():
         assert float(gpu.capability) >= 5
 
 
-WITHOUT_GPU = pytest.mark.skipif(problems.KERNEL_MODULE.exists(), reason='there is a driver here')
+WITHOUT_GPU = pytest.mark.skipif(cuda_errors.KERNEL_MODULE.exists(),
+                                 reason='there is a driver here')
 
 
 def run(code):
-    """Run Python code in a process of its own, which may crash; give what it printed."""
+    """Run Python code in a process of its own, which may crash; return its output."""
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True,
                           timeout=120, check=False,
                           env={**os.environ, 'PYTHONPATH': os.pathsep.join(
@@ -122,48 +124,48 @@ def run(code):
 @WITHOUT_GPU
 def test_the_real_error_35_of_tensorrt_11_is_told_as_the_missing_driver():
     pytest.importorskip('tensorrt_lean', reason='tensorrt-lean-cu13 is not installed here')
-    said = run('from vla_nav_node.backends.tensorrt.tensorrt_backend import open_runtime\n'
-               'from vla_nav_node.backends.tensorrt.tensorrt_library import (\n'
-               '    built_for, library, log_of)\n'
-               'from vla_nav_node.errors import BackendError\n'
-               'trt = library(name="tensorrt_lean")\n'
-               'assert built_for() in (12, 13)\n'
-               'try:\n'
-               '    open_runtime(trt)\n'
-               'except BackendError as error:\n'
-               '    print(error)\n'
-               'print(log_of(trt).said)\n')
-    assert 'no NVIDIA driver is installed here (TensorRT: failure with error: 35' in said
-    assert 'CUDA initialization failure with error: 35' in said.splitlines()[1]
+    output = run('from vla_nav_node.backends.tensorrt.tensorrt_backend import open_runtime\n'
+                 'from vla_nav_node.backends.tensorrt.tensorrt_library import (\n'
+                 '    cuda_major, import_tensorrt, log_of)\n'
+                 'from vla_nav_node.errors import BackendError\n'
+                 'trt = import_tensorrt(name="tensorrt_lean")\n'
+                 'assert cuda_major() in (12, 13)\n'
+                 'try:\n'
+                 '    open_runtime(trt)\n'
+                 'except BackendError as error:\n'
+                 '    print(error)\n'
+                 'print(log_of(trt).messages)\n')
+    assert 'no NVIDIA driver is installed here (TensorRT: failure with error: 35' in output
+    assert 'CUDA initialization failure with error: 35' in output.splitlines()[1]
 
 
 @WITHOUT_GPU
 def test_the_real_error_35_of_a_full_tensorrt_is_told_as_the_missing_driver():
     pytest.importorskip('tensorrt', reason='TensorRT is not installed here')
-    said = run('from vla_nav_node.backends.tensorrt.tensorrt_library import (\n'
-               '    failure, library, log_of, network_flags)\n'
-               'trt = library()\n'
-               'flags, strong = network_flags(trt)\n'
-               'assert flags and strong == hasattr(\n'
-               '    trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")\n'
-               'log = log_of(trt)\n'
-               'try:\n'
-               '    trt.Builder(log)\n'
-               'except TypeError:\n'
-               '    print(failure(log, 0, "TensorRT cannot start its builder"))\n')
-    assert 'no NVIDIA driver is installed here (TensorRT: failure with error: 35' in said
+    output = run('from vla_nav_node.backends.tensorrt.tensorrt_library import (\n'
+                 '    import_tensorrt, log_of, logged_error, network_flags)\n'
+                 'trt = import_tensorrt()\n'
+                 'flags, strong = network_flags(trt)\n'
+                 'assert flags and strong == hasattr(\n'
+                 '    trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")\n'
+                 'log = log_of(trt)\n'
+                 'try:\n'
+                 '    trt.Builder(log)\n'
+                 'except TypeError:\n'
+                 '    print(logged_error(log, 0, "TensorRT cannot start its builder"))\n')
+    assert 'no NVIDIA driver is installed here (TensorRT: failure with error: 35' in output
 
 
 def test_a_package_without_its_library_is_told_as_that(tmp_path, monkeypatch):
-    """What the wheels of TensorRT are without libnvinfer: a module that does not load."""
+    """As the wheels of TensorRT without libnvinfer: a module that does not load."""
     for name, fails in (('trt_stub', 'libnvinfer.so.10: cannot open shared object file'),
                         ('trt_without_cudnn', 'libcudnn.so.8: cannot open shared object file')):
         (tmp_path / name).mkdir()
         (tmp_path / name / '__init__.py').write_text(f'raise ImportError({fails!r})\n')
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(BackendError, match=r'not the library of TensorRT: libnvinfer\.so\.10'):
-        library(name='trt_stub')
+        import_tensorrt(name='trt_stub')
     with pytest.raises(BackendError, match=r'needs cuDNN.*libcudnn\.so\.8.*nvidia-cudnn-cu12<9'):
-        library(name='trt_without_cudnn')
+        import_tensorrt(name='trt_without_cudnn')
     with pytest.raises(BackendError, match=r'trt_absent is not installed'):
-        library(name='trt_absent')
+        import_tensorrt(name='trt_absent')
