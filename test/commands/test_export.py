@@ -14,8 +14,8 @@ from vla_nav_node.backends import open_backend  # noqa: E402
 from vla_nav_node.backends.torch.network import load_network  # noqa: E402
 from vla_nav_node.bundle.bundle import load_bundle, sha256_of  # noqa: E402
 from vla_nav_node.cli import main  # noqa: E402
-from vla_nav_node.convert.export.export_bundle import export_bundle  # noqa: E402
-from vla_nav_node.convert.export.step_file import check_step_file, marks_of  # noqa: E402
+from vla_nav_node.convert.export.step_file import (  # noqa: E402
+    check_step_file, export_bundle, marks_of)
 from vla_nav_node.convert.structure import presets  # noqa: E402
 from vla_nav_node.errors import BundleError  # noqa: E402
 from vla_nav_node.policy.recurrent_policy import Policy  # noqa: E402
@@ -93,7 +93,7 @@ def test_a_broken_file_is_refused(tmp_path):
     model = onnx.load(str(bundle.file('policy.fp32.onnx')))
     model.graph.node[3].input[0] = 'nowhere'
     onnx.save(model, str(tmp_path / 'x.onnx'))
-    with pytest.raises(BundleError, match='no sound ONNX'):
+    with pytest.raises(BundleError, match='not valid ONNX'):
         check_step_file(network, tmp_path / 'x.onnx', bundle.input, 'fp32')
 
 

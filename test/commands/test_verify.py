@@ -156,7 +156,7 @@ def test_a_damaged_bundle_is_told_and_refused(policy, capsys):
     damaged = with_graph(load_bundle(policy.directory), damage.scale_a_matrix)
     assert refusal_reason(damaged, 'onnx', 'fp32') == 'was verified with other files'
     assert verify(damaged) == 1
-    assert 'the gate is 0.0001' in capsys.readouterr().out
+    assert 'the limit is 0.0001' in capsys.readouterr().out
     after = load_bundle(policy.directory)
     with pytest.raises(BundleError, match=r'did not pass: one step differs by .*allow_unverified'):
         require_verified(after, 'onnx', 'fp32')
@@ -219,10 +219,10 @@ def test_a_state_that_is_off_does_not_pass_though_the_speeds_are_right():
 
 
 def test_states_are_compared_part_by_part_and_never_by_nothing():
-    from vla_nav_node.convert.verify.open_loop import relative
+    from vla_nav_node.convert.verify.open_loop import relative_error
     one, ten = np.ones((1, 1, 4), np.float32), np.full((1, 1, 4), 10, np.float32)
-    assert relative((one * 1.5, ten), (one, ten)) == pytest.approx(0.5)
-    assert relative((one * 1e-9,), (one * 0,)) == pytest.approx(1e-6)
+    assert relative_error((one * 1.5, ten), (one, ten)) == pytest.approx(0.5)
+    assert relative_error((one * 1e-9,), (one * 0,)) == pytest.approx(1e-6)
 
 
 def growing(first, last):

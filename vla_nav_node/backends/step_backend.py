@@ -79,8 +79,8 @@ def resolve_device(device: str, bundle: Bundle, backend: str, precision: str,
     """
     if device != 'auto':
         return DeviceChoice(device)
-    choice = choose_device(bundle, BackendInfo(backend, library.__name__, library.__version__, '', '',
-                                        precision), gpus_here())
+    info = BackendInfo(backend, library.__name__, library.__version__, '', '', precision)
+    choice = choose_device(bundle, info, gpus_here())
     if choice.note:
         LOG.info('%s: %s', bundle.name, choice.note)
     return choice

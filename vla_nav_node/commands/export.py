@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Optional, Sequence
 
 from ..bundle.bundle import Bundle, load_bundle, SHIPPED
-from ..convert.export.export_bundle import export_bundle
-from ..convert.export.step_file import marks_of
+from ..convert.export.step_file import export_bundle, marks_of
 from ..convert.export.step_graph import PRECISIONS
 from ..convert.structure.presets import PRESETS, write_preset
 from ..errors import SettingError

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Optional, Tuple, TYPE_CHECKING
 
 from ..bundle.bundle import Bundle
-from ..convert.structure.recipe import InputRecipe, PICTURE
+from ..convert.structure.recipe import CHANNEL_COUNTS, InputRecipe
 from ..errors import SettingError
 from ..system.arguments import picture_size
 from ..system.outputs import write_json
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         'supersample (the mean of more pixels)')
     parser.add_argument('--rotation', type=int, choices=tuple(TURNS), default=0,
                         help="degrees clockwise by which the camera's pictures were turned first")
-    parser.add_argument('--channels', choices=tuple(PICTURE), help='in training: bgr as '
+    parser.add_argument('--channels', choices=tuple(CHANNEL_COUNTS), help='in training: bgr as '
                         'OpenCV reads, gray as OpenCV or PIL converts, gray-mean the mean of RGB')
     parser.add_argument('--pixel-max', type=float, choices=(1.0, 255.0), metavar='{1,255}',
                         help='the value of white before --mean: 1 after ToTensor, else 255')
@@ -67,10 +67,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Import, or write the template; return 0."""
-    from ..convert.checkpoint.backbones import refuse_foreign
-    from ..convert.checkpoint.checkpoint import Choice, read_checkpoint
+    from ..convert.checkpoint.checkpoint import read_checkpoint, refuse_foreign
+    from ..convert.checkpoint.containers import Selection
     checkpoint = read_checkpoint(args.checkpoint,
-                                 Choice(args.weights or '', args.drop, dict(args.map)))
+                                 Selection(args.weights or '', args.drop, dict(args.map)))
     refuse_foreign(checkpoint)
     if args.template:
         _write_template(checkpoint, args.template, args.channels)

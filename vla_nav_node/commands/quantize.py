@@ -6,7 +6,7 @@ from typing import Any, Dict, List
 
 from ..bundle.bundle import Bundle, load_bundle, SHIPPED
 from ..convert.export.rewrite import folder_beside
-from ..convert.frames.calibrated import MOST_FRAMES, noted, SEED, SIMULATOR
+from ..convert.frames.calibrated import calibration_facts, MOST_FRAMES, SEED, SIMULATOR
 from ..convert.int8.fixed_scales import FILE as FIXED
 from ..convert.int8.int8_graph import FRAMES, INT8, keep, quantise, with_fixed_scales
 from ..convert.int8.layer_search import BITS, BUDGET, Row, STATE_BUDGET
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
                 rows, facts = quantise(bundle, frames, graph, args.bits, not args.any_speed)
             facts['notes'] += [] if args.any_speed else warning(machine)
             print_report(bundle, rows, facts)
-        facts.update(noted(args.frames, frames))
+        facts.update(calibration_facts(args.frames, frames))
         if args.json:
             write_json(args.json, facts)
         if not graph.exists():

@@ -196,7 +196,7 @@ def _verify(directory: Path) -> None:
     from ..bundle.bundle import load_bundle
     from ..convert.frames.calibrated import SIMULATOR
     from ..sim.expert.simulated_frames import load_frames
-    from ..convert.verify.verdict import told_frames, verify_open_loop, write_verdicts
+    from ..convert.verify.verdict import describe_frames, verify_open_loop, write_verdicts
     if not is_installed('onnx'):
         print(f"not verified, onnxruntime is not installed: run 'vla_nav verify {directory}'")
         return
@@ -205,7 +205,7 @@ def _verify(directory: Path) -> None:
     rows = verify_open_loop(bundle, frames, [('onnx', 'fp32')])
     for row in rows:
         print(f'verified {row.name}: ' + ('; '.join(row.problems) or 'passed'))
-    write_verdicts(bundle, rows, told_frames(SIMULATOR, frames))
+    write_verdicts(bundle, rows, describe_frames(SIMULATOR, frames))
 
 
 def _shuffled(seeds: List[int], rng: np.random.Generator) -> Iterator[int]:

@@ -13,8 +13,8 @@ from ..bundle.verdicts import is_trained, STEPS
 from ..convert.frames.calibrated import Calibrated, SIMULATOR
 from ..convert.verify.open_loop import worst
 from ..convert.verify.verdict import (
-    candidates, device_for, judge_closed_loop, NOT_DRIVEN, Row, told_frames, trained_in_simulator,
-    verdict, verify_open_loop, write_verdicts)
+    candidates, describe_frames, device_for, judge_closed_loop, NOT_DRIVEN, Row,
+    trained_in_simulator, verdict, verify_open_loop, write_verdicts)
 from ..errors import BackendError, SettingError
 from ..sim.expert.simulated_frames import load_frames
 from ..system.outputs import print_table, write_json
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     rows = verify_open_loop(bundle, frames, wanted, args.steps, args.device, track)
     _refuse_absent(rows, args)
     _close_loop(bundle, rows, args, loop)
-    frames_used = told_frames(args.frames, frames)
+    frames_used = describe_frames(args.frames, frames)
     _report(bundle, rows)
     if args.json:
         write_json(args.json, _document(bundle, rows, frames_used), indent=2)
