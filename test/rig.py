@@ -22,6 +22,8 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 
+from vla_nav_node.driving.diagnostics.statuses import ERROR, WARN
+
 PATIENCE_S = 30.0  # for discovery and slow machines; usually no wait is that long
 HEIGHT, WIDTH = 48, 64
 NODE = [sys.executable, '-m', 'vla_nav_node.node.main']
@@ -137,6 +139,20 @@ class Rig:
             return self.until(found)[-1]
         except AssertionError:
             raise AssertionError(f'no {part!r} in {self.diagnostics[-1:]}') from None
+
+    def errs(self, owner, part, since=None):
+        """Wait until `owner` reports an ERROR with `part`, the only one; return the report."""
+        self.say(owner, part, since)
+        since = time.monotonic() if since is None else since
+
+        def found():
+            return [entry for at, entry in list(self.diagnostics) if at > since
+                    and entry[owner][0] == ERROR and part in entry[owner][1]]
+        report = self.until(found, f'an ERROR of {owner}')[0]
+        assert [name for name, status in report.items() if status[0] == ERROR] == [owner]
+        driving = report['driving']
+        assert owner == 'driving' or (driving[0] == WARN and f'(see {owner})' in driving[1])
+        return report
 
     def call(self, kind, **fields):
         """Call a service of the node and return its response."""

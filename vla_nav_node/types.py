@@ -10,6 +10,9 @@ import numpy as np
 # are read, though a backend may leave them on its device until then.
 State = Sequence[np.ndarray]
 
+# The statuses of diagnostics that can own a fault: that one is ERROR, the others point at it.
+CAMERA, POLICY, DRIVING = 'camera', 'policy', 'driving'
+
 
 class Step(NamedTuple):
     """The input and output of one step of the policy."""
@@ -49,6 +52,7 @@ class Command:
     linear_x: float
     linear_y: float
     reason: str = ''  # why the robot has to stand still; empty while it drives
+    owner: str = field(default=DRIVING, compare=False)  # of that fault, if it is one
 
     @property
     def is_stop(self) -> bool:

@@ -15,7 +15,7 @@ def _trick(name):
 
 
 def _standing(text):
-    return Line('driving', ERROR, text)
+    return Line('camera', ERROR, text)
 
 
 def _freeze(trick: str, late_s: float = 0.0):

@@ -97,7 +97,7 @@ def _end_fallback(scene: Scene) -> None:
 
 
 def _standing(text):
-    return Line('driving', ERROR, text)
+    return Line('policy', ERROR, text)
 
 
 FALLEN = Line('policy', WARN, 'driving on fallback onnx:fp32@cpu because of onnx:fp32@auto: ')

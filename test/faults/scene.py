@@ -10,7 +10,7 @@ from geometry_msgs.msg import Twist
 import rclpy
 from rig import domain, Rig
 
-from vla_nav_node.driving.diagnostics.statuses import OK
+from vla_nav_node.driving.diagnostics.statuses import ERROR, OK
 
 from .processes import CameraProcess, LoggedNode, wait_for
 
@@ -34,7 +34,7 @@ class Scene:
         self.cameras = [self.camera]
         self.node = None
         self.distrust = []  # (from, to): sound images that a robot may not drive on
-        self._checked = 0
+        self._checked = self._reported = 0
 
     def ready(self, **how):
         """Ensure a sound camera and a driving node; `how` is for a node that is started."""
@@ -95,7 +95,11 @@ class Scene:
             raise AssertionError(f'no {line.text!r} in diagnostics, but {last}') from None
 
     def check(self):
-        """Check every command since the last check."""
+        """Check every command and every report since the last check."""
+        reports, self._reported = self.rig.diagnostics[self._reported:], len(self.rig.diagnostics)
+        for _, entry in reports:
+            errors = {name: status for name, status in entry.items() if status[0] == ERROR}
+            assert len(errors) <= 1, f'one fault, but {errors}'
         commands = self.rig.commands[self._checked:]
         self._checked += len(commands)
         good = self._good_images()

@@ -3,16 +3,16 @@
 import sys
 from threading import Thread
 
-from vla_nav_node.node import main
+from vla_nav_node.node import main, managed_node
 
 
-class ShutNode(main.VlaNavNode):
+class ShutNode(managed_node.VlaNavNode):
     """The node with that thread."""
 
-    def run(self):
+    def run(self, starting):
         """Start the thread, and run."""
         Thread(target=self._shut, daemon=True).start()
-        return super().run()
+        return super().run(starting)
 
     def _shut(self):
         sys.stdin.read()
@@ -20,5 +20,5 @@ class ShutNode(main.VlaNavNode):
 
 
 if __name__ == '__main__':
-    main.VlaNavNode = ShutNode
+    managed_node.VlaNavNode = ShutNode
     sys.exit(main.main())

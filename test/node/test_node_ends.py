@@ -2,18 +2,20 @@
 
 import os
 from pathlib import Path
+import random
 import signal
+import subprocess
 import sys
 import time
 
 import pytest
-from rig import CameraThread, NODE, NodeProcess, Rig
+from rig import CameraThread, environment, NODE, NodeProcess, PATIENCE_S, Rig
 from std_srvs.srv import SetBool
 from tiny import write_tiny
 
-from vla_nav_node.node.main import main
-
 FILE = Path(__file__).parents[2] / 'config' / 'vla_nav_node.yaml'
+INTERRUPTS = 12
+LONG_START_S = 2.0  # most of the interrupts come before a start has ended
 
 
 @pytest.fixture
@@ -46,7 +48,7 @@ def test_a_signal_ends_it_with_a_last_zero(rig, bundle, number):
 def test_a_signal_during_the_start_ends_it_though_a_library_swallows_it(swallowed):
     code = f"""if True:
         import os, signal
-        from vla_nav_node.node import main as node
+        from vla_nav_node.node import main, managed_node as node
         sound = node.load_bundle
         def load(path):
             try:
@@ -54,9 +56,38 @@ def test_a_signal_during_the_start_ends_it_though_a_library_swallows_it(swallowe
             except KeyboardInterrupt:
                 {swallowed}
         node.load_bundle = load
-        raise SystemExit(node.main())"""
+        raise SystemExit(main.main())"""
     status, stderr = NodeProcess(command=[sys.executable, '-c', code]).wait()
     assert (status, stderr) == (0, '')
+
+
+def takes_signals(pid):
+    """Return whether a process handles SIGTERM, which Python leaves to the program."""
+    for line in Path(f'/proc/{pid}/status').read_text().splitlines():
+        if line.startswith('SigCgt:'):
+            return bool(int(line.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
+    return False
+
+
+@pytest.mark.parametrize('use_sim_time', ['false', 'true'])
+def test_it_can_be_interrupted_at_any_moment_of_its_start(use_sim_time):
+    moments = random.Random(use_sim_time)
+    for after_s in sorted(moments.uniform(0.0, LONG_START_S) for _ in range(INTERRUPTS)):
+        node = NodeProcess(use_sim_time=use_sim_time)
+        until = time.monotonic() + PATIENCE_S
+        while not takes_signals(node.process.pid):  # up to here Python itself starts
+            assert time.monotonic() < until, 'it does not take signals'
+        time.sleep(after_s)
+        status, stderr = node.finish(signal.SIGINT)
+        assert (status, 'Traceback' in stderr) == (0, False), f'after {after_s:.3f} s: {stderr}'
+
+
+def test_it_takes_signals_before_it_imports_anything_heavy():
+    found = subprocess.run(
+        [sys.executable, '-c', 'import sys, vla_nav_node.node.main; print(*sys.modules)'],
+        capture_output=True, text=True, check=True, env=environment()).stdout.split()
+    assert 'vla_nav_node.system.shutdown_signals' in found
+    assert not {'rclpy', 'numpy', 'yaml', 'vla_nav_node.node.managed_node'} & set(found)
 
 
 def test_it_can_be_disabled_and_ended_during_a_swap(rig, bundle):
@@ -113,13 +144,11 @@ def test_a_profile_that_does_not_exist_is_refused():
 
 
 @pytest.mark.parametrize('asked', ['--help', '--version'])
-def test_help_and_version_drive_nothing(asked, capfd):
-    with pytest.raises(SystemExit) as end:
-        main([asked])
-    assert end.value.code == 0
-    output, errors = capfd.readouterr()
-    assert ('max_linear_x' if asked == '--help' else 'vla_nav_node ') in output
-    assert errors == ''
+def test_help_and_version_drive_nothing(asked):
+    ended = subprocess.run([*NODE, asked], capture_output=True, text=True, check=False,
+                           env=environment())
+    assert ('max_linear_x' if asked == '--help' else 'vla_nav_node ') in ended.stdout
+    assert (ended.returncode, ended.stderr) == (0, '')
 
 
 def test_an_altered_bundle_is_refused(tmp_path):

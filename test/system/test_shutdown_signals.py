@@ -165,11 +165,37 @@ def test_a_signal_during_the_start_is_kept_though_a_library_swallows_it():
     try:
         for number in REQUESTS:
             start = StartupSignals()
+            start.raise_interrupts()
             start.check()
             with pytest.raises(KeyboardInterrupt):
                 os.kill(os.getpid(), number)
             with pytest.raises(KeyboardInterrupt):
                 start.check()
     finally:
+        sys.unraisablehook = sys.__unraisablehook__
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+STARTING = """
+import os, signal, sys
+from vla_nav_node.system.shutdown_signals import StartupSignals
+start = StartupSignals()
+exec(sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize(('code', 'status', 'error'), [
+    ('os.kill(os.getpid(), signal.SIGINT)', 0, ''),  # at once, before anything is to be released
+    ('start.raise_interrupts(); os.kill(os.getpid(), signal.SIGINT)', -2, 'KeyboardInterrupt'),
+    # In a destructor it cannot be raised: not printed, and raised by the next check.
+    ('class A: __del__ = lambda self: os.kill(os.getpid(), signal.SIGTERM)\n'
+     'start.raise_interrupts(); A(); print("on"); start.check()', -2, 'KeyboardInterrupt'),
+    ('class A: __del__ = lambda self: 1 / 0\n'
+     'start.raise_interrupts(); A()', 0, 'ZeroDivisionError'),
+])
+def test_signals_during_a_start(code, status, error):
+    ended = subprocess.run([sys.executable, '-c', STARTING, code], capture_output=True, text=True,
+                           check=False)
+    assert ended.returncode == status, ended.stderr
+    assert error in ended.stderr and ended.stderr.count('Traceback') == bool(error)

@@ -9,7 +9,7 @@ from typing import Callable, Iterator, Optional
 from .command_limits import limit
 from .settings import Settings
 from ..errors import VlaNavError
-from ..types import Command
+from ..types import CAMERA, Command, DRIVING, POLICY
 
 LOG = logging.getLogger(__name__)
 # The repetition of a command is late by this share of the period. A camera as fast as the control
@@ -79,9 +79,9 @@ class CommandOutput:
         """
         with self._lock:
             now_ns = self.clock_ns()
-            reason = self._stop_reason(command, now_ns, captured_ns, ticket)
-            if reason:
-                return self._stop(reason, now_ns)
+            stop = self._stop_instead(command, now_ns, captured_ns, ticket)
+            if stop is not None:
+                return self._stop(stop.reason, now_ns, stop.owner)
             self._captured_ns = captured_ns
             was_stopped = self.last.is_stop
             command = self._publish(self._limited(command, now_ns), now_ns, REPEAT_GRACE)
@@ -150,7 +150,7 @@ class CommandOutput:
             now_ns = self.clock_ns()
             if not self.last.is_stop and self._too_old(now_ns, self._captured_ns):
                 self._stop(f'no usable image for {self.settings.image_timeout:g} s '
-                           '(image_timeout)', now_ns)
+                           '(image_timeout)', now_ns, CAMERA)
             elif now_ns >= self._due_ns:
                 self._publish(self.last, now_ns)
             self._next_tick_ns = self._deadline_ns()
@@ -179,17 +179,20 @@ class CommandOutput:
             return self._due_ns
         return min(self._due_ns, self._captured_ns + self._timeout_ns + 1)
 
-    def _stop_reason(self, command: Command, now_ns: int, captured_ns: int, ticket: int) -> str:
+    def _stop_instead(self, command: Command, now_ns: int, captured_ns: int,
+                      ticket: int) -> Optional[Command]:
         if not self.enabled:
-            return 'disabled'
+            return Command(0.0, 0.0, 'disabled')
         if command.is_stop:
-            return command.reason
+            return command
         if ticket != self.ticket:
-            return self.last.reason or 'stopped while the command was computed'
-        if self._too_old(now_ns, captured_ns):
-            return (f'the command came {(now_ns - captured_ns) / 1e9:.3g} s after its image '
-                    f'(image_timeout is {self.settings.image_timeout:g} s)')
-        return ''
+            return self.last if self.last.is_stop else Command(
+                0.0, 0.0, 'stopped while the command was computed')
+        if self._too_old(now_ns, captured_ns):  # it was not when it arrived
+            return Command(0.0, 0.0, f'the command came {(now_ns - captured_ns) / 1e9:.3g} s after'
+                           f' its image (image_timeout is {self.settings.image_timeout:g} s)',
+                           POLICY)
+        return None
 
     def _too_old(self, now_ns: int, captured_ns: int) -> bool:
         return now_ns - captured_ns > self._timeout_ns
@@ -203,12 +206,12 @@ class CommandOutput:
             (wanted.linear_x, wanted.linear_y), (last.linear_x, last.linear_y), self._limits,
             self._settings.max_acceleration, elapsed_ns / 1e9))
 
-    def _stop(self, reason: str, now_ns: int) -> Command:
+    def _stop(self, reason: str, now_ns: int, owner: str = DRIVING) -> Command:
         self.ticket += 1
         self.last_stop = reason
         self.stops += self.enabled
         was_driving = not self.last.is_stop
-        command = self._publish(Command(0.0, 0.0, reason), now_ns)
+        command = self._publish(Command(0.0, 0.0, reason, owner), now_ns)
         if was_driving:
             self.on_stop()
         return command

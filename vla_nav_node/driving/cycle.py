@@ -9,11 +9,13 @@ import numpy as np
 from .command_limits import ActionCheck
 from ..errors import ImageError, VlaNavError
 from ..policy.recurrent_policy import Policy
-from ..types import Command, Frame, Step
+from ..types import CAMERA, Command, DRIVING, Frame, POLICY, Step
 from ..vision import pictures
 from ..vision.preprocess import is_blank, Preprocess
 
 RECENT = 8  # steps that are kept to check a new backend with
+# Which status of diagnostics owns an error of a stage.
+OWNERS = {'decode': CAMERA, 'preprocess': CAMERA, 'infer': POLICY, 'gate': POLICY}
 
 
 class Timing(NamedTuple):
@@ -55,9 +57,11 @@ class Cycle:
             timer.enter('gate')
             wanted = action.tolist()
             problem = self.action_check.problem(wanted)
-            command = Command(0.0, 0.0, problem) if problem else Command(wanted[0], wanted[1])
+            command = (Command(0.0, 0.0, problem, POLICY) if problem else
+                       Command(wanted[0], wanted[1]))
         except VlaNavError as error:
-            command = Command(0.0, 0.0, f'{timer.stage}: {error}')
+            command = Command(0.0, 0.0, f'{timer.stage}: {error}',
+                              OWNERS.get(timer.stage, DRIVING))
         timing = timer.stop()
         if not command.is_stop:
             self._step = Step(picture, self.policy.state_before, action)

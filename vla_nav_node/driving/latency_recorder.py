@@ -27,10 +27,6 @@ class Percentiles(NamedTuple):
         """Return the percentiles of at least one value."""
         return cls(*map(float, np.percentile(values, (*QUANTILES, 100))))
 
-    def __str__(self) -> str:
-        """Return the four numbers with two decimals."""
-        return ' / '.join(f'{value:.2f}' for value in self)
-
 
 @dataclass(frozen=True)
 class Summary:

@@ -7,7 +7,8 @@ import time
 from typing import Any, Callable, Deque, NamedTuple, Optional, Sequence, Tuple
 
 from .command_output import CommandOutput
-from .cycle import Cycle, Timing
+from .cycle import Cycle, OWNERS, Timing
+from .diagnostics.stamps import NO_CLOCK
 from .frame_checks import FrameChecks
 from .latency_recorder import LatencyRecorder
 from .mailbox import Arrival, Mailbox
@@ -15,7 +16,7 @@ from .settings import Settings
 from ..errors import ImageError, VlaNavError
 from ..policy.hang_recovery import REQUEST_TIMEOUT_S
 from ..system import gc_schedule
-from ..types import Command, Frame
+from ..types import CAMERA, Command, DRIVING, Frame
 
 IDLE_S = 0.1  # how often the thread checks whether it has to end while no frames come
 POLL_S = 0.001
@@ -93,14 +94,15 @@ class DrivingLoop:
             self._reset_due = False
             self.reset()
         if isinstance(frame, ImageError):
-            self.output.drive(Command(0.0, 0.0, f'deserialise: {frame}'), 0, ticket)
+            self.output.drive(Command(0.0, 0.0, f'deserialise: {frame}', CAMERA), 0, ticket)
             return
         now_ns, ros_now_ns = self.output.clock_ns(), self._ros_now_ns()
         decision = self.frame_checks.check(frame, ros_now_ns)
         if decision.reset:
             self.cycle.policy.reset()
         if decision.reason:
-            self.output.drive(Command(0.0, 0.0, decision.reason), 0, ticket)
+            owner = DRIVING if decision.reason == NO_CLOCK else CAMERA
+            self.output.drive(Command(0.0, 0.0, decision.reason, owner), 0, ticket)
             return
         # The capture time on the monotonic clock, never later than the arrival: while the frame
         # waited here, the ROS clock may have been set back or run slowly.
@@ -167,14 +169,20 @@ class DrivingLoop:
 
     def hang(self) -> str:
         """Return which stage has been running for longer than image_timeout; '' if none."""
+        stop = self.hung_stop(self.settings.image_timeout)
+        return '' if stop is None else stop.reason
+
+    def hung_stop(self, after_s: float) -> Optional[Command]:
+        """Return a stop that names the stage that has been running for longer than `after_s`."""
         timer, sending_ns = self.cycle.stage_timer, self.output.sending_ns
         stage, since_ns, info = timer.stage, timer.since_ns, f' ({self.cycle.policy.backend.info})'
         if sending_ns:
             stage, since_ns, info = 'publishing on cmd_vel', sending_ns, ''
         busy_s = (time.perf_counter_ns() - since_ns) / 1e9
-        if not stage or busy_s <= self.settings.image_timeout:
-            return ''
-        return f'{stage} has not come back for {busy_s:.1f} s{info}'
+        if not stage or busy_s <= after_s:
+            return None
+        return Command(0.0, 0.0, f'{stage} has not come back for {busy_s:.1f} s{info}',
+                       OWNERS.get(stage, DRIVING))
 
     def _serve_requests(self) -> None:
         while self._requests:

@@ -3,15 +3,16 @@
 from collections import deque
 from threading import Event, Lock
 import time
-from typing import Callable, List, Tuple
+from typing import Callable, List, Optional, Tuple
 
+from .diagnostics.driving_status import blame, DriveTimes, driving_status, DrivingReport
 from .diagnostics.graph import GraphReport
 from .diagnostics.journal import Journal
 from .diagnostics.statuses import (
-    camera_status, CameraReport, driving_status, graph_status, inactive_status, latency_status,
-    no_image_reason, Status)
+    camera_status, CameraReport, graph_status, inactive_status, latency_status, no_image_reason,
+    Status)
 from .loop import DrivingLoop
-from ..types import BackendInfo, Command
+from ..types import BackendInfo, CAMERA, Command, DRIVING
 
 REPORT_S = 1.0
 SOONEST_S = 0.1  # between two reports, however often the robot stops and resumes
@@ -43,7 +44,8 @@ class DiagnosticsReporter:
         self._history = deque([(time.monotonic(), camera())])
         self._stops = 0
         self._journal = Journal()
-        loop.output.on_stop = loop.output.on_resume = self._woken.set
+        self._times = DriveTimes()
+        loop.output.on_stop, loop.output.on_resume = self._on_stop, self._on_resume
 
     def run(self, stopping: Event) -> None:
         """Report until `stopping` is set, and once more; runs in a thread of its own."""
@@ -66,12 +68,14 @@ class DiagnosticsReporter:
     def statuses(self) -> List[Status]:
         """Return the five statuses."""
         loop, camera, graph = self._loop, self._camera(), self._graph()
-        return [
+        report = self._driving_report(camera, graph) if loop.active else None
+        statuses = [
             self._camera_status(camera),
             self._policy(loop.cycle.policy.backend.info),
             latency_status(loop.latency.summary(time.perf_counter_ns() / 1e9),
                            loop.settings.control_period_ms, camera.replaced),
-            self._driving_status(camera, graph), graph_status(graph)]
+            self._driving_status(report), graph_status(graph)]
+        return statuses if report is None else blame(statuses, report)
 
     def _camera_status(self, camera: CameraReport) -> Status:
         before = self._a_second_ago(camera)
@@ -79,25 +83,44 @@ class DiagnosticsReporter:
             return inactive_status('camera', f'not subscribed to {camera.subscribed.name}')
         return camera_status(camera, *before, self._loop.settings.image_timeout)
 
-    def _driving_status(self, camera: CameraReport, graph: GraphReport) -> Status:
-        """Return whether the robot drives, and log what is new about it."""
-        if not self._loop.active:
-            return inactive_status('driving', 'publishes no commands until it is activated')
-        output, hang = self._loop.output, self._loop.hang()
+    def _driving_status(self, report: Optional[DrivingReport]) -> Status:
+        """Return whether the robot drives, and log what is new about it; None: it is inactive."""
+        if report is None:
+            self._journal.forget()
+            return inactive_status(DRIVING, 'publishes no commands until it is activated')
+        if not self._loop.output.closed:  # else the node itself logs why it ends
+            self._journal.note(report.standing, report.enabled, report.stops, report.last_stop,
+                               self._times.stood_s)
+        return driving_status(report)
+
+    def _driving_report(self, camera: CameraReport, graph: GraphReport) -> DrivingReport:
+        output = self._loop.output
         command, enabled, seen = self._command(camera), output.enabled, output.stops
         stops, self._stops = seen - self._stops, seen
-        status = driving_status(command, enabled, stops, output.last_stop, hang, graph)
-        stopped = bool(hang) or command.is_stop or not enabled
-        if not output.closed:  # else the node itself logs why it ends
-            self._journal.note(status.message if stopped else '', enabled, stops,
-                               output.last_stop)
-        return status
+        return DrivingReport(command, enabled, stops, output.last_stop, self._hung_stop(command),
+                             graph, self._times.since_stop_s(), self._times.driving_s(), seen)
+
+    def _hung_stop(self, command: Command) -> Optional[Command]:
+        """Return the stop that names a stage that hangs; None if none does."""
+        # The age of an image includes its transport, so a hang stops the robot as "no usable
+        # image" shortly before the stage itself has taken image_timeout.
+        seems_camera = command.is_stop and command.owner == CAMERA
+        return self._loop.hung_stop(
+            self._loop.settings.image_timeout * (0.5 if seems_camera else 1.0))
 
     def _command(self, camera: CameraReport) -> Command:
         """Return the newest command; before the first image, a stop that says why none comes."""
-        if camera.received:
-            return self._loop.output.last
-        return Command(0.0, 0.0, no_image_reason(camera))
+        if not camera.received:
+            return Command(0.0, 0.0, no_image_reason(camera), CAMERA)
+        return self._loop.output.last
+
+    def _on_stop(self) -> None:
+        self._times.note_stop()
+        self._woken.set()
+
+    def _on_resume(self) -> None:
+        self._times.note_start()
+        self._woken.set()
 
     def _a_second_ago(self, camera: CameraReport) -> Tuple[CameraReport, float]:
         """Return the report of one to two seconds ago, and its age in s."""

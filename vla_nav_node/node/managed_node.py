@@ -22,7 +22,7 @@ from .start.unused_settings import refuse_unused
 from ..backends import BACKENDS
 from ..bundle.bundle import load_bundle
 from ..bundle.changes import BundleChanges
-from ..driving.diagnostics.statuses import OK, realtime_status, Status
+from ..driving.diagnostics.statuses import OK, realtime_status, Status, STATUSES
 from ..driving.settings import MODEL, parameters, Settings, settings_of, updated
 from ..errors import BackendError, VlaNavError
 from ..system.realtime import Realtime
@@ -166,8 +166,9 @@ class VlaNavNode(Node):
         """Publish the state while nothing is configured that could report more."""
         while not stopping.is_set():
             if self.configured is None:
-                self._publish([Status('driving', OK, f'{self.lifecycle.label}: publishes no '
-                                      'commands until it is configured and activated', {})])
+                self._publish([Status(name, OK, f'{self.lifecycle.label}: publishes no commands '
+                                      'until it is configured and activated', {})
+                               for name in STATUSES])  # else they would go stale
             stopping.wait(REPORT_S)
 
     def _on_failure(self, failure: str) -> None:

@@ -3,6 +3,7 @@
 from functools import partial
 import os
 import signal
+import sys
 import threading
 from typing import Callable, FrozenSet, List
 
@@ -23,11 +24,17 @@ PIPE_BYTES = 65536  # a full pipe
 
 
 class StartupSignals:
-    """SIGINT and SIGTERM interrupt the start; the robot has not moved yet."""
+    """
+    SIGINT and SIGTERM end the start; the robot has not moved yet.
+
+    At first they end the process at once, with status 0: raised inside an import, an interrupt
+    would become an error of some library, or a traceback.
+    """
 
     def __init__(self) -> None:
         """Catch the signals until `ShutdownSignals.catch_signals`; main thread only."""
         self.interrupted = False
+        self._raises = False
         for number in REQUESTS:
             signal.signal(number, self._interrupt)
 
@@ -36,9 +43,22 @@ class StartupSignals:
         if self.interrupted:
             raise KeyboardInterrupt
 
+    def raise_interrupts(self) -> None:
+        """From now on raise KeyboardInterrupt instead: something has to be released."""
+        self._raises = True
+        sys.unraisablehook = _report_unraisable
+
     def _interrupt(self, number: int, frame: object) -> None:
+        if not self._raises or self.interrupted:  # a second one does not wait for the release
+            os._exit(0)
         self.interrupted = True
         raise KeyboardInterrupt
+
+
+def _report_unraisable(unraisable: 'sys.UnraisableHookArgs') -> None:
+    """Report what cannot be raised, except an interrupt: `StartupSignals.check` raises it."""
+    if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(unraisable)
 
 
 class ShutdownSignals:

@@ -7,7 +7,7 @@ from scripted import Robot
 from vla_nav_node.driving.diagnostics import journal
 from vla_nav_node.driving.diagnostics.graph import GraphReport, Topic
 from vla_nav_node.driving.diagnostics.journal import Journal, PATIENCE_S, PAUSE_S
-from vla_nav_node.driving.diagnostics.statuses import CameraReport, policy_status
+from vla_nav_node.driving.diagnostics.statuses import CameraReport, ERROR, policy_status
 from vla_nav_node.driving.watchdog import DiagnosticsReporter
 
 FROZEN = 'standing still: the picture is frozen: identical for {:.1f} s'
@@ -25,10 +25,10 @@ class Log:
         """Keep a line, as a logging handler."""
         self.lines.append((self.now_s - 100.0, record.levelname, record.getMessage()))
 
-    def note(self, seconds, standing, stops=0, enabled=True):
+    def note(self, seconds, standing, stops=0, enabled=True, stood_s=None):
         """Report eight times a second for a while."""
         for _ in range(int(seconds * 8)):
-            self.journal.note(standing.format(self.now_s), enabled, stops, 'late')
+            self.journal.note(standing.format(self.now_s), enabled, stops, 'late', stood_s)
             self.now_s += 0.125
 
     def take(self):
@@ -54,9 +54,9 @@ def log():
 def test_a_stop_and_its_end_are_a_line_each(log):
     log.note(1.0, '')
     log.note(60.0, FROZEN)
-    log.note(10.0, '')
+    log.note(10.0, '', stood_s=60.0)
     assert log.take() == [(0.0, 'INFO', 'driving'), (1.0, 'WARNING', FROZEN.format(101.0)),
-                          (61.0, 'INFO', 'driving again')]
+                          (61.0, 'INFO', 'driving again after 60 s')]
 
 
 def test_the_reason_why_a_robot_never_drove_is_logged_after_a_while(log):
@@ -64,16 +64,18 @@ def test_the_reason_why_a_robot_never_drove_is_logged_after_a_while(log):
     assert log.take() == [(PATIENCE_S, 'WARNING', 'standing still: no image yet')]
     log.note(1.0, '')
     log.note(1.0, FROZEN)
-    assert [line[0] for line in log.take()] == [60.0, 61.0]
+    assert [line[::2] for line in log.take()] == [
+        (60.0, 'driving'), (61.0, FROZEN.format(161.0))]
 
 
 def test_a_robot_that_stops_all_the_time_does_not_flood_the_log(log):
     for _ in range(240):
-        log.note(0.125, '')
+        log.note(0.125, '', stood_s=0.125)
         log.note(0.125, FROZEN, stops=1)
     lines = log.take()
     assert 60.0 / PAUSE_S <= len(lines) <= 2 * 60.0 / PAUSE_S + 2
-    assert {text for _, level, text in lines if level == 'INFO'} == {'driving', 'driving again'}
+    assert {text for _, level, text in lines if level == 'INFO'} == {
+        'driving again after 0.125 s'}
 
 
 def test_stops_between_two_reports_are_counted(log):
@@ -92,8 +94,18 @@ def test_another_reason_is_another_line(log):
     assert [line[:2] for line in log.take()[1:]] == [(10.0, 'WARNING'), (20.0, 'INFO')]
 
 
+def test_a_node_that_is_activated_again_begins_again(log):
+    log.note(1.0, '')
+    log.journal.forget()
+    log.note(1.0, 'standing still: no image yet')  # not yet: the camera may just start
+    log.note(1.0, '', stood_s=2.0)
+    assert [line[::2] for line in log.take()] == [
+        (0.0, 'driving'), (2.0, 'driving again after 2 s')]
+
+
 def test_the_watchdog_logs_the_reason_of_the_diagnostics(log):
     robot = Robot()
+    robot.loop.activate()
     topic = Topic('/image', 'sensor_msgs/msg/Image')
     camera = CameraReport(topic, (), 'best effort', received=1)
     published = []
@@ -109,7 +121,13 @@ def test_the_watchdog_logs_the_reason_of_the_diagnostics(log):
     reporter.report()
     robot.output.close('SIGINT')
     reporter.report()  # the node logs its own end
-    reason = 'standing still: no usable image for 0.2 s (image_timeout)'
-    assert [line[1:] for line in log.take()] == [
-        ('INFO', 'driving'), ('WARNING', reason), ('INFO', 'driving again')]
-    assert [status.message for status in published[1] if status.name == 'driving'] == [reason]
+    told = 'standing still: no usable image for 0.2 s (image_timeout)'
+    first, stop, again = log.take()
+    assert first[1:] == ('INFO', 'driving')
+    assert stop[1:] == ('WARNING', told)
+    assert again[1] == 'INFO' and again[2].startswith('driving again after 0.')
+    by_name = {status.name: status for status in published[1]}
+    assert by_name['driving'].message == told + ' (see camera)'
+    assert by_name['driving'].values['driving'] == 'False'
+    assert 0.0 <= float(by_name['driving'].values['since the last stop s']) < 60.0
+    assert [status.name for status in published[1] if status.level == ERROR] == ['camera']

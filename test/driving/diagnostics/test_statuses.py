@@ -8,21 +8,21 @@ from vla_nav_node.driving.diagnostics.graph import (
     BEST_EFFORT, Endpoint, GraphReport, RELIABLE, Topic)
 from vla_nav_node.driving.diagnostics.no_image import COMPRESSED, IMAGE
 from vla_nav_node.driving.diagnostics.statuses import (
-    camera_status, CameraReport, driving_status, ERROR, graph_status, latency_status,
-    no_image_reason, OK, policy_status, WARN)
+    camera_status, CameraReport, ERROR, graph_status, latency_status, no_image_reason, OK,
+    policy_status, WARN)
 from vla_nav_node.driving.latency_recorder import FIELDS, Percentiles, Summary
-from vla_nav_node.types import BackendInfo, Command
+from vla_nav_node.types import BackendInfo
 
 FRONT = Endpoint('/front/camera', IMAGE, BEST_EFFORT)
 BEFORE = CameraReport(Topic('/image', IMAGE), (FRONT,), BEST_EFFORT, '/etc/fastdds.xml',
                       received=100, picture='640x480 rgb8', domain='ROS_DOMAIN_ID 7')
-STOP, DRIVE = Command(0.0, 0.0, 'the picture is frozen'), Command(0.1, 0.2)
 
 
 def test_a_camera_that_works():
     status = camera_status(replace(BEFORE, received=150), BEFORE, 1.0)
     assert (status.level, status.message) == (OK, '50.0 images/s, 640x480 rgb8')
     assert status.values['received'] == '150'
+    assert status.values['images per second'] == '50.0'
     assert status.values['publishers offer'] == 'best effort'
 
 
@@ -70,7 +70,10 @@ def test_silence_without_a_loss_is_not_blamed_on_the_transport():
 
 def test_losses_that_cannot_be_counted_are_said_to_be_unknown():
     status = camera_status(replace(BEFORE, received=150, lost_known=False), BEFORE, 1.0)
-    assert status.values['lost in transport'] == 'unknown'
+    assert status.values['losses are counted'] == 'False'
+    assert 'lost in transport' not in status.values
+    counted = camera_status(replace(BEFORE, lost=0), BEFORE, 1.0).values
+    assert (counted['losses are counted'], counted['lost in transport']) == ('True', '0')
 
 
 @pytest.mark.parametrize(('changes', 'text'), [
@@ -133,33 +136,23 @@ def test_misses_against_the_period(misses, level):
     assert status.level == level
     assert status.message == (
         f'cycle p50 1.00 ms, p99 3.00 ms of 20 ms; {misses} of 100 missed it')
-    assert status.values['infer p50 / p95 / p99 / max ms'] == '1.00 / 2.00 / 3.00 / 4.00'
-    assert status.values['misses since start'] == '7 of 900'
+    values = status.values
+    assert [values[f'infer {name} ms'] for name in ('p50', 'p95', 'p99', 'max')] == [
+        '1.00', '2.00', '3.00', '4.00']
+    assert values['used p99 %'] == '300.00'  # of the control period
+    assert (values['misses in window'], values['cycles in window']) == (str(misses), '100')
+    assert (values['misses since start'], values['cycles since start']) == ('7', '900')
+
+
+def test_every_value_of_the_latency_is_one_number():
+    fields = dict.fromkeys(FIELDS, Percentiles(1.0, 2.0, 3.0, 4.0))
+    for summary in (Summary(fields, 100, 1, 50.0, 900, 7), Summary({}, 0, 0, 0.0, 0, 0)):
+        for value in latency_status(summary, 20.0, 3).values.values():
+            float(value)
 
 
 def test_no_cycle_yet():
     assert latency_status(Summary({}, 0, 0, 0.0, 0, 0), 20.0, 0).message == 'no cycle yet'
-
-
-@pytest.mark.parametrize(('arguments', 'level', 'text'), [
-    ((DRIVE, True, 0, ''), OK, 'driving'),
-    ((DRIVE, True, 2, 'late'), WARN,
-     'driving, but stopped 2 times since the last report: late'),
-    ((DRIVE, True, 0, '', '', GraphReport(connected=0)), WARN, 'driving, but no node receives '
-     'cmd_vel: start the base, or remap cmd_vel to its topic'),
-    ((STOP, True, 1, 'x'), ERROR, 'standing still: the picture is frozen'),
-    ((STOP, False, 0, ''), WARN, 'disabled: standing still until ~/enable'),
-    ((STOP, False, 0, '', 'infer has not come back for 3 s'), ERROR,
-     'standing still: infer has not come back for 3 s'),
-])
-def test_driving_or_why_not(arguments, level, text):
-    status = driving_status(*arguments)
-    assert (status.level, status.message) == (level, text)
-
-
-def test_standing_still_tells_of_the_clock_as_well():
-    status = driving_status(STOP, True, 1, 'x', '', GraphReport(clock='/clock has no publisher'))
-    assert status.message == 'standing still: the picture is frozen; /clock has no publisher'
 
 
 def test_the_graph_says_who_drives_and_who_listens():
@@ -170,8 +163,9 @@ def test_the_graph_says_who_drives_and_who_listens():
     status = graph_status(GraphReport(
         subscribers=(base,), other_publishers=(base._replace(node='/joy'),)))
     assert status.level == WARN
-    assert status.values == {'other publishers of cmd_vel': '/joy',
-                             'subscribers of cmd_vel': '/base', 'nodes of this name': '1'}
+    assert status.values == {
+        'other publishers of cmd_vel': '1', 'names of other publishers': '/joy',
+        'subscribers of cmd_vel': '1', 'names of subscribers': '/base', 'nodes of this name': '1'}
 
 
 @pytest.mark.parametrize(('images', 'level'), [(5, WARN), (6, WARN), (7, OK), (30, OK)])

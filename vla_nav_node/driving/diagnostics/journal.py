@@ -5,6 +5,8 @@ import re
 import time
 from typing import Callable, Optional
 
+from .stamps import span
+
 LOG = logging.getLogger(__name__)
 PATIENCE_S = 5.0  # after the start, until the log says why the robot does not drive
 PAUSE_S = 5.0  # between two lines about stops, however often the robot stops
@@ -21,29 +23,36 @@ class Journal:
         self._quiet_until_s = clock_s() + PATIENCE_S
         self._stops = 0  # not logged yet
 
-    def note(self, standing: str, enabled: bool, stops: int, last_stop: str) -> None:
+    def forget(self) -> None:
+        """Begin from the start, because the node is inactive."""
+        self._logged, self._stops = None, 0
+        self._quiet_until_s = self._clock_s() + PATIENCE_S
+
+    def note(self, standing: str, enabled: bool, stops: int, last_stop: str,
+             stood_s: Optional[float] = None) -> None:
         """
         Log the state of the robot if it has changed.
 
         `standing` is why the robot stands still, '' if it drives; `stops` counts the stops since
-        the previous call, the newest of which has the reason `last_stop`.
+        the previous call, the newest of which has the reason `last_stop`; `stood_s` is how long it
+        stood before it drove, None if it had not driven before.
         """
         level = logging.WARNING if enabled and standing else logging.INFO
         self._stops += stops
         reason = NUMBERS.sub('', standing)
         if reason != self._logged:
-            self._log_change(reason, standing, level)
+            again = 'driving' if stood_s is None else f'driving again after {span(stood_s)}'
+            self._log_change(reason, standing or again, level)
         elif self._stops and not standing and self._is_due():
             LOG.warning('stopped %d times, now driving: %s', self._stops, last_stop)
             self._stops = 0
 
-    def _log_change(self, reason: str, standing: str, level: int) -> None:
+    def _log_change(self, reason: str, text: str, level: int) -> None:
         if reason and not self._is_due():
             return
-        first = self._logged is None
-        if first:  # the next stop is logged at once
+        if self._logged is None:  # the next stop is logged at once
             self._quiet_until_s = self._clock_s()
-        LOG.log(level, standing or ('driving' if first else 'driving again'))
+        LOG.log(level, text)
         self._logged, self._stops = reason, 0
 
     def _is_due(self) -> bool:

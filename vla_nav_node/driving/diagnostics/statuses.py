@@ -2,22 +2,24 @@
 
 from dataclasses import dataclass, field
 import math
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, List, Mapping, Sequence, Tuple
 
-from .graph import Endpoint, GraphReport, LINGERS, listed, no_receiver, problems, RELIABLE, Topic
+from .graph import Endpoint, GraphReport, LINGERS, listed, problems, RELIABLE, Topic
 from .no_image import elsewhere, wrong_type
-from ..latency_recorder import Summary
+from ..latency_recorder import Percentiles, Summary
 from ...system.realtime import Answer
-from ...types import BackendInfo, Command
+from ...types import BackendInfo, CAMERA, DRIVING, POLICY
 
 OK, WARN, ERROR, STALE = 0, 1, 2, 3
+LATENCY, GRAPH = 'latency', 'graph'
+STATUSES = (CAMERA, POLICY, LATENCY, DRIVING, GRAPH)  # in every report
+REALTIME = 'realtime'  # if the parameter of this name is set
 
 LOSS_FIX = ("start the camera's process with FASTRTPS_DEFAULT_PROFILES_FILE={profile} (since "
             'Kilted: FASTDDS_DEFAULT_PROFILES_FILE), because large images need the shared memory '
             'of the sender')
 LOSS_FIX_OTHER_RMW = ('send smaller images, fewer images, or compressed ones '
                       '(image_transport:=compressed)')
-ALL_WELL = GraphReport()
 MAX_LOSS = 0.01  # share of the frames since the last report; above it, a warning
 SLOW = 0.8  # share of image_timeout between two images; jitter and age need the rest
 MAX_MISSES = 0.01  # share of the cycles in the window; above it, a warning
@@ -25,12 +27,21 @@ MAX_MISSES = 0.01  # share of the cycles in the window; above it, a warning
 
 @dataclass(frozen=True)
 class Status:
-    """One line of diagnostics with its details; level as in diagnostic_msgs/DiagnosticStatus."""
+    """
+    One line of diagnostics with its details; level as in diagnostic_msgs/DiagnosticStatus.
+
+    Machines read the details: each has one number, whose unit ends its key, or one text.
+    """
 
     name: str
     level: int
     message: str
     values: Dict[str, str] = field(default_factory=dict)
+
+
+def flag(value: bool) -> str:
+    """Return True or False as text, as diagnostic_updater's add(key, bool) writes it in C++."""
+    return 'True' if value else 'False'
 
 
 @dataclass(frozen=True)
@@ -64,14 +75,16 @@ def camera_status(now: CameraReport, before: CameraReport, seconds: float,
                   image_timeout: float = math.inf) -> Status:
     """Return how images arrive; `before` is the report of `seconds` ago."""
     came, lost = now.received - before.received, now.lost - before.lost
+    rate = f'{came / max(seconds, 1e-9):.1f}'
     values = {
         'topic': now.subscribed.name, 'publishers': str(len(now.cameras)),
         'publishers offer': ', '.join(sorted({one.reliability for one in now.cameras})) or '-',
-        'subscribed': now.reliability, 'picture': now.picture or '-',
+        'subscribed': now.reliability, 'picture': now.picture or '-', 'images per second': rate,
         'received': str(now.received), 'replaced by a newer one': str(now.replaced),
-        'lost in transport': str(now.lost) if now.lost_known else 'unknown',
+        'losses are counted': flag(now.lost_known),
+        **({'lost in transport': str(now.lost)} if now.lost_known else {}),
     }
-    level, message = OK, f'{came / max(seconds, 1e-9):.1f} images/s, {now.picture}'
+    level, message = OK, f'{rate} images/s, {now.picture}'
     if came == 0:
         level, message = ERROR, no_image_reason(now)
     elif before.received and seconds / came > SLOW * image_timeout:  # of a whole interval
@@ -83,7 +96,7 @@ def camera_status(now: CameraReport, before: CameraReport, seconds: float,
         level = max(level, WARN)
         message = f'{lost} of {came + lost} images lost in transport; fix: {_loss_fix(now)}'
     extra = _extra_publishers(now)
-    return Status('camera', max(level, WARN) if extra else level, message + extra, values)
+    return Status(CAMERA, max(level, WARN) if extra else level, message + extra, values)
 
 
 def _extra_publishers(camera: CameraReport) -> str:
@@ -150,7 +163,7 @@ def policy_status(policy: str, info: BackendInfo, verified: str, unverified: str
         message += f'; {unverified}'
     if changed:
         message += f'; {changed}: the next start will load something else'
-    return Status('policy', WARN if changed or unverified or fallback else OK, message, {
+    return Status(POLICY, WARN if changed or unverified or fallback else OK, message, {
         'policy': policy, 'backend': info.name, 'library': f'{info.library} {info.version}',
         'provider': info.provider, 'device': info.device, 'precision': info.precision,
         'verified': verified, **({'layers': info.layers} if info.layers else {}),
@@ -160,47 +173,27 @@ def policy_status(policy: str, info: BackendInfo, verified: str, unverified: str
 
 def latency_status(summary: Summary, period_ms: float, replaced: int) -> Status:
     """Return the latency of the cycles in the window, compared with the control period."""
-    values = {f'{name} p50 / p95 / p99 / max {"" if name == "used" else "ms"}'.rstrip():
-              str(percentiles) for name, percentiles in summary.fields.items()}
-    values.update({
+    values = {
         'control period ms': f'{period_ms:g}', 'cycles per second': f'{summary.rate:.1f}',
-        'misses in window': f'{summary.misses} of {summary.cycles}',
-        'misses since start': f'{summary.total_misses} of {summary.total_cycles}',
-        'frames replaced by a newer one': str(replaced)})
+        'cycles in window': str(summary.cycles), 'misses in window': str(summary.misses),
+        'cycles since start': str(summary.total_cycles),
+        'misses since start': str(summary.total_misses),
+        'frames replaced by a newer one': str(replaced), **_percentiles(summary.fields)}
     if not summary.cycles:
-        return Status('latency', OK, 'no cycle yet', values)
+        return Status(LATENCY, OK, 'no cycle yet', values)
     cycle = summary.fields['cycle']
     level = WARN if summary.misses > MAX_MISSES * summary.cycles else OK
     message = (f'cycle p50 {cycle.p50:.2f} ms, p99 {cycle.p99:.2f} ms of {period_ms:g} ms; '
                f'{summary.misses} of {summary.cycles} missed it')
-    return Status('latency', level, message, values)
+    return Status(LATENCY, level, message, values)
 
 
-def driving_status(command: Command, enabled: bool, stops: int, last_stop: str,
-                   hang: str = '', graph: GraphReport = ALL_WELL) -> Status:
-    """
-    Return whether the robot drives, and if not, why.
-
-    `stops` counts the stops since the last report, the newest of which has the reason `last_stop`;
-    `hang` names a stage that does not return.
-    """
-    values = {'linear x m/s': f'{command.linear_x:.3f}', 'linear y m/s': f'{command.linear_y:.3f}',
-              'enabled': str(enabled), 'stops since the last report': str(stops),
-              'subscribers of cmd_vel': str(graph.connected)}
-    if hang:
-        return Status('driving', ERROR, f'standing still: {hang}', values)
-    if not enabled:
-        return Status('driving', WARN, 'disabled: standing still until ~/enable', values)
-    if command.is_stop:
-        reason = '; '.join(filter(None, (command.reason, graph.clock)))
-        return Status('driving', ERROR, f'standing still: {reason}', values)
-    unreceived = no_receiver(graph)
-    if unreceived:
-        return Status('driving', WARN, f'driving, but {unreceived}', values)
-    if stops:
-        return Status('driving', WARN, f'driving, but stopped {stops} times since the last '
-                      f'report: {last_stop}', values)
-    return Status('driving', OK, 'driving', values)
+def _percentiles(fields: Mapping[str, Percentiles]) -> Dict[str, str]:
+    """Return one value for each percentile of each field: 'cycle p99 ms', 'used max %'."""
+    return {f'{name} {quantile} {"%" if name == "used" else "ms"}':
+            f'{value * (100 if name == "used" else 1):.2f}'
+            for name, percentiles in fields.items()
+            for quantile, value in zip(('p50', 'p95', 'p99', 'max'), percentiles)}
 
 
 def inactive_status(name: str, what: str) -> Status:
@@ -213,10 +206,12 @@ def graph_status(graph: GraphReport) -> Status:
     wrong = problems(graph)
     names = listed([reader.node for reader in graph.subscribers])
     others = ', '.join(other.node for other in graph.other_publishers)
-    return Status('graph', WARN if wrong else OK,
+    return Status(GRAPH, WARN if wrong else OK,
                   '; '.join(wrong) or f'{graph.topic} ({graph.kind}) is read by {names}',
-                  {'other publishers of cmd_vel': others or '-',
-                   'subscribers of cmd_vel': names or '-',
+                  {'other publishers of cmd_vel': str(len(graph.other_publishers)),
+                   'names of other publishers': others or '-',
+                   'subscribers of cmd_vel': str(graph.connected),
+                   'names of subscribers': names or '-',
                    'nodes of this name': str(graph.namesakes + 1)})
 
 
@@ -226,6 +221,6 @@ def realtime_status(answers: Sequence[Answer]) -> Status:
               for answer in answers}
     refused = [f'{answer.request} ({answer.text})' for answer in answers if not answer.granted]
     if refused:
-        return Status('realtime', WARN, 'refused: ' + ', '.join(refused), values)
-    return Status('realtime', OK, 'granted: ' + ', '.join(answer.request for answer in answers),
+        return Status(REALTIME, WARN, 'refused: ' + ', '.join(refused), values)
+    return Status(REALTIME, OK, 'granted: ' + ', '.join(answer.request for answer in answers),
                   values)
