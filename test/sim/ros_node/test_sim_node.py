@@ -28,7 +28,7 @@ from vla_nav_node.vision import pictures
 PATIENCE_S = 30.0  # for discovery and slow machines; nothing waits that long when all is well
 DOMAIN = 1 + os.getpid() % 15
 CONFIG = Path(__file__).parents[3] / 'config' / 'vla_nav_node.yaml'
-SMALL = {'width': 160, 'height': 120, 'seed': 7}  # fits the transports' defaults
+SMALL = {'width': 160, 'height': 120, 'seed': 7, 'episodes': 'one'}  # fits every transport
 
 
 def start(**parameters):
@@ -204,11 +204,35 @@ def test_the_other_messages():
         status, said = finish(process, signal.SIGTERM)
     assert status == 0, said
     assert 'Traceback' not in said
+    assert ('timeout: seed 7, scenario' in said and 'to start the next episode: ros2 service call '
+            '/sim_robot/reset std_srvs/srv/Trigger' in said)
+
+
+def test_episodes_go_on_by_themselves():
+    """Each end starts the next seed, and the node that drives forgets the episode before."""
+    process = start(**{**SMALL, 'episodes': 'loop'}, frame_rate='10.0', time_limit='0.5')
+    watcher = Watcher(process)
+    forgotten = []
+
+    def forget(_, response):
+        forgotten.append(json.loads(watcher.episodes[-1].data)['seed'])
+        return response
+    watcher.node.create_service(Trigger, 'vla_nav_node/reset', forget)
+    try:
+        watcher.until(lambda: watcher.episodes
+                      and json.loads(watcher.episodes[-1].data)['seed'] >= 9)
+        watcher.until(lambda: len(forgotten) > 1)
+    finally:
+        watcher.close()
+        status, said = finish(process, signal.SIGINT)
+    assert status == 0, said
+    assert 'the next episode starts in 2 s' in said and 'a new episode: seed 9' in said
 
 
 @pytest.mark.parametrize('parameters,found', [
     ({'frame_rate': '30'}, "'frame_rate' to '30'"),
     ({'width': '3'}, 'Parameter width out of range'),
+    ({'episodes': 'two'}, "episodes: 'two'; expected loop or one"),
     ({'scenario': 'nowhere'}, "no scenario 'nowhere'"),
 ])
 def test_bad_parameters_are_refused(parameters, found):

@@ -8,6 +8,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 
+from .next_episode import LOOP, ONE
 from ...driving.settings import Settings
 from ...errors import SettingError
 
@@ -30,9 +31,10 @@ class SimSettings:
     enable_stamped_cmd_vel: bool
     cmd_vel_timeout: float
     time_limit: float
+    episodes: str
 
 
-# name: default, description, range
+# name: default, description, range (choices of a string)
 TABLE: Dict[str, Tuple[Any, str, Tuple]] = {
     'seed': (0, 'Seed of the first episode; each reset takes the next one.', (0, 2**31 - 1)),
     'scenario': ('', 'Which of the scenarios is drawn, e.g. 1_box_crosswise_left or random; '
@@ -50,6 +52,8 @@ TABLE: Dict[str, Tuple[Any, str, Tuple]] = {
     'cmd_vel_timeout': (0.5, 'The base stops this long after the last command, s.',
                         (0.01, 60.0)),
     'time_limit': (30.0, 'An episode that takes longer has failed, s.', (0.1, 86400.0)),
+    'episodes': (LOOP, 'loop: the next episode starts by itself; one: it waits for ~/reset.',
+                 (LOOP, ONE)),
 }
 
 
@@ -63,7 +67,7 @@ def _declare(node: Node, name: str, default: Any, description: str, limits: Tupl
     if limits and isinstance(default, float):
         descriptor.floating_point_range = [
             FloatingPointRange(from_value=limits[0], to_value=limits[1], step=0.0)]
-    elif limits:
+    elif limits and isinstance(default, int):
         descriptor.integer_range = [
             IntegerRange(from_value=limits[0], to_value=limits[1], step=1)]
     expected = _expected(default, limits)
@@ -73,10 +77,14 @@ def _declare(node: Node, name: str, default: Any, description: str, limits: Tupl
         raise SettingError(str(error), expected) from None  # it names the parameter
     if isinstance(value, float) and not math.isfinite(value):  # passes every range
         raise SettingError(f'{name}: {value}', expected)
+    if limits and isinstance(value, str) and value not in limits:
+        raise SettingError(f'{name}: {value!r}', expected)
     return value
 
 
 def _expected(default: Any, limits: Tuple) -> str:
+    if isinstance(default, str) and limits:
+        return ' or '.join(limits)
     kind = {bool: 'true or false', int: 'an integer', float: 'a double (30.0, not 30)',
             str: 'a string'}[type(default)]
     return f'{kind} from {limits[0]} to {limits[1]}' if limits else kind
