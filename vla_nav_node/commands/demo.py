@@ -74,7 +74,7 @@ def _environment() -> Dict[str, str]:
 
 
 def _start(processes: Processes, args: argparse.Namespace) -> None:
-    robot = {'seed': args.seed, 'frame_rate': args.frame_rate}
+    robot = {'seed': args.seed, 'frame_rate': args.frame_rate, 'episodes': 'one'}
     if args.scenario:
         robot['scenario'] = args.scenario
     node = {'backend': args.backend}

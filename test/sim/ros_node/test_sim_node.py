@@ -29,7 +29,7 @@ PATIENCE_S = 30.0  # for discovery and slow machines; nothing waits that long wh
 DOMAIN = 1 + os.getpid() % 15
 SECOND_DOMAIN = DOMAIN + 15  # of a second robot: on one graph both would serve the same reset
 CONFIG = Path(__file__).parents[3] / 'config' / 'vla_nav_node.yaml'
-SMALL = {'width': 160, 'height': 120, 'seed': 7}  # fits the transports' defaults
+SMALL = {'width': 160, 'height': 120, 'seed': 7, 'episodes': 'one'}  # fits every transport
 
 
 def start(domain=DOMAIN, **parameters):
@@ -205,14 +205,38 @@ def test_the_other_messages():
         client.until(lambda: client.speed > 0.1, lambda: client.command(0.3))
     finally:
         client.close()
-        status, stderr = finish(process, signal.SIGTERM)
-    assert status == 0, stderr
-    assert 'Traceback' not in stderr
+        status, said = finish(process, signal.SIGTERM)
+    assert status == 0, said
+    assert 'Traceback' not in said
+    assert ('timeout: seed 7, scenario' in said and 'to start the next episode: ros2 service call '
+            '/sim_robot/reset std_srvs/srv/Trigger' in said)
+
+
+def test_episodes_go_on_by_themselves():
+    """Each end starts the next seed, and the node that drives forgets the episode before."""
+    process = start(**{**SMALL, 'episodes': 'loop'}, frame_rate='10.0', time_limit='0.5')
+    client = Client(process)
+    forgotten = []
+
+    def forget(_, response):
+        forgotten.append(json.loads(client.episodes[-1].data)['seed'])
+        return response
+    client.node.create_service(Trigger, 'vla_nav_node/reset', forget)
+    try:
+        client.until(lambda: client.episodes
+                      and json.loads(client.episodes[-1].data)['seed'] >= 9)
+        client.until(lambda: len(forgotten) > 1)
+    finally:
+        client.close()
+        status, said = finish(process, signal.SIGINT)
+    assert status == 0, said
+    assert 'the next episode starts in 2 s' in said and 'a new episode: seed 9' in said
 
 
 @pytest.mark.parametrize('parameters,found', [
     ({'frame_rate': '30'}, 'frame_rate is the integer 30'),
     ({'width': '3'}, 'Parameter width out of range'),
+    ({'episodes': 'two'}, "episodes: 'two'; expected loop or one"),
     ({'scenario': 'nowhere'}, "no scenario 'nowhere'"),
 ])
 def test_bad_parameters_are_refused(parameters, found):

@@ -24,6 +24,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
+from .next_episode import DRIVER_RESET, LOOP, NextEpisode
 from .paced_robot import FrameClock, PacedRobot
 from .sim_camera import Camera
 from .sim_parameters import declare, NEIGHBOURS, TABLE
@@ -37,7 +38,7 @@ NAME = 'sim_node'
 ABOUT = """Simulate a robot: a camera and odometry out, cmd_vel in, until a signal ends it.
 
 parameters: """ + ', '.join(row.name for row in TABLE)
-TOPICS = ('image', 'image/compressed', 'cmd_vel', 'odom', '~/episode', '~/reset')
+TOPICS = ('image', 'image/compressed', 'cmd_vel', 'odom', '~/episode', '~/reset', DRIVER_RESET)
 TICK_S = 0.01  # how often the world catches up with the clock between two frames
 RESET_S = 5.0  # the longest wait for a reset
 REPORT_S = 10.0  # between two warnings of one kind
@@ -69,6 +70,7 @@ class SimRobot(Node):
         self.create_subscription(TwistStamped if stamped else Twist, 'cmd_vel',
                                  self._on_stamped if stamped else self._on_twist, 1)
         self.create_service(Trigger, '~/reset', self._on_reset)
+        self._next = NextEpisode(self, settings.episodes == LOOP)
         self.get_logger().info(
             f'{settings.width}x{settings.height} at {settings.frame_rate:g} Hz; '
             + self._describe())
@@ -84,8 +86,10 @@ class SimRobot(Node):
         now = time.monotonic()
         running = not self.robot.outcome
         self.robot.advance(now)
-        if running and self.robot.outcome:
-            self.get_logger().info(f'{self.robot.outcome}: {self._describe()}')
+        if self._next.is_due(now):
+            self._start_next()
+        elif running and self.robot.outcome:
+            self._next.after(f'{self.robot.outcome}: {self._describe()}', now)
         if self._frames.due(now):
             self._publish_frame()
         if now > self._report_at:
@@ -105,9 +109,14 @@ class SimRobot(Node):
     def _serve_resets(self) -> None:
         while not self._resets.empty():
             request = self._resets.get()
-            self.robot.reset(time.monotonic())
-            self._publish_episode()
+            self._start_next()
             request.set_result(self._describe())
+
+    def _start_next(self) -> None:
+        self.robot.reset(time.monotonic())
+        self._publish_episode()
+        self._next.started()
+        self.get_logger().info(f'a new episode: {self._describe()}')
 
     def _report(self, now: float) -> None:
         """Warn if this machine is too slow for real time; restart the counts."""

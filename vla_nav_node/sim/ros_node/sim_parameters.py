@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 
 from rclpy.node import Node
 
+from .next_episode import LOOP, ONE
 from ...driving.settings import Parameter, Settings
 from ...node import ros_parameters
 
@@ -26,6 +27,7 @@ class SimSettings:
     enable_stamped_cmd_vel: bool
     cmd_vel_timeout: float
     time_limit: float
+    episodes: str
 
 
 TABLE = (
@@ -45,7 +47,9 @@ TABLE = (
               "(the name is Nav2's)."),
     Parameter('cmd_vel_timeout', 0.5, 'The base stops this long after the last command.', 's',
               0.01, 60.0),
-    Parameter('time_limit', 30.0, 'An episode that takes longer has failed.', 's', 0.1, 86400.0))
+    Parameter('time_limit', 30.0, 'An episode that takes longer has failed.', 's', 0.1, 86400.0),
+    Parameter('episodes', LOOP, 'loop: the next episode starts by itself; one: it waits for '
+              '~/reset.', choices=(LOOP, ONE)))
 
 
 def declare(node: Node) -> SimSettings:
