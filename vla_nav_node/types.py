@@ -50,6 +50,7 @@ class Command:
     linear_x: float
     linear_y: float
     reason: str = ''  # why the robot is held still; empty while it is driving
+    stamp_ns: int = field(default=0, compare=False)  # of its image, ROS clock; 0 for a stop
 
     @property
     def is_stop(self) -> bool:

@@ -22,7 +22,7 @@ from vla_nav_node.bundle.amend import amend
 from vla_nav_node.driving.diagnostics.statuses import ERROR, OK, WARN
 from vla_nav_node.driving.settings import parameters, settings_of
 from vla_nav_node.errors import VlaNavError
-from vla_nav_node.node.assembly import policy_and_cycle
+from vla_nav_node.node.configured import _policy_and_cycle as policy_and_cycle
 from vla_nav_node.node.start import fastdds_profile
 from vla_nav_node.policy.runtime_opener import RuntimeOpener
 
@@ -145,6 +145,38 @@ def test_compressed_images_and_stamped_commands(scene):
     assert 'standing still: decode: ' in message and 'premature end' in message
     with CameraThread(rig, to_message=compressed):
         rig.drives()
+
+
+@pytest.mark.parametrize('scene', [
+    {'parameters': {'enable_stamped_cmd_vel': True, 'stamp_source': 'image'}}], indirect=True)
+def test_commands_carry_the_stamp_of_their_image_and_stops_that_of_now(scene):
+    rig = scene.rig
+    rig.close()
+    scene.rig = rig = Rig(twist=TwistStamped)
+    commands, images = [], []
+
+    def stamp_ns(rig):
+        images.append(rig.now_ns())
+        return images[-1]
+
+    def since(number):  # stamp, whether it moves
+        return [(Time.from_msg(msg.header.stamp).nanoseconds,
+                 bool(msg.twist.linear.x or msg.twist.linear.y)) for msg in commands[number:]]
+    rig.node.create_subscription(TwistStamped, 'cmd_vel', commands.append, 100)
+    with CameraThread(rig, rate=20.0, stamp_ns=stamp_ns):
+        rig.drives()
+        rig.until(lambda: len(since(0)) > 20)
+    rig.stands()
+    moving = [stamp for stamp, moves in since(0) if moves]
+    assert set(moving) <= set(images)
+    assert len(set(moving)) < len(moving)  # repeated in between, with the same stamp
+    stops = [stamp for stamp, moves in since(0)[-3:] if not moves]
+    assert len(stops) == 3 and min(stops) > images[-1] and len(set(stops)) == 3
+    assert rig.configure(stamp_source='now') == ''
+    before = len(commands)
+    with CameraThread(rig, rate=20.0, stamp_ns=stamp_ns):
+        rig.until(lambda: any(moves for _, moves in since(before)))
+    assert not {stamp for stamp, moves in since(before) if moves} & set(images)
 
 
 def cut(rgb, stamp_ns):

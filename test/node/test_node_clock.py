@@ -1,7 +1,5 @@
 """Stamps under simulated time: a slow service does not delay them."""
 
-from threading import Event, Thread
-
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import TwistStamped
 import pytest
@@ -11,7 +9,8 @@ from rosgraph_msgs.msg import Clock
 from std_srvs.srv import SetBool, Trigger
 from tiny import write_tiny
 
-from vla_nav_node.node.main import TOPICS, VlaNavNode
+from vla_nav_node.node.lifecycle import SERVICES
+from vla_nav_node.node.managed_node import TOPICS, VlaNavNode
 from vla_nav_node.node.start.shutdown_context import start
 from vla_nav_node.types import Command
 
@@ -31,12 +30,10 @@ def node(tmp_path, monkeypatch):
     bundle = write_tiny(tmp_path / 'tiny')
     context = start(ros_arguments({'model': bundle.directory, 'use_sim_time': 'true',
                                    'enable_stamped_cmd_vel': 'true'}))
-    node, stopping = VlaNavNode(context), Event()
-    camera = Thread(target=node._camera.run, args=(stopping,))
-    camera.start()
+    node = VlaNavNode(context)
+    assert node.lifecycle.trigger('configure') is None
     yield node
-    stopping.set()
-    camera.join()
+    assert node.lifecycle.trigger('cleanup') is None
     node.destroy_node()
     context.try_shutdown()
 
@@ -45,11 +42,12 @@ def test_all_that_is_remapped_is_known_by_name(node):
     by_ros = {'/parameter_events', '/rosout', '/clock'}
     used = {end.topic_name for end in (*node.publishers, *node.subscriptions)}
     used |= {node.resolve_service_name(service.srv_name) for service in node.services
-             if service.srv_type in (SetBool, Trigger)}
-    used |= {node._camera.topic}
+             if service.srv_type in (SetBool, Trigger, *SERVICES.values())}
+    used |= {node.configured.camera.topic}
     named = {node.resolve_topic_name(name, only_expand=True) for name in TOPICS}
     assert used - by_ros <= named
-    assert named - used == {'/image/compressed'}  # unused with raw images
+    # Raw images, and no bond without its package.
+    assert named - used <= {'/image/compressed', '/bond'}
 
 
 def test_commands_and_diagnostics_carry_the_time_of_now_while_a_service_hangs(rig, node):
@@ -65,7 +63,7 @@ def test_commands_and_diagnostics_carry_the_time_of_now_while_a_service_hangs(ri
 
         def stamped(time=time, now=now):
             clock.publish(time)
-            node._send(Command(0.1, 0.0))
-            node._reporter.report()
+            node.configured._send(Command(0.1, 0.0))
+            node.configured.reporter.report()
             return now in stamps and now in reports
         rig.until(stamped, f'a command and a report of {now} s')

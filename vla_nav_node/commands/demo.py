@@ -77,7 +77,7 @@ def _start(processes: Processes, args: argparse.Namespace) -> None:
     robot = {'seed': args.seed, 'frame_rate': args.frame_rate}
     if args.scenario:
         robot['scenario'] = args.scenario
-    driver = {'backend': args.backend}
+    driver = {'backend': args.backend, 'enable_stamped_cmd_vel': 'false'}  # as Listener takes it
     if args.model:
         driver['model'] = str(Path(args.model).resolve())
     for module, parameters, log in zip((

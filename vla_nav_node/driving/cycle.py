@@ -56,7 +56,8 @@ class Cycle:
             timer.enter('gate')
             wanted = action.tolist()
             problem = self.action_check.problem(wanted)
-            command = Command(0.0, 0.0, problem) if problem else Command(wanted[0], wanted[1])
+            command = (Command(0.0, 0.0, problem) if problem
+                       else Command(wanted[0], wanted[1], stamp_ns=frame.stamp_ns))
         except VlaNavError as error:
             command = Command(0.0, 0.0, f'{timer.stage}: {error}')
         timing = timer.stop()

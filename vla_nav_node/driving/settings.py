@@ -105,6 +105,7 @@ class Settings:
     realtime: bool
     allow_unverified: bool
     torch_mode: str
+    stamp_source: str
     onnx_provider: str
     cudnn_conv_algo_search: str
     gpu_mem_limit_mb: int
@@ -145,12 +146,12 @@ MODEL = Parameter(
 
 
 def parameters(limits: Mapping[str, float], backends: Tuple[str, ...],
-               rotation: int = 0) -> Tuple[Parameter, ...]:
+               rotation: int = 0, stamped: bool = False) -> Tuple[Parameter, ...]:
     """
     Return the table of parameters for a bundle's `limits` (m/s) and `rotation` (degrees).
 
     It depends on the bundle so that `ros2 param describe` shows the limits that apply; `backends`
-    are the known ones.
+    are the known ones, `stamped` is whether cmd_vel has a stamp by default.
     """
     return (
         MODEL,
@@ -178,8 +179,12 @@ def parameters(limits: Mapping[str, float], backends: Tuple[str, ...],
         _limit('y', 'to the left and right', limits),
         Parameter('max_acceleration', 2.5, 'Maximum acceleration of each axis. Stops and lowered '
                   'limits take effect at once.', 'm/s2', 0.01, 100.0, live=True),
-        Parameter('enable_stamped_cmd_vel', False, 'Publish cmd_vel as TwistStamped instead of '
-                  'Twist. Nav2 uses the same name.'),
+        Parameter('enable_stamped_cmd_vel', stamped, 'Publish cmd_vel as TwistStamped instead of '
+                  'Twist. Nav2 uses the same name. The default is true from ROS 2 Lyrical on.'),
+        Parameter('stamp_source', 'now', 'Stamp of a TwistStamped. now: when it is sent. image: '
+                  'the stamp of the image that the command is based on, so that a base with a '
+                  'timeout counts from there. Stops have the time of now.',
+                  choices=('now', 'image'), live=True),
         Parameter('image_transport', 'raw', 'raw: sensor_msgs/Image on `image`. compressed: '
                   'sensor_msgs/CompressedImage on `image/compressed`.',
                   choices=('raw', 'compressed')),

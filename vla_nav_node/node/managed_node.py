@@ -17,6 +17,7 @@ from .configured import Configured
 from .lifecycle import ACTIVE, Lifecycle, SERVICES
 from .ros_log import log_to_ros
 from .ros_parameters import answer, declare
+from .start.distribution import has_stamped_commands
 from .start.shutdown_context import NodeContext
 from .start.unused_settings import refuse_unused
 from ..backends import BACKENDS
@@ -52,7 +53,8 @@ class VlaNavNode(Node):
         self._ros_context = context
         log_to_ros(self.get_logger())
         bundle = load_bundle(declare(self, [MODEL])['model'])
-        self._table = parameters(bundle.limits, tuple(BACKENDS), bundle.input.rotation)
+        self._table = parameters(bundle.limits, tuple(BACKENDS), bundle.input.rotation,
+                                 has_stamped_commands(os.environ))
         self._settings = settings_of(self._table, {
             'model': self.get_parameter('model').value,
             **declare(self, [row for row in self._table if row is not MODEL])})
