@@ -46,11 +46,6 @@ def test_a_node_that_receives_by_one_subscription_may_have_others():
         BASE, BASE._replace(kind=TWIST_STAMPED), BASE._replace(conflict='deadline')))) == []
 
 
-def test_tools_that_listen_with_another_type_are_no_problem():
-    tools = [STAMPED._replace(node=node) for node in ('/_ros2cli_7', '/robot1/_base_stamped')]
-    assert problems(GraphReport(subscribers=(BASE, *tools))) == []
-
-
 def test_a_base_that_is_listed_but_not_connected_may_be_dead():
     text, = problems(GraphReport(connected=0, subscribers=(BASE,)))
     assert '/base is listed, but not connected' in text and 'killed' in text

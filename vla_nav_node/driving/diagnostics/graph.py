@@ -6,7 +6,6 @@ from typing import Dict, List, NamedTuple, Sequence, Tuple
 RELIABLE, BEST_EFFORT = 'reliable', 'best effort'
 TWIST, TWIST_STAMPED = 'geometry_msgs/msg/Twist', 'geometry_msgs/msg/TwistStamped'
 STAMPED_PARAMETER = {TWIST: 'false', TWIST_STAMPED: 'true'}  # enable_stamped_cmd_vel
-HIDDEN = '/_'  # in the name of a node or namespace of a tool, as ros2 node list hides them
 MAX_NAMES = 3  # in one sentence; a graph may have hundreds
 LINGERS = 'a killed process stays listed for about 20 s'
 
@@ -71,7 +70,7 @@ def mismatches(graph: GraphReport) -> List[str]:
                  if reader.kind == graph.kind and not reader.conflict}
     by_reason: Dict[Tuple[str, str], List[str]] = {}
     for reader in graph.subscribers:
-        if reader.node not in receiving and HIDDEN not in reader.node:
+        if reader.node not in receiving:
             conflict = reader.conflict if reader.kind == graph.kind else ''
             by_reason.setdefault((reader.kind, conflict), []).append(reader.node)
     return [_qos_mismatch(graph, conflict, nodes) if conflict else

@@ -18,42 +18,48 @@ class CommandSubscriptions:
     """
     Take commands of both types, and log which arrive.
 
-    In Fast DDS a topic has one type per participant, which is a context in ROS. So a second
-    context with a hidden node subscribes to TwistStamped, in a thread of its own.
+    In Fast DDS a topic has one type per participant, which is a context in ROS, so TwistStamped
+    needs a second context. Both subscriptions belong to hidden nodes of one name: to a publisher
+    of either type, this name receives it.
     """
 
     def __init__(self, node: Node, take: Callable[[Twist], None]) -> None:
-        """Subscribe; `take` gets the velocity of each command, from two threads."""
+        """Subscribe; `take` gets the velocity of each command, from a thread for each type."""
         self._logger = node.get_logger()
         self._take = take
         self._arrived: List[str] = []  # types
-        node.create_subscription(Twist, TOPIC, self._on_twist, 1)
         self._context = Context()
         rclpy.init(args=[], context=self._context, domain_id=node.context.get_domain_id(),
                    signal_handler_options=SignalHandlerOptions.NO)
-        self._hidden = Node(f'_{node.get_name()}_stamped', context=self._context,
-                            namespace=node.get_namespace(), enable_rosout=False,
-                            start_parameter_services=False)
-        # The full name: remappings hold only for the first context.
-        self._hidden.create_subscription(
-            TwistStamped, node.resolve_topic_name(TOPIC), self._on_stamped, 1)
         self._ending = Event()
-        self._thread = Thread(target=self._serve, name='stamped commands', daemon=True)
-        self._thread.start()
+        self._threads = [
+            Thread(target=self._serve, args=(context, node, kind, callback), daemon=True,
+                   name=f'commands as {kind.__name__}')
+            for context, kind, callback in ((node.context, Twist, self._on_twist),
+                                            (self._context, TwistStamped, self._on_stamped))]
+        for thread in self._threads:
+            thread.start()
 
     def close(self) -> None:
         """Leave the graph."""
         self._ending.set()
-        self._thread.join()
-        self._hidden.destroy_node()
+        for thread in self._threads:
+            thread.join()
         self._context.try_shutdown()
 
-    def _serve(self) -> None:
-        executor = SingleThreadedExecutor(context=self._context)
-        executor.add_node(self._hidden)
+    def _serve(self, context: Context, node: Node, kind: Any,
+               callback: Callable[[Any], None]) -> None:
+        # Without the command line, whose __node:= would rename it; hence the topic's full name.
+        hidden = Node(f'_{node.get_name()}_base', context=context,
+                      namespace=node.get_namespace(), use_global_arguments=False,
+                      enable_rosout=False, start_parameter_services=False)
+        hidden.create_subscription(kind, node.resolve_topic_name(TOPIC), callback, 1)
+        executor = SingleThreadedExecutor(context=context)
+        executor.add_node(hidden)
         while not self._ending.is_set():
             executor.spin_once(timeout_sec=IDLE_S)
         executor.shutdown()
+        hidden.destroy_node()
 
     def _on_twist(self, msg: Twist) -> None:
         self._note(msg)
