@@ -28,16 +28,18 @@ DEMO = ['rich>=12', 'matplotlib>=3.5']
 BAGS = ['rosbags>=0.10']
 NVTX = ['nvtx>=0.2.10']
 GPU = ['onnxruntime-gpu>=1.19']
-GPU_BENCH = GPU + TORCH + ['torch>=2.1', 'onnx>=1.14', 'rich>=12']
-BENCH = ONNX + TORCH + DEMO + ['pillow>=9.1']
-CONVERT = TORCH + ONNX + ['torch>=2.1', 'onnx>=1.14', 'rich>=12']  # 2.1 maps checkpoints
+MEASURE = ['psutil>=5.9']  # the verbs that describe the machine beside their figures
+GPU_BENCH = GPU + TORCH + ['torch>=2.1', 'onnx>=1.14', 'rich>=12'] + MEASURE
+BENCH = ONNX + TORCH + DEMO + MEASURE + ['pillow>=9.1']
+# torch 2.1 maps checkpoints into memory.
+CONVERT = TORCH + ONNX + MEASURE + ['torch>=2.1', 'onnx>=1.14', 'rich>=12']
 TRAIN = TORCH + ONNX + SIM + ['onnx>=1.14', 'rich>=12']
 TEST = BAGS + NVTX + ['pytest>=6.2', 'pytest-timeout', 'hypothesis>=6']
 FUZZ = ['atheris>=2.3', 'coverage>=6']  # wheels: Linux x86_64, CPython 3.10 to 3.14
 CHECK = [
     'flake8>=6', 'flake8-blind-except', 'flake8-builtins', 'flake8-class-newline',
     'flake8-comprehensions', 'flake8-deprecated', 'flake8-docstrings', 'flake8-import-order',
-    'flake8-quotes', 'pydocstyle>=6.1', 'ruff', 'mypy', 'types-PyYAML']
+    'flake8-quotes', 'pydocstyle>=6.1', 'ruff', 'mypy', 'types-PyYAML', 'types-psutil']
 
 setup(
     name=PACKAGE,

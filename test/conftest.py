@@ -1,17 +1,17 @@
-"""What holds for all tests."""
+"""Settings of all tests."""
 
 import os
 from pathlib import Path
 import signal
 import sys
 
-sys.path.insert(0, str(Path(__file__).parent))  # what several tests share: rig, tiny, ...
+sys.path.insert(0, str(Path(__file__).parent))  # helpers of several tests: rig, tiny, ...
 
 # MuJoCo reads this when it is imported, which some tests do first; `make test` has chosen already,
 # `colcon test` has not.
 os.environ.setdefault('MUJOCO_GL', 'egl')
-# A shell's background jobs ignore Ctrl-C, and so would every process that a test starts from one.
+# A shell's background jobs ignore Ctrl-C, and so would every process that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-# Nor shall they ignore what nohup ignores.
+# Nor may they ignore what nohup ignores.
 for number in (signal.SIGHUP, signal.SIGQUIT):
     signal.signal(number, signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""Damage to a step graph, as conversions do it by mistake; each takes a model and changes it."""
+"""Typical damage to a step graph by faulty conversions; each function changes a model."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ def weights_of(bundle: Any) -> dict:
 
 
 def alter(model: onnx.ModelProto, wanted: np.ndarray, change: Any) -> None:
-    """Change the initializer that holds these weights, as they are or transposed."""
+    """Change the initializer that holds these weights, transposed or not."""
     for initializer in model.graph.initializer:
         found = numpy_helper.to_array(initializer)
         for turned in (False, True):
@@ -54,7 +54,7 @@ def drop_the_state(model: onnx.ModelProto, weights: dict) -> None:
 
 
 def swap_channels(model: onnx.ModelProto, weights: dict) -> None:
-    """Take RGB for BGR."""
+    """Swap red and blue."""
     alter(model, weights['vision_encoder.0.weight'], lambda kernel: kernel[:, ::-1])
 
 
@@ -72,14 +72,14 @@ def normalise_twice(model: onnx.ModelProto, weights: dict) -> None:
 
 
 def quantise(source: Path, target: Path) -> None:
-    """Quantise the matrix products, each column of weights by a scale of its own."""
+    """Quantise the matrix products, with a scale for each column of the weights."""
     from onnxruntime.quantization import quantize_dynamic, QuantType
     quantize_dynamic(source, target, op_types_to_quantize=['MatMul', 'Gemm'],
                      weight_type=QuantType.QInt8, per_channel=True)
 
 
 def saturate(model: onnx.ModelProto, weights: dict, name: str = 'rnn.weight_ih_l0') -> None:
-    """Quantise one matrix to a fifth of its range: all beyond is clipped."""
+    """Quantise one matrix to a fifth of its range, and clip the rest."""
     found = {one.name: one for one in model.graph.initializer}
     for key, initializer in found.items():
         kept = numpy_helper.to_array(initializer)

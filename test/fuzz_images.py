@@ -3,7 +3,7 @@ The coverage-guided fuzzer of what cameras send (`make fuzz RUNS=10000000`).
 
 Each worker is libFuzzer, by way of atheris, on fuzz_target.Target; they share a corpus, which is
 kept for the next time. The exit status is 1 when there was a finding; what brought it about is
-then a file in the folder that is told, to be looked at with `--replay FILE`.
+then a file in the folder that is printed; see it with `--replay FILE`.
 """
 
 import argparse
@@ -71,7 +71,7 @@ def target(out: Path):
 
 
 def fuzz(args: argparse.Namespace) -> int:
-    """Run the workers, then tell what they found and how far they got."""
+    """Run the workers, then report their findings and their progress."""
     for left in (*args.out.glob('worker*'), *args.out.glob('finding-*')):
         left.unlink()
     started = time.monotonic()
@@ -93,7 +93,7 @@ def fuzz(args: argparse.Namespace) -> int:
 
 
 def start(args: argparse.Namespace, number: int) -> subprocess.Popen:
-    """Start a worker; what libFuzzer says goes to a file."""
+    """Start a worker; libFuzzer's output goes to a file."""
     runs = args.runs // args.workers + (number < args.runs % args.workers)
     command = [sys.executable, __file__, '--worker', str(number), '--runs', str(runs),
                '--seed', str(args.seed), '--out', str(args.out)]
@@ -134,7 +134,7 @@ def work(args: argparse.Namespace) -> int:
 
 
 def lines_reached(out: Path) -> dict:
-    """Replay the corpus and give [lines reached, lines] of each module that it goes through."""
+    """Replay the corpus; return [lines reached, lines] of each module that it runs."""
     code = ('import coverage, json, sys; from pathlib import Path; out = Path(sys.argv[1])\n'
             'cov = coverage.Coverage(data_file=None, source=["vla_nav_node"]); cov.start()\n'
             'from fuzz_images import MEASURED, target; import importlib.util as u\n'

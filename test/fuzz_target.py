@@ -50,28 +50,29 @@ LONGEST_REASON = 1000  # bytes of UTF-8: it goes to the log and the diagnostics
 
 
 class Target:
-    """A driver with a real tiny policy; whatever is fed, it stops or drives within limits."""
+    """A driver with a real tiny policy, which has to stop or drive within limits on any input."""
 
     def __init__(self, bundle: Bundle) -> None:
-        """Put it together as the node does, but for ROS."""
+        """Assemble it as the node does, without ROS."""
         self.bundle = bundle
         self.fed = self.drove = self.decoded = 0
         settings = settings_of(parameters(bundle.limits, tuple(BACKENDS)), {})
         policy = Policy(open_backend('onnx', bundle), bundle.zero_state())
-        gate = CommandLimits(settings.max_linear_x, settings.max_linear_y, settings.max_acceleration)
+        limits = CommandLimits(settings.max_linear_x, settings.max_linear_y,
+                               settings.max_acceleration)
         self._decode = getattr(pictures, 'Decoder', lambda: pictures.decode)()
         self._sent = []
         self._picture = False
-        self._loop = DrivingLoop(Cycle(policy, Preprocess(bundle.input), gate, self._checked_decode),
-                              CommandOutput(self._sent.append, settings), settings, time.time_ns,
-                              lambda values: None)
+        cycle = Cycle(policy, Preprocess(bundle.input), limits, self._checked_decode)
+        self._loop = DrivingLoop(cycle, CommandOutput(self._sent.append, settings), settings,
+                                 time.time_ns, lambda values: None)
 
     def let_blank_pass(self) -> None:
         """Drive on pictures that show nothing, too."""
         self._loop.cycle.blank_guard = False
 
     def feed(self, data: bytes) -> None:
-        """Drive on what `data` says; AssertionError or any other error is a finding."""
+        """Drive on the input `data`; AssertionError or any other error is a finding."""
         self.fed += 1
         self.drive(frame_of(data))
 
@@ -86,7 +87,7 @@ class Target:
         assert len(self._loop.hang()) == 0
 
     def _checked_decode(self, frame: Frame) -> np.ndarray:
-        """Decode, and hold the picture against what its message claims."""
+        """Decode, and check the picture against its message."""
         rgb = self._decode(frame)
         assert rgb.dtype == np.uint8 and rgb.ndim == 3 and rgb.shape[2] == 3
         assert min(rgb.shape) > 0 and max(rgb.shape) <= pictures.MAX_SIDE
@@ -96,7 +97,7 @@ class Target:
         return rgb
 
     def _check(self) -> None:
-        """Hold what went to the wheels against the limits, and against what it is founded on."""
+        """Check the sent command against the limits and against its image."""
         assert len(self._sent) == 1
         command = self._sent[0]
         for speed, most in zip((command.linear_x, command.linear_y), self.bundle.limits.values()):
@@ -184,7 +185,7 @@ def _compressed(rng):
 
 
 def strays(data):
-    """Put bytes that mean nothing before each restart marker, as some webcams do."""
+    """Put meaningless bytes before each restart marker, as some webcams do."""
     return re.sub(rb'\xff[\xd0-\xd7]', lambda found: b'\x11\x22' + found[0], data)
 
 
@@ -202,7 +203,7 @@ def _header() -> bytes:
 
 
 def _as_message(encoding, height, width, step, pixels):
-    """Return the same as a serialised Image, where there is a reader for it."""
+    """Return the same as a serialised Image, if there is a reader for it."""
     body = _header() + struct.pack('<II', height, width) + _string(encoding.encode())
     body = _aligned(body + b'\0') + struct.pack('<II', step, len(pixels)) + pixels
     return [bytes([RAW, FRESH]) + b'\0\1\0\0' + body] if READERS else []

@@ -1,4 +1,4 @@
-"""What the tests of import share: the verb with everything it asks for, and its refusals."""
+"""Shared by the tests of import: the verb with all its options, and its refusals."""
 
 import io
 import zipfile
@@ -7,17 +7,17 @@ import original
 import pytest
 import torch
 from vla_nav_node import cli
-from vla_nav_node.convert.structure.asked import ASKED
+from vla_nav_node.convert.structure.structure_file import REQUIRED
 import yaml
 
 SIZE = 48
 
 
 def said(layers):
-    """Return layers with all that a structure has to say of them, torch's defaults where unsaid."""
-    defaults = [{name: default for name, default in ASKED.get(layer['type'], {}).items()
+    """Return layers with all required arguments, torch's defaults where left out."""
+    defaults = [{name: default for name, default in REQUIRED.get(layer['type'], {}).items()
                  if default not in (None, 'kernel_size')} for layer in layers]
-    return [{**told, **layer} for told, layer in zip(defaults, layers)]
+    return [{**default, **layer} for default, layer in zip(defaults, layers)]
 
 
 ENCODER = said([
@@ -37,7 +37,7 @@ TANH = {'nonlinearity': 'tanh'}
 
 
 def structure(path, encoder=None, head=None, **recurrent):
-    """Write what shapes do not tell of the original, or of another; give the path."""
+    """Write the structure file of the original, or of another network; return the path."""
     path.write_text(yaml.safe_dump({
         'plain_sequence': True, 'encoder': said(encoder or ENCODER),
         'recurrent': recurrent or TANH, 'head': said(head or HEAD)}))
@@ -45,7 +45,7 @@ def structure(path, encoder=None, head=None, **recurrent):
 
 
 def importing(checkpoint, out, *more, **changed):
-    """Run the verb; give its exit status. `changed` replaces options, None leaves one out."""
+    """Run the verb; return its exit status. `changed` replaces options, None omits one."""
     known = {**KNOWN, '--out': out,
              **{f'--{name.replace("_", "-")}': value for name, value in changed.items()}}
     options = [str(word) for name, value in known.items() if value is not None
@@ -55,32 +55,32 @@ def importing(checkpoint, out, *more, **changed):
 
 @pytest.fixture(name='weights')
 def fresh_weights():
-    """Return a sound state dict of the original's form, to be spoilt."""
+    """Return a valid state dict of the original's form, to be damaged."""
     return dict(original.original().state_dict())
 
 
 @pytest.fixture(name='refused')
 def importer(tmp_path, capsys):
-    """Import what is given, see it refused in one line and nothing written; give the line."""
+    """Return a function that asserts a refusal in one line, with nothing written."""
     def check(path, **options):
         out = tmp_path / 'never'
         options.setdefault('structure', structure(tmp_path / 'usual.yaml'))
         assert importing(path, out, **options) == 2
-        told = capsys.readouterr().err.strip()
-        assert '\n' not in told and told.startswith('vla_nav: ')
+        message = capsys.readouterr().err.strip()
+        assert '\n' not in message and message.startswith('vla_nav: ')
         assert not out.exists() and not list(tmp_path.glob('.never*'))
-        return told
+        return message
     return check
 
 
 def saved(path, weights, **more):
-    """Save weights as the author did; give the path."""
+    """Save weights as the author did; return the path."""
     torch.save({'model_state_dict': weights, **more}, path)
     return path
 
 
 def sb3_zip(path, weights, data='{"policy_class": {":serialized:": "gASVOgAAAAAAAACMBXBvc2l4"}}'):
-    """Write what Stable-Baselines3 writes: an archive with a file of torch.save in it."""
+    """Write an archive as Stable-Baselines3 does, with a torch.save file in it."""
     inner = io.BytesIO()
     torch.save(weights, inner)
     with zipfile.ZipFile(path, 'w') as archive:

@@ -1,8 +1,8 @@
 """
 The policy of document 000 as its author wrote and saved it, with known weights.
 
-Built from torch alone, apart from the package's own network, so that an import is held against
-what the author's code would have computed. `python test/original.py simple best.pth` writes one.
+It is built from torch alone, without the package's own network, so that an import is compared with
+what the author's code computes. `python test/original.py simple best.pth` writes one.
 """
 
 from pathlib import Path
@@ -47,10 +47,10 @@ class Original(nn.Module):
 
 def original(seed: int = 0, **sizes: Any) -> Original:
     """
-    Give the network with the weights of `seed`, lively enough that each of them matters.
+    Return the network with weights of `seed`, large enough that each of them matters.
 
-    Torch's own start would give nearly the same action for every picture. These give actions of
-    up to about half a metre a second, and a memory that fades.
+    Torch's own initial weights give nearly the same action for every picture. These give actions
+    of up to about 0.5 m/s, and a state that fades.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -69,7 +69,7 @@ def document(network: nn.Module) -> Dict[str, Any]:
 
 
 def write_original(path: Path, **sizes: Any) -> Original:
-    """Save the network as the author did; give it."""
+    """Save the network as the author did; return it."""
     network = original(**sizes)
     torch.save(document(network), path)
     return network

@@ -132,7 +132,8 @@ WITHOUT = (
     'sys.meta_path.insert(0, Absent())\n'
     'for name in sys.argv[1:]:\n'
     '    importlib.import_module("vla_nav_node." + name)\n')
-EXTRAS = FRAMEWORKS | {'mujoco', 'rclpy', 'cv_bridge', 'rich', 'matplotlib', 'tqdm', 'scipy'}
+EXTRAS = FRAMEWORKS | {'mujoco', 'rclpy', 'cv_bridge', 'rich', 'matplotlib', 'psutil', 'tqdm',
+                       'scipy'}
 ALONE = [module.removesuffix('.__init__') for module in SOURCES
          if room_of(module) in (*ON_THE_ROBOT, 'cli') and room_of(module) != 'node'
          and module != 'backends.torch.network']

@@ -63,6 +63,14 @@ def test_what_reads_jpegs_comes_with_pip_and_with_rosdep(manifest):
     assert "'simplejpeg>=1.8'" in (ROOT / 'setup.py').read_text()
 
 
+def test_what_describes_the_machine_comes_with_the_extras_of_the_verbs_that_measure():
+    setup = (ROOT / 'setup.py').read_text()
+    assert "MEASURE = ['psutil>=5.9']" in setup
+    for extra in ('GPU_BENCH', 'BENCH', 'CONVERT'):
+        assert re.search(rf'^{extra} = .*\bMEASURE\b', setup, re.MULTILINE)
+    assert 'psutil' not in setup.partition('install_requires=')[2].partition(']')[0]
+
+
 def test_ros2_run_finds_its_executables():
     config = configparser.ConfigParser()
     config.read(ROOT / 'setup.cfg')

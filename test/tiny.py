@@ -12,7 +12,7 @@ MEAN, STD = [110.0, 105.0, 100.0], [60.0, 61.0, 62.0]
 
 
 def architecture(kind: str = 'LSTM', layers: int = 1, hidden: int = 8) -> Dict[str, Any]:
-    """Describe a network of a few thousand weights."""
+    """Return an architecture of a few thousand weights."""
     return {
         'encoder': [
             {'type': 'Conv2d', 'in_channels': 3, 'out_channels': 4, 'kernel_size': 5,
@@ -28,7 +28,7 @@ def architecture(kind: str = 'LSTM', layers: int = 1, hidden: int = 8) -> Dict[s
 
 
 def manifest(kind: str = 'LSTM', layers: int = 1, limit: float = 0.8) -> Dict[str, Any]:
-    """Describe a tiny policy, without its files."""
+    """Return a tiny policy's manifest, without its files."""
     return {
         'format': 1,
         'name': f'tiny_{kind.lower()}',
@@ -37,12 +37,12 @@ def manifest(kind: str = 'LSTM', layers: int = 1, limit: float = 0.8) -> Dict[st
                   'mean': MEAN, 'std': STD},
         'action': {'names': ['linear_x', 'linear_y'], 'unit': 'm/s',
                    'limits': {'linear_x': limit, 'linear_y': limit}},
-        'training': {'trained': True},  # it is to drive, in tests; nobody taught it where to
+        'training': {'trained': True},  # so that it may drive in tests, though it is not
         'verification': {'tolerance': {'fp32': 0.0001}}}
 
 
 def write_tiny(directory: Path, kind: str = 'LSTM', layers: int = 1, seed: int = 0) -> Bundle:
-    """Write a bundle with the weights of `seed` at `directory`, and what verify finds of it."""
+    """Write a bundle with random weights and a true verdict to `directory`."""
     from safetensors.torch import save_file
     import torch
     from vla_nav_node.convert.export.step_graph import export_onnx
@@ -62,11 +62,11 @@ def write_tiny(directory: Path, kind: str = 'LSTM', layers: int = 1, seed: int =
     return verified(bundle)
 
 
-_ROWS: Dict[str, List[Any]] = {}  # what verify found of equal bundles
+_ROWS: Dict[str, List[Any]] = {}  # verify's results, by manifest
 
 
 def verified(bundle: Bundle) -> Bundle:
-    """Let verify compare the fp32 graph with the network, and keep its verdict."""
+    """Verify the fp32 graph against the network, and return the bundle with the verdict."""
     from vla_nav_node.convert.verify.verdict import verify_open_loop, write_verdicts
     key = str(bundle.manifest)
     if key not in _ROWS:
@@ -75,7 +75,7 @@ def verified(bundle: Bundle) -> Bundle:
 
 
 def scenes(count: int = 60, seed: int = 0) -> np.ndarray:
-    """Return what a camera sees that turns before a picture, uint8 [count, H, W, 3]."""
+    """Return the views of a camera that pans over a picture, uint8 [count, H, W, 3]."""
     generator = np.random.default_rng(seed)
     coarse = generator.integers(0, 256, (6, (count + WIDTH) // 4 + 1, 3), dtype=np.uint8)
     wall = cv2.resize(coarse, (coarse.shape[1] * 4, HEIGHT), interpolation=cv2.INTER_LINEAR)
@@ -89,7 +89,7 @@ def images(count: int, seed: int = 0) -> np.ndarray:
 
 
 def check_a_long_drive(bundle, backend, reference):
-    """Hold a backend against another for 1,000 steps, then its state once it is closed."""
+    """Compare a backend with another for 1,000 steps, and its state after it is closed."""
     state, expected, worst = bundle.zero_state(), bundle.zero_state(), 0.0
     pictures = images(50)
     for number in range(1000):

@@ -1,4 +1,4 @@
-"""`vla_nav VERB`: parses, calls, prints."""
+"""The command `vla_nav VERB`."""
 
 import argparse
 import importlib
@@ -10,24 +10,24 @@ from .errors import VlaNavError
 from .system.outputs import check_json
 
 VERBS = {
-    'benchmark': ('commands.benchmark', 'measure every backend and precision, here'),
-    'compare': ('commands.compare', 'set two models side by side: quality and cost'),
-    'demo': ('commands.demo', 'drive the simulated robot before your eyes, over ROS 2'),
+    'benchmark': ('commands.benchmark', 'measure every backend and precision on this machine'),
+    'compare': ('commands.compare', 'compare two models: quality and cost'),
+    'demo': ('commands.demo', 'drive the simulated robot over ROS 2, with a live view'),
     'evaluate': ('commands.evaluate', 'count how often a policy reaches the cup'),
     'export': ('commands.export', 'write the step graphs of a policy, in fp32 and fp16'),
     'gpu-bench': ('commands.gpu_bench', 'parity and times of every backend, on a GPU'),
-    'import': ('commands.import_', 'make a bundle of a trained checkpoint'),
-    'latency': ('commands.latency', 'measure the node beside an idiomatic one and an echo'),
-    'profile': ('commands.profile', 'tell where the time of one cycle goes'),
+    'import': ('commands.import_', 'make a bundle from a trained checkpoint'),
+    'latency': ('commands.latency', 'measure the node, an idiomatic one and an echo'),
+    'profile': ('commands.profile', 'measure where the time of one cycle goes'),
     'quantize': ('commands.quantize', 'write the int8 step graph of a policy'),
     'train': ('commands.train', 'train a policy in the simulated arena'),
-    'verify': ('commands.verify', 'hold a converted policy against the trained one'),
+    'verify': ('commands.verify', 'compare a converted policy with the trained one'),
 }
 CANNOT_RUN = 2
 
 
 def main(argv: Optional[List[str]] = None) -> int:
-    """Run one verb: 0 is good, 1 a bad verdict, 2 could not run."""
+    """Run one verb; return 0 for a good result, 1 for a bad one, 2 if it could not run."""
     arguments = sys.argv[1:] if argv is None else argv
     _show_log()
     try:
@@ -44,14 +44,14 @@ def main(argv: Optional[List[str]] = None) -> int:
 
 
 def _show_log() -> None:
-    """Print what takes long, such as the building of an engine, beside the results."""
-    ours = logging.getLogger(__package__)
-    ours.setLevel(logging.INFO)
-    ours.handlers[:] = [logging.StreamHandler()]  # the errors' stream
+    """Show the package's log, such as the building of an engine, on stderr."""
+    log = logging.getLogger(__package__)
+    log.setLevel(logging.INFO)
+    log.handlers[:] = [logging.StreamHandler()]
 
 
 def _parser(arguments: List[str]) -> argparse.ArgumentParser:
-    """Build the parser; only the verb that is asked for is imported."""
+    """Return the parser; only the requested verb is imported."""
     parser = argparse.ArgumentParser('vla_nav', description=__doc__)
     verbs = parser.add_subparsers(title='verbs', metavar='VERB', required=True)
     for name, (module, summary) in VERBS.items():
@@ -66,7 +66,7 @@ def _parser(arguments: List[str]) -> argparse.ArgumentParser:
 
 
 def _explain_missing(error: ModuleNotFoundError) -> None:
-    """Name the package that an optional verb needs; a missing module of ours is our bug."""
+    """Name the package that a verb needs; re-raise if a module of this package is missing."""
     if error.name and error.name.startswith(__package__):
         raise error
     print(f'vla_nav: the Python package {error.name} is missing; fix: '

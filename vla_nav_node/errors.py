@@ -1,8 +1,8 @@
-"""The errors a user meets: each says what was found, what was expected and what to do."""
+"""Errors for users: each states what was found, what was expected and the fix."""
 
 
 class VlaNavError(Exception):
-    """Base of every error that is the user's to mend, never a bug of ours."""
+    """The base of all errors that a user can fix; never a bug of this package."""
 
     def __init__(self, found: str, expected: str = '', fix: str = '') -> None:
         """Join the three parts into one message of one line."""
@@ -20,15 +20,15 @@ class BundleError(VlaNavError):
 
 
 class CheckpointError(VlaNavError):
-    """A checkpoint cannot be read, or is not of a policy that a bundle can hold."""
+    """A checkpoint cannot be read, or holds a policy that no bundle can."""
 
 
 class BackendError(VlaNavError):
-    """A backend cannot be what was asked for, or failed while it ran."""
+    """A backend cannot be opened as requested, or failed while running."""
 
 
 class ImageError(VlaNavError):
-    """An image message cannot be read as a picture."""
+    """An image message cannot be decoded."""
 
 
 class SettingError(VlaNavError):
@@ -36,9 +36,9 @@ class SettingError(VlaNavError):
 
 
 class SimulationError(VlaNavError):
-    """The simulated robot cannot run here or was asked for something it does not have."""
+    """The simulated robot cannot run here, or lacks what was requested."""
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of a message that may go on for a screen."""
+    """Return the first line of an error's message, which may be long."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,18 +1,18 @@
-"""What the stages hand to one another. A leaf."""  # noqa: A005, RUF100
+"""The data that the stages exchange. A leaf."""  # noqa: A005, RUF100
 
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, Sequence, Tuple, Union
 
 import numpy as np
 
-# The recurrent state: (h,) for an RNN or GRU, (h, c) for an LSTM,
-# each float32 [layers, 1, hidden]. Any backend can take it over: its parts are host arrays as
-# soon as they are looked at, though a backend may leave them on its device until then.
+# The recurrent state: (h,) for an RNN or GRU, (h, c) for an LSTM, each float32
+# [layers, 1, hidden]. Every backend accepts another one's: its parts are host arrays when they
+# are read, though a backend may leave them on its device until then.
 State = Sequence[np.ndarray]
 
 
 class Step(NamedTuple):
-    """One step as the policy took it."""
+    """The input and output of one step of the policy."""
 
     image: np.ndarray  # uint8 [1, H, W, 3]
     state: State  # before the step
@@ -37,10 +37,9 @@ class Frame:
     received_ns: int  # entry of the image callback, time.perf_counter_ns
     is_bigendian: bool = False
     compressed: bool = False
-    sequence: int = 0  # the sender's count of its images; 0 where the middleware does not tell
-    frame_id: bytes = b''  # of the header; two cameras mostly have two
-    # How long it took to read it out of its message, from received_ns on.
-    deserialise_ns: int = field(default=0, compare=False)
+    sequence: int = 0  # the sender's count of its images; 0 if the middleware has none
+    frame_id: bytes = b''  # of the header; two cameras usually have two
+    deserialise_ns: int = field(default=0, compare=False)  # duration, from received_ns on
 
 
 @dataclass(frozen=True)
@@ -49,18 +48,18 @@ class Command:
 
     linear_x: float
     linear_y: float
-    reason: str = ''  # why the robot is held still; empty while it is driving
+    reason: str = ''  # why the robot has to stand still; empty while it drives
     stamp_ns: int = field(default=0, compare=False)  # of its image, ROS clock; 0 for a stop
 
     @property
     def is_stop(self) -> bool:
-        """Tell whether this is a stop with a reason, not a policy that asks for zero."""
+        """Return whether this is a stop with a reason, not a zero speed by the policy."""
         return bool(self.reason)
 
 
 @dataclass(frozen=True)
 class BackendInfo:
-    """What a backend really is, read back from the library after opening, not from the request."""
+    """What a backend really is, read from the library after opening, not from the request."""
 
     name: str  # torch, onnx, tensorrt
     library: str  # e.g. onnxruntime
@@ -68,8 +67,8 @@ class BackendInfo:
     device: str  # cpu, or cuda with the GPU's name
     provider: str  # the execution provider, or the mode of execution
     precision: str  # fp32, fp16, int8
-    layers: str = ''  # in which types the layers run, where the library tells
-    note: str = ''  # why it leaves a GPU alone that is here, and what to run
+    layers: str = ''  # the types in which the layers run, if the library tells
+    note: str = ''  # why it does not use this machine's GPU, and what to run
 
     def __str__(self) -> str:
         """Return one line for logs and diagnostics."""
@@ -95,4 +94,4 @@ class Backend(Protocol):
         """
 
     def close(self) -> None:
-        """Release what the backend holds; it is not used again."""
+        """Release all resources; the backend is not used again."""

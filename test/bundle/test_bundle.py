@@ -1,4 +1,4 @@
-"""Bundles are accepted whole or refused whole, with every reason told."""
+"""Bundles are accepted whole or refused whole, with every reason."""
 
 import contextlib
 import copy
@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 import tiny
 from vla_nav_node.bundle import bundle as bundles
-from vla_nav_node.bundle.amend import amend
-from vla_nav_node.bundle.bundle import load_bundle, MANIFEST, parse_manifest, write_bundle
+from vla_nav_node.bundle.bundle import amend, load_bundle, MANIFEST, parse_manifest, write_bundle
 from vla_nav_node.bundle.manifest import CHECKS
 from vla_nav_node.errors import BundleError
 from vla_nav_node.system.atomic_files import _exchange_in_steps
@@ -61,7 +60,7 @@ def test_a_file_that_is_not_listed_names_those_that_are(directory):
         load_bundle(directory).file('policy.int8.onnx')
 
 
-@pytest.mark.parametrize('path, value, told', [
+@pytest.mark.parametrize('path, value, message', [
     ('format', 2, 'format is 2, not 1'),
     ('format', True, 'format is True, not 1'),
     ('name', '', 'name'),
@@ -102,8 +101,8 @@ def test_a_file_that_is_not_listed_names_those_that_are(directory):
     ('training', [], 'training'),
     ('verification/tolerance', {'fp32': 'little'}, 'a mapping of precisions to m/s above 0'),
 ])
-def test_a_manifest_that_is_wrong_is_refused(path, value, told):
-    with pytest.raises(BundleError, match=told):
+def test_a_manifest_that_is_wrong_is_refused(path, value, message):
+    with pytest.raises(BundleError, match=message):
         parse_manifest(changed(path, value))
 
 
@@ -155,14 +154,14 @@ def test_any_value_anywhere_loads_or_is_refused(path, value):
     assert bundle.input.height > 0 and len(bundle.mean) == len(bundle.std) == 3
 
 
-@pytest.mark.parametrize('damage, told', [
+@pytest.mark.parametrize('damage, message', [
     (lambda d: (d / 'policy.safetensors').unlink(), 'policy.safetensors is missing'),
     (lambda d: (d / 'policy.fp32.onnx').write_bytes(b'x'), 'has 1 bytes instead of'),
     (lambda d: (d / 'policy.yaml').unlink(), 'has no policy.yaml'),
     (shutil.rmtree, 'no bundle at')])
-def test_a_damaged_bundle_is_refused(copied, damage, told):
+def test_a_damaged_bundle_is_refused(copied, damage, message):
     damage(copied)
-    with pytest.raises(BundleError, match=told):
+    with pytest.raises(BundleError, match=message):
         load_bundle(copied)
 
 

@@ -1,4 +1,4 @@
-"""What a new bundle takes the place of: an old one as its manifest lists it, and nothing else."""
+"""A new bundle replaces an old one's listed files, and nothing else."""
 
 from pathlib import Path
 import shutil
@@ -22,13 +22,13 @@ def _there(old, tmp_path):
 
 
 def write(target, source):
-    """Write another bundle there, of files that are somewhere else."""
+    """Write another bundle to `target`, with files from `source`."""
     return write_bundle(target, tiny.manifest('GRU'),
                         {'policy.safetensors': source / 'policy.safetensors'})
 
 
 def content_of(directory):
-    """Return everything below a directory, links as what they lead to."""
+    """Return everything below a directory; links count as their targets."""
     return {str(path.relative_to(directory)): path.is_file() and path.read_bytes()
             for path in sorted(directory.rglob('*'))}
 
@@ -40,13 +40,13 @@ def put(path, content=b'two weeks of work'):
 
 
 def replace(path, content=b'mine'):
-    """Put a file in the place of one that the manifest lists."""
+    """Replace a file that the manifest lists."""
     path.unlink()
     path.write_bytes(content)
 
 
 def into_a_directory(path):
-    """Put a directory in the place of a file."""
+    """Replace a file by a directory."""
     path.unlink()
     put(path / 'mine')
 
@@ -71,11 +71,11 @@ STRANGE = {
     'has no policy.yaml': lambda d: (d / MANIFEST).unlink()}
 
 
-@pytest.mark.parametrize('told', STRANGE)
-def test_what_the_old_manifest_does_not_list_is_in_the_way_and_stays(there, old, told):
-    STRANGE[told](there)
+@pytest.mark.parametrize('message', STRANGE)
+def test_what_the_old_manifest_does_not_list_is_in_the_way_and_stays(there, old, message):
+    STRANGE[message](there)
     before = content_of(there)
-    with pytest.raises(BundleError, match=told.replace('.', r'\.')):
+    with pytest.raises(BundleError, match=message.replace('.', r'\.')):
         write(there, old)
     assert content_of(there) == before
     assert [path.name for path in there.parent.iterdir()] == ['there']
@@ -174,7 +174,7 @@ def test_an_import_never_takes_the_place_of_its_checkpoint(there, tmp_path, caps
 
 
 def external(path, location):
-    """Have the first weights of a step graph read from a file beside it."""
+    """Move the first weights of a step graph to another file."""
     onnx = pytest.importorskip('onnx')
     model = onnx.load(str(path))
     onnx.external_data_helper.set_external_data(model.graph.initializer[0], location)

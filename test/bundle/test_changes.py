@@ -1,4 +1,4 @@
-"""A bundle that changes on disk under the node that drives by it."""
+"""A bundle that changes on disk while the node drives."""
 
 import pytest
 from tiny import manifest
@@ -18,39 +18,39 @@ def write(directory, weights=b'weights'):
 
 
 @pytest.fixture
-def watch(tmp_path):
-    """Watch a bundle that has not changed."""
-    watch = BundleChanges(write(tmp_path / 'policy'))
-    assert watch.changed() == ''
-    watch.check()
-    return watch
+def changes(tmp_path):
+    """Return the changes of a bundle that has none."""
+    changes = BundleChanges(write(tmp_path / 'policy'))
+    assert changes.changed() == ''
+    changes.check()
+    return changes
 
 
-def test_an_altered_file_is_named_and_refused(watch, tmp_path):
+def test_an_altered_file_is_named_and_refused(changes, tmp_path):
     with open(tmp_path / 'policy' / 'policy.fp32.onnx', 'r+b') as file:
         file.write(b'x')
-    assert watch.changed() == 'policy.fp32.onnx changed on disk since the node loaded it'
+    assert changes.changed() == 'policy.fp32.onnx changed on disk since the node loaded it'
     with pytest.raises(BundleError, match='policy.fp32.onnx is altered'):
-        watch.check()
+        changes.check()
 
 
-def test_a_missing_file_is_named_and_refused(watch, tmp_path):
+def test_a_missing_file_is_named_and_refused(changes, tmp_path):
     (tmp_path / 'policy' / 'policy.safetensors').unlink()
-    assert watch.changed().startswith('policy.safetensors changed')
+    assert changes.changed().startswith('policy.safetensors changed')
     with pytest.raises(BundleError, match='policy.safetensors is missing'):
-        watch.check()
+        changes.check()
 
 
-def test_another_sound_bundle_in_its_place_is_refused(watch, tmp_path):
+def test_another_sound_bundle_in_its_place_is_refused(changes, tmp_path):
     write(tmp_path / 'policy', b'others')
-    assert watch.changed().startswith('policy.yaml, ')
+    assert changes.changed().startswith('policy.yaml, ')
     with pytest.raises(BundleError, match='was replaced since this node loaded it'):
-        watch.check()
+        changes.check()
 
 
-def test_the_same_bundle_written_again_is_welcome(watch, tmp_path):
+def test_the_same_bundle_written_again_is_welcome(changes, tmp_path):
     write(tmp_path / 'policy')
-    watch.check()
+    changes.check()
 
 
 @pytest.mark.parametrize('name', ['policy.fp32.onnx', 'policy.safetensors', 'policy.yaml'])
@@ -58,11 +58,11 @@ def test_a_change_between_loading_and_watching_is_told(tmp_path, name):
     bundle = write(tmp_path / 'policy')
     with open(tmp_path / 'policy' / name, 'ab') as file:
         file.write(b'#')
-    watch = BundleChanges(bundle)
-    assert watch.changed() == f'{name} changed on disk since the node loaded it'
+    changes = BundleChanges(bundle)
+    assert changes.changed() == f'{name} changed on disk since the node loaded it'
     if name == 'policy.yaml':  # a comment, or a verdict: nothing that drives
-        watch.confirm()
-        assert watch.changed() == ''
+        changes.confirm()
+        assert changes.changed() == ''
         return
     with pytest.raises(BundleError, match=f'{name} has'):
-        watch.confirm()
+        changes.confirm()

@@ -1,4 +1,4 @@
-"""What an ONNX file says of other files is found wherever a tensor may stand; noise is refused."""
+"""External weights of an ONNX file are found wherever a tensor may be; noise is refused."""
 
 import contextlib
 
@@ -28,18 +28,18 @@ def graph(nodes=(), tensors=()):
 
 
 def constant(location):
-    """Return a node that holds such a tensor."""
+    """Return a node with an external tensor."""
     return helper.make_node('Constant', [], ['y'], value=outside(location))
 
 
 def sparse(location):
-    """Return a sparse tensor with such values."""
+    """Return a sparse tensor with external values."""
     return helper.make_sparse_tensor(outside(location), numpy_helper.from_array(
         np.zeros(3, np.int64)), [9])
 
 
 def models():
-    """Return a model for each place in which a tensor may stand, by name."""
+    """Return a model for each place of a tensor, by the expected names."""
     within = helper.make_node('If', ['c'], ['y'], then_branch=graph([constant('then')]),
                               else_branch=graph(tensors=[outside('else')]))
     many = helper.make_node('X', [], ['y'])
@@ -62,10 +62,10 @@ def models():
             'function': with_function, 'training': training, '': helper.make_model(graph())}
 
 
-@pytest.mark.parametrize('told, model', models().items())
-def test_every_place_of_a_tensor_is_looked_at(tmp_path, told, model):
+@pytest.mark.parametrize('names, model', models().items())
+def test_every_place_of_a_tensor_is_looked_at(tmp_path, names, model):
     (tmp_path / 'm.onnx').write_bytes(model.SerializeToString())
-    assert sorted(external_files(tmp_path / 'm.onnx')) == sorted(told.split())
+    assert sorted(external_files(tmp_path / 'm.onnx')) == sorted(names.split())
 
 
 def test_graphs_of_ours_read_nothing_else():
@@ -81,7 +81,7 @@ SOUND = models()['then else'].SerializeToString()
            lambda one: SOUND[:one[0]] + bytes([one[1]]) + SOUND[one[0] + 1:]))
 @settings(max_examples=300, deadline=None)
 def test_what_protobuf_reads_is_read_and_what_it_refuses_is_refused(tmp_path_factory, content):
-    """Nothing that a runtime opens may be passed over because it looks broken to us."""
+    """A file that a runtime opens must not count as broken."""
     path = tmp_path_factory.mktemp('noise') / 'm.onnx'
     path.write_bytes(content)
     model = onnx.ModelProto()
@@ -102,7 +102,7 @@ def test_messages_in_one_another_without_end_are_refused(tmp_path):
         for field in (6, 5, 1):
             inner = bytes([field << 3 | 2]) + _varint(len(inner)) + inner
     (tmp_path / 'm.onnx').write_bytes(b'\x3a' + _varint(len(inner)) + inner)
-    with pytest.raises(NotOnnx, match='without end'):
+    with pytest.raises(NotOnnx, match='endlessly nested'):
         external_files(tmp_path / 'm.onnx')
 
 

@@ -1,4 +1,4 @@
-"""YAML is read as plain data, every value where it stands, or refused; and written so."""
+"""Plain YAML is read and written; anything else is refused."""
 
 import contextlib
 
@@ -11,7 +11,7 @@ BOMB = 'l0: &l0 [x, x]\n' + ''.join(
     f'l{k}: &l{k} [{", ".join([f"*l{k - 1}"] * 10)}]\n' for k in range(1, 7))
 
 
-@pytest.mark.parametrize('text, told', [
+@pytest.mark.parametrize('text, message', [
     (BOMB, 'anchor or alias'), ('a: &x 1', 'anchor or alias'), ('a: &x [1]\nb: *x', 'anchor'),
     ('&x a: 1', 'anchor'), ('[&x {}]', 'anchor'), ('a: *x', 'anchor or alias'),
     ('a: {<<: {b: 1}}', 'merges'), ('<<: [{b: 1}]', 'merges'),
@@ -19,8 +19,8 @@ BOMB = 'l0: &l0 [x, x]\n' + ''.join(
     ('- {1: a, 1.0: b}', 'twice'), ('"a": 1\na: 2', "'a' twice"), ('? a\n: 1\n? a\n: 2', 'twice'),
     ('!!set {a, a}', 'twice'), ('!!python/name:os.system', 'constructor'),
     ('x' * (plain_yaml.MOST_BYTES + 1), 'more than')])
-def test_what_is_not_plain_is_refused_in_one_line(text, told):
-    with pytest.raises(NotPlain, match=told) as refused:
+def test_what_is_not_plain_is_refused_in_one_line(text, message):
+    with pytest.raises(NotPlain, match=message) as refused:
         plain_yaml.load(text)
     assert len(str(refused.value)) <= 300 and '\n' not in str(refused.value)
 

@@ -1,4 +1,4 @@
-"""Evaluation: counts what really happened, on seeds that were never trained on."""
+"""Evaluation counts real outcomes, on seeds not used in training."""
 
 import json
 import os
@@ -19,12 +19,12 @@ pytest.importorskip('torch', reason='PyTorch, which writes the tiny bundle, is n
 
 @pytest.fixture(scope='module')
 def bundle(tmp_path_factory):
-    """Write a policy that knows nothing."""
+    """Write an untrained policy."""
     return tiny.write_tiny(tmp_path_factory.mktemp('models') / 'tiny')
 
 
 def test_the_expert_arrives_and_an_ignorant_policy_does_not(bundle):
-    """Each in its row, under its seed, the scenario as asked for."""
+    """Each episode is in its row, under its seed, with the requested scenario."""
     trials = [Trial('expert', 'expert', ''), Trial('policy', 'policy', 'onnx')]
     results = run_trials(bundle, trials, [41], '1_box_crosswise_left', 1)
     assert [results[trial][0].outcome == 'reached' for trial in trials] == [True, False]
@@ -33,7 +33,7 @@ def test_the_expert_arrives_and_an_ignorant_policy_does_not(bundle):
 
 
 def test_the_verb_writes_its_figures_into_the_manifest(bundle, tmp_path, capsys):
-    """A bad verdict exits with 1, says why, and stands in policy.yaml and the JSON."""
+    """A bad verdict exits with 1, gives the reason, and is in policy.yaml and the JSON."""
     out = tmp_path / 'report.json'
     status = cli.main(['evaluate', '--model', str(bundle.directory), '--episodes', '1',
                        '--seed', '77', '--quick', '--workers', '1', '--write',

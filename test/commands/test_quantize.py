@@ -1,4 +1,4 @@
-"""`vla_nav quantize`: int8 where it is no loss, float where it is, and a table that says why."""
+"""`vla_nav quantize`: int8 where it is accurate and fast enough, float elsewhere, and why."""
 
 import json
 import subprocess
@@ -15,6 +15,7 @@ import yaml
 torch = pytest.importorskip('torch', reason='PyTorch is not installed')
 onnx = pytest.importorskip('onnx', reason='onnx is not installed')
 onnxruntime = pytest.importorskip('onnxruntime', reason='ONNX Runtime is not installed')
+pytest.importorskip('psutil', reason='psutil, which describes the machine, is not installed')
 
 from onnx import helper, numpy_helper, TensorProto  # noqa: E402, I100
 from vla_nav_node.backends import open_backend  # noqa: E402
@@ -23,14 +24,15 @@ from vla_nav_node.backends.onnx.onnx_session import (  # noqa: E402
     CPU, open_session, run_on_zeros)
 from vla_nav_node.bundle.bundle import load_bundle  # noqa: E402
 from vla_nav_node.cli import main  # noqa: E402
-from vla_nav_node.convert.export.graph_nodes import layers_of  # noqa: E402
 from vla_nav_node.convert.int8 import layer_search  # noqa: E402
 from vla_nav_node.convert.int8.gptq import compensated  # noqa: E402
+from vla_nav_node.convert.int8.graph_nodes import layers_of  # noqa: E402
 from vla_nav_node.convert.int8.int8_graph import quantise  # noqa: E402
 from vla_nav_node.convert.int8.matmul_int8 import (  # noqa: E402
-    BLOCK, per_block, per_column, MatmulInt8)
-from vla_nav_node.convert.int8.mixed_precision_graph import Choice, MixedPrecisionGraph  # noqa: E402
-from vla_nav_node.convert.int8.trial import Race, Reference, StepFile  # noqa: E402
+    BLOCK, MatmulInt8, per_block, per_column)
+from vla_nav_node.convert.int8.mixed_precision_graph import (  # noqa: E402
+    Choice, MixedPrecisionGraph)
+from vla_nav_node.convert.verify.drift import Race, Reference, StepFile  # noqa: E402
 from worth_int8 import architecture as _architecture, bundle as _bundle, HIDDEN  # noqa: E402
 
 WEIGHTS = arrays(np.float32, st.tuples(st.integers(1, 70), st.integers(1, 9)),
@@ -38,7 +40,7 @@ WEIGHTS = arrays(np.float32, st.tuples(st.integers(1, 70), st.integers(1, 9)),
 
 
 def _frames(count=60):
-    """Return a bright disc that crosses a gradient: uint8 [count, H, W, 3]."""
+    """Return frames of a bright disc crossing a gradient: uint8 [count, H, W, 3]."""
     frames = np.empty((count, tiny.HEIGHT, tiny.WIDTH, 3), np.uint8)
     frames[:] = np.linspace(20, 180, tiny.WIDTH)[None, None, :, None]
     for index, frame in enumerate(frames):
@@ -68,7 +70,7 @@ def test_every_layer_that_is_worth_it_becomes_int8(tmp_path, kind):
 
 
 def test_layers_without_bias_and_with_batch_norm_become_int8_too(tmp_path):
-    """They reach the graph as other nodes, and with weights that were folded."""
+    """The exporter writes them as other nodes, with folded weights."""
     described = _architecture('RNN')
     described['encoder'][3]['bias'] = described['encoder'][6]['bias'] = False
     described['encoder'].insert(4, {'type': 'BatchNorm2d', 'num_features': 32})
@@ -81,7 +83,7 @@ def test_layers_without_bias_and_with_batch_norm_become_int8_too(tmp_path):
 
 
 def test_what_hurts_stays_float(tmp_path):
-    """Actions 200 times as large make the same rounding too much; what causes most goes first."""
+    """With actions 200 times as large rounding exceeds the budget; the worst layer goes first."""
     bundle = _bundle(tmp_path / 'p', gain=200.0)
     rows, facts = quantise(bundle, _frames(), tmp_path / 'int8.onnx', by_time=False)
     left = [row for row in rows if 'alone it is' in row.why]
@@ -124,12 +126,12 @@ def test_nothing_is_written_where_nothing_is_worth_it(tmp_path, capsys):
     before = (tmp_path / 'p' / 'policy.yaml').read_bytes()
     np.save(tmp_path / 'f.npy', _frames())
     assert main(['quantize', str(tmp_path / 'p'), '--frames', str(tmp_path / 'f.npy')]) == 1
-    assert 'nothing is written' in capsys.readouterr().out
+    assert 'no graph is written' in capsys.readouterr().out
     assert (tmp_path / 'p' / 'policy.yaml').read_bytes() == before
 
 
 def test_times_that_decide_on_a_busy_machine_come_with_a_warning(tmp_path, capsys):
-    """It keeps or leaves layers by how long they take, so people must know what to think of it."""
+    """Times decide which layers stay int8, so the user must know if they are unreliable."""
     _bundle(tmp_path / 'p')
     np.save(tmp_path / 'f.npy', _frames())
     burner = subprocess.Popen([sys.executable, '-c', 'while True: pass'])
@@ -143,7 +145,7 @@ def test_times_that_decide_on_a_busy_machine_come_with_a_warning(tmp_path, capsy
 
 
 def test_slow_layers_stay_float(tmp_path, monkeypatch):
-    """Whatever the clock says: a race that int8 always loses leaves no layer of it."""
+    """If int8 always loses the race, no layer is int8."""
     monkeypatch.setattr(layer_search, 'race', lambda one, other, frame: Race(2.0, 1.0, -1.0, 0.0))
     rows, facts = quantise(_bundle(tmp_path / 'p'), _frames(), tmp_path / 'int8.onnx')
     assert {row.form for row in rows} == {'float'}
@@ -181,7 +183,7 @@ def test_4_bits_that_hurt_leave_8(tmp_path, monkeypatch):
 
 
 def test_a_runtime_without_blocks_is_no_reason_to_stop(tmp_path, monkeypatch):
-    """It refuses what it does not know when it opens the graph: here, a number of bits."""
+    """A runtime refuses an unknown number of bits when it opens the graph."""
     _many_large(monkeypatch)
     monkeypatch.setattr(layer_search, 'BITS', (8, 3))
     monkeypatch.setattr(layer_search, 'BLOCKS', {8: 'int8 in blocks', 3: 'int3 in blocks'})
@@ -198,7 +200,7 @@ def test_blocks_are_not_tried_on_small_matrices(tmp_path):
 
 
 def _layers_that_run(path):
-    """Return what a backend would tell of the types that a graph's products run in."""
+    """Return the types in which a graph's products run, as a backend reports them."""
     session = open_session(onnxruntime, path, CPU, profile=path.with_name('profile'))
     run_on_zeros(session)
     return str(read_placement(session).precisions())
@@ -210,7 +212,7 @@ def _many_large(monkeypatch):
 
 
 def test_a_saturated_layer_shows_as_drift(tmp_path):
-    """What the trial measures is the graph that was written, and not what it should have been."""
+    """The drift is measured on the written file."""
     bundle = _bundle(tmp_path / 'p')
     quantise(bundle, _frames(), tmp_path / 'int8.onnx', by_time=False)
     reference = Reference(StepFile(bundle.file('policy.fp32.onnx')), _frames())
@@ -227,10 +229,10 @@ def test_a_saturated_layer_shows_as_drift(tmp_path):
 
 @pytest.mark.parametrize('mean', [[128.0] * 3, [127.5] * 3, [0.0] * 3])
 def test_the_first_convolution_takes_the_bytes_of_the_camera(tmp_path, mean):
-    """They are int8 already: what is off then comes from the rounded weights alone."""
+    """The bytes are int8 already, so only the rounded weights cause errors."""
     bundle = _bundle(tmp_path / 'p', mean=mean)
-    mixtures = MixedPrecisionGraph(bundle.file('policy.fp32.onnx'), _frames())
-    mixtures.write(Choice(frozenset({'vision_encoder.0'})), tmp_path / 'int8.onnx')
+    graphs = MixedPrecisionGraph(bundle.file('policy.fp32.onnx'), _frames())
+    graphs.write(Choice(frozenset({'vision_encoder.0'})), tmp_path / 'int8.onnx')
     model = onnx.load(str(tmp_path / 'int8.onnx'))
     assert {node.name for node in model.graph.node}.isdisjoint({'/Cast', '/Sub', '/Div'})
     takers = [node for node in model.graph.node if 'bytes' in node.input]
@@ -240,12 +242,12 @@ def test_the_first_convolution_takes_the_bytes_of_the_camera(tmp_path, mean):
 
 
 def test_what_is_int8_already_is_not_rounded_again(tmp_path):
-    """The product after the last convolution takes its bytes, through the flattening."""
+    """The product behind the last convolution reads its int8 output through the flattening."""
     bundle = _bundle(tmp_path / 'p')
-    mixtures = MixedPrecisionGraph(bundle.file('policy.fp32.onnx'), _frames())
+    graphs = MixedPrecisionGraph(bundle.file('policy.fp32.onnx'), _frames())
     drifts = []
     for after in (set(), {'vision_encoder.6'}):
-        mixtures.write(Choice(frozenset({'vision_encoder.3', *after})), tmp_path / 'int8.onnx')
+        graphs.write(Choice(frozenset({'vision_encoder.3', *after})), tmp_path / 'int8.onnx')
         reference = Reference(StepFile(bundle.file('policy.fp32.onnx')), _frames())
         drifts.append(reference.drift(StepFile(tmp_path / 'int8.onnx')).step_mean)
     assert 'DynamicQuantizeLinear' not in _operators(tmp_path / 'int8.onnx')
@@ -255,7 +257,7 @@ def test_what_is_int8_already_is_not_rounded_again(tmp_path):
 
 @pytest.mark.parametrize('int8', [(0, 5), (3,), (0, 3), (3, 5), (0, 3, 5), (5,)])
 def test_what_is_float_in_the_graph_is_float_when_it_runs(tmp_path, int8):
-    """Left to itself the runtime quantises a float convolution between two of int8."""
+    """The runtime by itself would quantise a float convolution between two int8 ones."""
     described = _architecture('RNN')
     described['encoder'].insert(5, {'type': 'Conv2d', 'in_channels': 32, 'out_channels': 32,
                                     'kernel_size': 3, 'padding': 1})
@@ -271,10 +273,10 @@ def test_what_is_float_in_the_graph_is_float_when_it_runs(tmp_path, int8):
 
 
 def test_means_that_are_apart_stay_outside_the_convolution(tmp_path):
-    """Its padding has one value for all channels: the picture's border would not be the same."""
+    """Padding has one value for all channels, so the picture's border would change."""
     bundle = _bundle(tmp_path / 'p')
-    mixtures = MixedPrecisionGraph(bundle.file('policy.fp32.onnx'), _frames())
-    mixtures.write(Choice(frozenset({'vision_encoder.0'})), tmp_path / 'int8.onnx')
+    graphs = MixedPrecisionGraph(bundle.file('policy.fp32.onnx'), _frames())
+    graphs.write(Choice(frozenset({'vision_encoder.0'})), tmp_path / 'int8.onnx')
     assert '/Div' in {node.name for node in onnx.load(str(tmp_path / 'int8.onnx')).graph.node}
     reference = Reference(StepFile(bundle.file('policy.fp32.onnx')), _frames())
     assert reference.drift(StepFile(tmp_path / 'int8.onnx')).rollout_mean < 5e-4
@@ -283,7 +285,7 @@ def test_means_that_are_apart_stay_outside_the_convolution(tmp_path):
 @pytest.mark.parametrize('bits, off', [(0, 0.02), (8, 0.02), (4, 0.2)])
 @pytest.mark.parametrize('form', ['Gemm', 'MatMul'])
 def test_a_quantised_product_is_the_product(bits, off, form):
-    """With a scale for each column (0 here), and in blocks of 4 and 8 bits."""
+    """Per column (0 bits here), and in blocks of 4 and 8 bits."""
     rng = np.random.default_rng(0)
     x, weight = rng.standard_normal((1, 70), np.float32), rng.standard_normal((70, 9), np.float32)
     bias = rng.standard_normal(9, np.float32)
@@ -318,7 +320,7 @@ def test_rounding_is_off_by_half_a_step_at_most(weight):
 @settings(deadline=None, max_examples=50)
 @given(WEIGHTS, st.integers(0, 5), st.sampled_from([1e-3, 1.0, 1e3]))
 def test_compensated_weights_stay_on_their_grid(weight, samples, size):
-    """Whatever the inputs are: none, zeros, fewer than there are weights."""
+    """For any inputs: none, zeros, fewer than there are weights."""
     rng = np.random.default_rng(samples)
     inputs = size * rng.standard_normal((samples, len(weight))).astype(np.float32)
     rounded, scale = compensated(weight, inputs, 7, 32)
@@ -327,7 +329,7 @@ def test_compensated_weights_stay_on_their_grid(weight, samples, size):
 
 
 def test_4_bits_that_know_their_inputs_cost_little():
-    """Inputs of a drive lie in a few directions; what some of them teach holds on others."""
+    """Inputs of a drive lie in a few directions, so weights chosen for some suit the others."""
     rng = np.random.default_rng(0)
     weight = rng.standard_normal((256, 32), np.float32)
     inputs = (rng.standard_normal((200, 8)) @ rng.standard_normal((8, 256))).astype(np.float32)

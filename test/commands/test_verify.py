@@ -1,4 +1,4 @@
-"""Verify: what is sound passes, what is damaged does not, and the verdict is what drives."""
+"""Verify: sound graphs pass, damaged ones do not, and only a verdict lets a graph drive."""
 
 import json
 
@@ -8,9 +8,8 @@ import pytest
 import tiny
 from vla_nav_node import cli
 from vla_nav_node.backends import open_backend
-from vla_nav_node.bundle.amend import amend
-from vla_nav_node.bundle.bundle import load_bundle, write_bundle
-from vla_nav_node.bundle.verdicts import problem, refuse, STEPS, verdict_of
+from vla_nav_node.bundle.bundle import amend, load_bundle, write_bundle
+from vla_nav_node.bundle.verdicts import refusal_reason, require_verified, STEPS, verdict_of
 from vla_nav_node.commands.verify import FRAMES_SEED
 from vla_nav_node.convert.verify.open_loop import check_frames, compare, record, worst
 from vla_nav_node.convert.verify.verdict import (
@@ -42,7 +41,7 @@ def quantised(shipped, tmp_path_factory):
 
 
 def figures_of(shipped, path, precision='fp32'):
-    """Compare a graph of the trained policy with torch, and print what comes of it."""
+    """Compare a graph of the trained policy with torch, and print the result."""
     bundle, frames, kept = shipped
     manifest = {key: value for key, value in bundle.manifest.items() if key != 'files'}
     written = write_bundle(path.with_name(f'{path.stem}.bundle'), manifest, {
@@ -69,7 +68,7 @@ SCALED = ('vision_encoder.0.weight', 'vision_encoder.6.weight', 'rnn.weight_hh_l
 
 @pytest.mark.parametrize('name', [*damage.DAMAGES, *SCALED])
 def test_planted_damage_is_caught(shipped, tmp_path, name):
-    """By the gates of fp32, and by those of fp16, which are fifty times wider."""
+    """By the thresholds of fp32, and by those of fp16, which are fifty times larger."""
     model, weights = onnx.load(shipped[0].file('policy.fp32.onnx')), damage.weights_of(shipped[0])
     if name in SCALED:
         damage.scale_a_matrix(model, weights, name)
@@ -79,7 +78,7 @@ def test_planted_damage_is_caught(shipped, tmp_path, name):
     figures = figures_of(shipped, tmp_path / name)
     for precision in ('fp32', 'fp16'):
         problems = judge_open_loop(precision, figures)
-        assert any('the rollout differs' in told for told in problems)
+        assert any('the rollout differs' in problem for problem in problems)
 
 
 def test_int8_passes_and_a_saturated_layer_does_not(shipped, quantised, tmp_path):
@@ -88,7 +87,7 @@ def test_int8_passes_and_a_saturated_layer_does_not(shipped, quantised, tmp_path
     damage.saturate(model, damage.weights_of(shipped[0]))
     onnx.save(model, tmp_path / 'saturated')
     problems = judge_open_loop('int8', figures_of(shipped, tmp_path / 'saturated', 'int8'))
-    assert any('the state differs' in told for told in problems)
+    assert any('the state differs' in problem for problem in problems)
 
 
 @pytest.fixture
@@ -103,7 +102,7 @@ def policy(tmp_path):
 
 
 def verify(bundle, *arguments):
-    """Run the verb on the array of pictures beside the bundle; give its status."""
+    """Run the verb on the array of pictures beside the bundle; return its status."""
     frames = bundle.directory.with_name('frames.npy')
     return cli.main(['verify', str(bundle.directory), '--frames', str(frames), *arguments])
 
@@ -121,12 +120,12 @@ def with_graph(bundle, change, precision='fp32'):
 
 
 def test_the_verdict_of_a_sound_bundle_lets_it_drive(policy, tmp_path, capsys):
-    """It stands in policy.yaml and in the JSON, says what it ran on, and keeps the rest."""
-    assert 'has not been verified' in problem(policy, 'onnx', 'fp32')
+    """It is in policy.yaml and in the JSON, states what it ran on, and keeps the rest."""
+    assert 'has not been verified' in refusal_reason(policy, 'onnx', 'fp32')
     assert verify(policy, '--json', str(tmp_path / 'out.json')) == 0
     assert 'passed' in capsys.readouterr().out
     after = load_bundle(policy.directory)
-    assert problem(after, 'onnx', 'fp32') == ''
+    assert refusal_reason(after, 'onnx', 'fp32') == ''
     verdict = verdict_of(after, 'onnx', 'fp32')
     assert verdict['ran_on']['library'] == 'onnxruntime'
     assert verdict['frames'] == {'source': 'frames.npy', 'frames': 60}
@@ -139,7 +138,7 @@ def test_the_verdict_of_a_sound_bundle_lets_it_drive(policy, tmp_path, capsys):
 
 
 def test_a_policy_of_the_simulator_is_driven_there_too(policy, capsys):
-    """One that knows nothing wanders the same way on both runtimes, on seeds it never saw."""
+    """An untrained policy drives the same way on both runtimes, on new seeds."""
     pytest.importorskip('mujoco', reason='MuJoCo is not installed')
     amend(policy, lambda manifest: manifest['training'].update(seeds={'first': 100, 'last': 199}))
     assert verify(policy, '--seed', '95', '--episodes', '6') == 2
@@ -152,15 +151,15 @@ def test_a_policy_of_the_simulator_is_driven_there_too(policy, capsys):
 
 
 def test_a_damaged_bundle_is_told_and_refused(policy, capsys):
-    """The verdict is written too, and a graph that is put right has to be verified anew."""
+    """The verdict is written too, and a repaired graph has to be verified again."""
     assert verify(policy) == 0
     damaged = with_graph(load_bundle(policy.directory), damage.scale_a_matrix)
-    assert problem(damaged, 'onnx', 'fp32') == 'was verified with other files'
+    assert refusal_reason(damaged, 'onnx', 'fp32') == 'was verified with other files'
     assert verify(damaged) == 1
-    assert 'the gate is 0.0001' in capsys.readouterr().out
+    assert 'the limit is 0.0001' in capsys.readouterr().out
     after = load_bundle(policy.directory)
     with pytest.raises(BundleError, match=r'did not pass: one step differs by .*allow_unverified'):
-        refuse(after, 'onnx', 'fp32')
+        require_verified(after, 'onnx', 'fp32')
 
 
 def test_nothing_is_written_when_that_is_asked_for(policy):
@@ -174,38 +173,38 @@ def test_a_graph_that_does_not_open_has_not_passed(policy, capsys):
     assert verify(broken) == 1
     assert 'onnx fp16: it does not open' in capsys.readouterr().out.replace('\n', ' ')
     after = load_bundle(policy.directory)
-    assert problem(after, 'onnx', 'fp32') == ''
-    assert problem(after, 'onnx', 'fp16') == 'has not been verified'
+    assert refusal_reason(after, 'onnx', 'fp32') == ''
+    assert refusal_reason(after, 'onnx', 'fp16') == 'has not been verified'
 
 
-@pytest.mark.parametrize('arguments, told', [
+@pytest.mark.parametrize('arguments, problem', [
     (['--precisions', 'int8'], 'int8 cannot be verified'),
     (['--backends', 'torch'], 'nothing to compare'),
     (['--backends', 'torch', '--precisions', 'int8'], 'torch cannot be verified'),
     (['--steps', '10'], 'at least 1000'),
     (['--workers', '0'], '--workers'),
     (['--frames', 'nowhere'], 'nowhere')])
-def test_what_cannot_run_ends_with_2(policy, capsys, arguments, told):
+def test_what_cannot_run_ends_with_2(policy, capsys, arguments, problem):
     assert verify(policy, *arguments) == 2
-    assert told in capsys.readouterr().err
+    assert problem in capsys.readouterr().err
 
 
 def test_an_output_that_is_not_finite_does_not_pass(policy):
     def spoil(model, weights):
         damage.alter(model, weights['actions.0.weight'], lambda matrix: matrix * np.nan)
     row, = verify_open_loop(with_graph(policy, spoil), tiny.scenes(), [('onnx', 'fp32')])
-    assert any('differs by nan' in told for told in row.problems)
+    assert any('differs by nan' in problem for problem in row.problems)
     assert row.figures['rollout']['vx'] == {'mean': None, 'max': None}
 
 
-@pytest.mark.parametrize('frames, told', [
+@pytest.mark.parametrize('frames, problem', [
     (np.full((60, 24, 32, 3), 7, np.uint8), '1 different frames'),
     (np.arange(60, dtype=np.uint8)[:, None, None, None] * np.ones((1, 24, 32, 3), np.uint8),
      'one colour'),
     (tiny.images(60)[:, 0], 'noise'),
     (tiny.scenes()[:20], '20 different frames')])
-def test_frames_that_prove_nothing_are_refused(frames, told):
-    with pytest.raises(SettingError, match=told):
+def test_frames_that_prove_nothing_are_refused(frames, problem):
+    with pytest.raises(SettingError, match=problem):
         check_frames(frames)
     check_frames(tiny.scenes())
 
@@ -215,19 +214,19 @@ def test_a_state_that_is_off_does_not_pass_though_the_speeds_are_right():
     right = np.zeros((999, 2))
     assert judge_open_loop('fp32', figures(right, right, 1e-5)) == []
     for state in (0.03, float('nan')):
-        told, = judge_open_loop('int8', figures(right, right, state))
-        assert 'the state differs' in told
+        problem, = judge_open_loop('int8', figures(right, right, state))
+        assert 'the state differs' in problem
 
 
 def test_states_are_compared_part_by_part_and_never_by_nothing():
-    from vla_nav_node.convert.verify.open_loop import relative
+    from vla_nav_node.convert.verify.open_loop import relative_error
     one, ten = np.ones((1, 1, 4), np.float32), np.full((1, 1, 4), 10, np.float32)
-    assert relative((one * 1.5, ten), (one, ten)) == pytest.approx(0.5)
-    assert relative((one * 1e-9,), (one * 0,)) == pytest.approx(1e-6)
+    assert relative_error((one * 1.5, ten), (one, ten)) == pytest.approx(0.5)
+    assert relative_error((one * 1e-9,), (one * 0,)) == pytest.approx(1e-6)
 
 
 def growing(first, last):
-    """Return figures whose rollout is worse by such factors than one step, in the thirds."""
+    """Return figures whose rollout is worse than one step by these factors, in its thirds."""
     from vla_nav_node.convert.verify.open_loop import figures
     once = np.full((999, 2), 0.001)
     rolled = once * np.repeat([first, (first + last) / 2, last], 333)[:, None]
@@ -240,9 +239,9 @@ def test_nothing_is_verified_on_what_it_was_calibrated_on():
 
 
 def test_drift_that_grows_does_not_pass():
-    """Unless it is far below the gate, where it may be mere rounding."""
+    """Unless it is far below the threshold, where it may be mere rounding."""
     assert judge_open_loop('int8', growing(1, 1.9)) == []
-    assert ['grows' in told for told in judge_open_loop('int8', growing(1, 3))] == [True]
+    assert ['grows' in problem for problem in judge_open_loop('int8', growing(1, 3))] == [True]
     assert judge_open_loop('int8', growing(0.01, 0.03)) == []
 
 

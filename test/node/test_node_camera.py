@@ -18,7 +18,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from tiny import write_tiny
 
 from vla_nav_node.backends import open_backend
-from vla_nav_node.bundle.amend import amend
+from vla_nav_node.bundle.bundle import amend
 from vla_nav_node.driving.diagnostics.statuses import ERROR, OK, WARN
 from vla_nav_node.driving.settings import parameters, settings_of
 from vla_nav_node.errors import VlaNavError

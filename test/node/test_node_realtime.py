@@ -13,7 +13,7 @@ from rig import CameraThread, NodeProcess, Rig
 from tiny import write_tiny
 
 from vla_nav_node.driving.diagnostics.statuses import OK, realtime_status, WARN
-from vla_nav_node.system.realtime import Answer, cores, PRIORITIES, Realtime
+from vla_nav_node.system.realtime import Answer, parse_cores, PRIORITIES, Realtime
 
 ROOT = Path(__file__).parents[2]
 REQUEST = """
@@ -50,7 +50,7 @@ def test_what_is_reported_as_granted_is_granted():
     print(memory, first, core, sep='\n')
     assert first.granted == (policy == fifo)
     assert core.granted == (len(allowed) == 1)
-    assert all(answer.granted or f'{answer.wish} refused' in stderr
+    assert all(answer.granted or f'{answer.request} refused' in stderr
                for answer in (memory, first, core))
 
 
@@ -106,7 +106,7 @@ def test_a_hung_thread_gives_its_priority_to_its_replacement():
 @pytest.mark.parametrize(('text', 'wanted'), [
     ('\n', set()), ('3\n', {3}), ('1-3\n', {1, 2, 3}), ('0,4-5,7\n', {0, 4, 5, 7})])
 def test_the_kernels_lists_of_cores(text, wanted):
-    assert cores(text) == wanted
+    assert parse_cores(text) == wanted
 
 
 def test_diagnostics_name_what_was_refused():

@@ -6,8 +6,7 @@ from onnx import load, save
 import pytest
 from rig import CameraThread, NodeProcess, Rig
 import tiny
-from vla_nav_node.bundle.amend import amend
-from vla_nav_node.bundle.bundle import write_bundle
+from vla_nav_node.bundle.bundle import amend, write_bundle
 from vla_nav_node.bundle.verdicts import UNTRAINED
 from vla_nav_node.convert.verify.verdict import verify_open_loop, write_verdicts
 from vla_nav_node.driving.diagnostics.statuses import OK, WARN

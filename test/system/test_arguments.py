@@ -1,4 +1,4 @@
-"""What the command line takes is read whole or refused."""
+"""Arguments are parsed completely or refused."""
 
 import argparse
 

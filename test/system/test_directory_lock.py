@@ -1,4 +1,4 @@
-"""Of all who write in a directory one does at a time, and nobody waits for the dead."""
+"""A directory has one writer at a time, and a dead one blocks nobody."""
 
 import os
 import signal
@@ -8,16 +8,14 @@ import threading
 
 import pytest
 import tiny
-from vla_nav_node.bundle.amend import amend
-from vla_nav_node.bundle.bundle import load_bundle
-from vla_nav_node.system.directory_lock import locked
+from vla_nav_node.bundle.bundle import amend, load_bundle
+from vla_nav_node.system.atomic_files import locked
 
 HOLD = ('import sys, time; from pathlib import Path\n'
-        'from vla_nav_node.system.directory_lock import locked\n'
+        'from vla_nav_node.system.atomic_files import locked\n'
         'with locked(Path(sys.argv[1])):\n'
         '    print("held", flush=True); time.sleep(100)\n')
-AMEND = ('import sys; from vla_nav_node.bundle.bundle import load_bundle\n'
-         'from vla_nav_node.bundle.amend import amend\n'
+AMEND = ('import sys; from vla_nav_node.bundle.bundle import amend, load_bundle\n'
          'bundle = load_bundle(sys.argv[1])\n'
          'def change(manifest):\n'
          '    manifest["verification"].setdefault("proof", {})[sys.argv[2] + str(n)] = n\n'

@@ -1,4 +1,4 @@
-"""Garbage collection when it is asked for, and only then."""
+"""Garbage is collected on request, and only then."""
 
 import gc
 import weakref
@@ -9,7 +9,7 @@ from vla_nav_node.system import gc_schedule
 
 
 class Loop:
-    """Something that only a collection can clear away."""
+    """An object that only a collection can free."""
 
     def __init__(self):
         """Refer to itself."""
@@ -26,7 +26,7 @@ def usual_collections():
 
 
 def litter(count):
-    """Make so much garbage; tell what is left of the first piece."""
+    """Make `count` pieces of garbage; return a reference to the first."""
     first = weakref.ref(Loop())
     for _ in range(count):
         Loop()

@@ -1,4 +1,4 @@
-"""Reports go where nothing is lost: not over what is read, nor over what is no report."""
+"""Reports replace no input and no file that is not a report."""
 
 import argparse
 import json
@@ -16,7 +16,7 @@ NAMES = ('compare.json', 'compare.md', 'compare.npz')
 
 
 def args(json=None, out=None, **others):
-    """Return what argparse would."""
+    """Return arguments as from argparse."""
     return argparse.Namespace(json=json, out=out, **others)
 
 
@@ -42,7 +42,7 @@ def test_what_is_read_is_not_written_over_by_any_name(tmp_path, others):
     filled = {name: [one.format(path) for one in value] if isinstance(value, list)
               else type(value)(str(value).format(path).replace('/mine.json/..', ''))
               for name, value in others.items()}
-    with pytest.raises(SettingError, match='is what is read'):
+    with pytest.raises(SettingError, match='is an input'):
         check_json(args(path, **filled))
 
 
@@ -96,7 +96,7 @@ def test_an_earlier_report_is_replaced_but_not_what_is_read_in_it(tmp_path):
         (tmp_path / name).write_text('{}')
     make_report_folder(args(out=tmp_path, frames='sim'), NAMES, NAMES[0])
     make_report_folder(args(out=tmp_path / 'new' / 'one'), NAMES, NAMES[0])
-    with pytest.raises(SettingError, match='is what is read'):
+    with pytest.raises(SettingError, match='is an input'):
         make_report_folder(args(out=tmp_path, frames=str(tmp_path / NAMES[2])), NAMES, NAMES[0])
     (tmp_path / 'file').write_text('x')
     with pytest.raises(SettingError, match='--out'):
@@ -124,7 +124,7 @@ def test_labels_that_would_be_written_over_are_told_before_anything_is_opened(tm
     before = labels.read_bytes()
     assert cli.main(['compare', 'shipped', 'shipped:int8', '--frames', str(labels), '--out',
                      str(tmp_path)]) == 2
-    assert 'is what is read' in capsys.readouterr().err
+    assert 'is an input' in capsys.readouterr().err
     assert labels.read_bytes() == before
 
 
@@ -133,7 +133,7 @@ def test_what_a_training_is_resumed_by_is_no_report(tmp_path, capsys):
     pytest.importorskip('mujoco')
     (tmp_path / 'plan.json').write_text('{"seed": 0}')
     assert cli.main(['train', '--out', str(tmp_path), '--json', f'{tmp_path}/./plan.json']) == 2
-    assert 'resumed by' in capsys.readouterr().err
+    assert 'is needed to resume the training' in capsys.readouterr().err
     assert (tmp_path / 'plan.json').read_text() == '{"seed": 0}'
 
 

@@ -1,4 +1,4 @@
-"""The progress bar: on a terminal only, on stderr only, for work that lasts."""
+"""The progress bar: only on a terminal, only on stderr, only for long work."""
 
 import os
 from pathlib import Path
@@ -24,7 +24,7 @@ def run(after_s, **streams):
 
 
 def on_terminal(after_s):
-    """Return the child a terminal for stderr; return its stdout and what the terminal got."""
+    """Run a child with a terminal as stderr; return its stdout and the terminal's text."""
     ours, theirs = pty.openpty()
     try:
         said = run(after_s, stdout=subprocess.PIPE, stderr=theirs)

@@ -7,20 +7,20 @@ from vla_nav_node.system.threads import Threads
 
 
 def fail(stopping):
-    """Fail as nobody foresaw."""
+    """Raise an unexpected error."""
     raise KeyError('missing')
 
 
 def test_a_thread_that_fails_is_reported_with_its_place():
-    told, done = [], Event()
+    lines, done = [], Event()
 
     def on_failure(what):
-        told.append(what)
+        lines.append(what)
         done.set()
     threads = Threads(on_failure)
     threads.start('camera', fail)
     assert done.wait(5.0)
-    line, = told
+    line, = lines
     assert line.startswith("the camera thread died of KeyError: 'missing' (test_threads.py:")
     assert threads.stop()
 

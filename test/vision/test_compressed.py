@@ -1,4 +1,4 @@
-"""Raw and compressed of one camera give one picture, or one refusal."""
+"""The raw and the compressed topic of a camera give the same picture or the same error."""
 
 import io
 import struct
@@ -12,7 +12,7 @@ import pytest
 from vla_nav_node.errors import ImageError
 from vla_nav_node.types import Frame
 from vla_nav_node.vision import pictures
-from vla_nav_node.vision.compressed import told
+from vla_nav_node.vision.compressed import size_and_encoding
 from vla_nav_node.vision.image_format import Format, read_format
 
 HEIGHT, WIDTH = 24, 32
@@ -30,7 +30,7 @@ def scene():
 
 
 def raw_frame(encoding):
-    """Make a raw picture of an encoding: its bytes are those of one scene, whatever they mean."""
+    """Return a raw picture of an encoding with the bytes of one scene, whatever they mean."""
     layout = pictures.LAYOUTS[encoding]
     step = WIDTH * layout.pixel_bytes
     rows = int(HEIGHT * layout.rows)
@@ -39,7 +39,7 @@ def raw_frame(encoding):
 
 
 def samples(frame):
-    """Look at a raw picture as cv_bridge does that converts nothing."""
+    """Return a raw picture as cv_bridge does without conversion."""
     wide = 2 if '16' in frame.encoding else 1
     array = np.frombuffer(frame.data, '<u2' if wide == 2 else 'u1')
     return array.reshape(HEIGHT, WIDTH, -1)
@@ -67,7 +67,7 @@ def compress(frame, codec, colours):
 
 
 def compressed(data, text):
-    """Make a frame of a CompressedImage."""
+    """Return a frame of a CompressedImage."""
     return Frame(data, text, 0, 0, 0, 0, 0, compressed=True)
 
 
@@ -147,9 +147,9 @@ def test_formats_that_are_read(text, wanted):
     ('theora', "'theora'"), ('rgb8; tiff compressed ', 'parameter format to jpeg or png'),
     ('rgb8; zstd compressed', 'parameter format'), ('rgb8;', 'parameter format'), (';', 'param'),
     ('rgb8; jpeg compressed bgr8; png', 'parameter format'),
-    ('16UC1; compressedDepth png', 'of depths'), ('32FC1; compressedDepth', 'of depths'),
+    ('16UC1; compressedDepth png', 'holds depths'), ('32FC1; compressedDepth', 'holds depths'),
     ('16UC1; compressedDepth rvl', "remap `image` to the camera's colour topic"),
-    ('bgr8; compresseddepth png', 'of depths')])
+    ('bgr8; compresseddepth png', 'holds depths')])
 def test_formats_that_are_refused_by_name(text, words):
     for data in (bytes(WIDTH * HEIGHT * 3 // 2), jpeg(scene()), png(scene())):
         assert words in refusal(compressed(data, text))
@@ -172,7 +172,7 @@ def test_a_format_that_says_nothing_leaves_it_to_the_bytes(data):
 @pytest.mark.parametrize('data, codec', [(jpeg(scene()), 'jpeg'), (png(scene()), 'png')])
 @pytest.mark.parametrize('pixels', ['', 'rgb8', 'RGB8'])
 def test_colours_whose_order_has_two_readings_are_asked_for(encoding, data, codec, pixels):
-    """image_transport exchanges red and blue there, others mean what the codec says."""
+    """image_transport exchanges red and blue there; other publishers keep the codec's order."""
     text = f'{encoding}; {codec} compressed {pixels}'
     assert 'leaves open whether red or blue comes first' in refusal(compressed(data, text))
 
@@ -197,7 +197,7 @@ def test_pixels_that_the_format_contradicts_are_refused(data, text, inside):
                                         ('JPEG', 'rgb8; jpeg compressed bgr8'),
                                         ('PNG', 'rgb8; png compressed bgr8')])
 def test_exif_turns_nothing(form, text, turn):
-    """Nor does it in image_transport; the parameter image_rotation turns raw and compressed."""
+    """As in image_transport; the parameter image_rotation turns raw and compressed pictures."""
     pillow = pytest.importorskip('PIL.Image')
     picture = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     picture[:8, :16] = 255
@@ -221,7 +221,7 @@ def test_pngs_of_every_kind_decode_without_their_alpha(mode, options):
 
 
 def interlaced():
-    """Write Adam7, which neither OpenCV nor Pillow writes, of one grey level."""
+    """Return an Adam7 png of one grey level, which neither OpenCV nor Pillow writes."""
     passes = ((8, 8), (8, 8), (8, 4), (4, 4), (4, 2), (2, 2), (2, 1))
     starts = ((0, 0), (0, 4), (4, 0), (0, 2), (2, 0), (0, 1), (1, 0))
     rows = b''.join(
@@ -233,7 +233,7 @@ def interlaced():
 
 
 def chunk(kind, data):
-    """Write a chunk of a png."""
+    """Return a chunk of a png."""
     return struct.pack('>I', len(data)) + kind + data + struct.pack(
         '>I', zlib.crc32(kind + data))
 
@@ -244,7 +244,7 @@ def test_an_interlaced_png_decodes():
 
 
 def rewritten(change):
-    """Write a png with sound checksums around pixels that `change` has made unsound."""
+    """Return a png with sound checksums around pixels that `change` has damaged."""
     rows = b''.join(b'\0' + row.tobytes() for row in scene())
     head = struct.pack('>IIBBBBB', WIDTH, HEIGHT, 8, 2, 0, 0, 0)
     return b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', head) + chunk(b'IDAT', change(rows)) \
@@ -288,11 +288,11 @@ def test_what_comes_behind_a_whole_png_is_harmless(behind):
 
 
 def test_diagnostics_show_the_size_that_a_compressed_picture_states():
-    assert told(compressed(jpeg(scene()), 'jpeg')) == '32x24 jpeg'
-    assert told(compressed(png(scene()), 'rgb8; png compressed bgr8')) == \
+    assert size_and_encoding(compressed(jpeg(scene()), 'jpeg')) == '32x24 jpeg'
+    assert size_and_encoding(compressed(png(scene()), 'rgb8; png compressed bgr8')) == \
         '32x24 rgb8; png compressed bgr8'
-    assert told(compressed(b'none', 'jpeg')) == '0x0 jpeg'
-    assert told(raw_frame('mono8')) == '32x24 mono8'
+    assert size_and_encoding(compressed(b'none', 'jpeg')) == '0x0 jpeg'
+    assert size_and_encoding(raw_frame('mono8')) == '32x24 mono8'
 
 
 @settings(deadline=None, max_examples=300)

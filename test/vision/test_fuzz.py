@@ -1,4 +1,4 @@
-"""Whatever bytes arrive as an image, the driver neither dies nor drives (`make fuzz` goes on)."""
+"""Any bytes as an image neither crash the driver nor make it drive (see also `make fuzz`)."""
 
 from pathlib import Path
 import subprocess
@@ -33,7 +33,7 @@ FRAMES = st.builds(
 
 
 def now(frame, fresh):
-    """Return the frame as received now, if `fresh` with a stamp that lets it get to the decoder."""
+    """Return the frame as received now; if `fresh`, its stamp lets it reach the decoder."""
     stamp_ns = time.time_ns() if fresh else frame.stamp_ns
     return Frame(memoryview(frame.data), frame.encoding, frame.height, frame.width, frame.step,
                  stamp_ns, time.perf_counter_ns(), frame.is_bigendian,
@@ -49,7 +49,7 @@ def test_any_fields_stop_or_drive_within_limits(target, frame, fresh):
 
 
 def valid(encoding, height, width, padding, pixels):
-    """Return a frame of an encoding that fits what it claims, if the encoding allows its size."""
+    """Return a frame whose bytes fit its header, if the encoding allows its size."""
     layout = pictures.LAYOUTS[encoding]
     step = width * layout.pixel_bytes + padding
     size = int(height * layout.rows) * step
@@ -62,7 +62,7 @@ def valid(encoding, height, width, padding, pixels):
        st.integers(0, 30))
 @settings(max_examples=300, deadline=None)
 def test_pictures_that_are_nearly_whole(target, frame, cut):
-    """Of a picture that was cut off nothing is driven on; a whole one is, or it is refused."""
+    """A cut picture moves nothing; a whole one drives or is refused."""
     whole = now(frame, True)
     target.drive(whole)
     drove = target.drove
@@ -76,7 +76,7 @@ def test_pictures_that_are_nearly_whole(target, frame, cut):
     st.tuples(st.integers(0, 4095), st.integers(0, 255)), max_size=4), st.integers(0, 200))
 @settings(max_examples=400, deadline=None)
 def test_valid_messages_with_a_few_wrong_bytes(target, data, changes, cut):
-    """The same inputs as the fuzzer begins with: fields, jpeg, png, and serialised messages."""
+    """The fuzzer's first inputs: fields, jpeg, png and serialised messages."""
     changed = bytearray(data[:len(data) - cut])
     for place, value in changes:
         if changed:
@@ -91,7 +91,7 @@ def test_any_bytes(target, data):
 
 
 def test_the_seeds_are_valid(target):
-    """The fuzzer starts from all that drives: each encoding, in each way it can come."""
+    """The fuzzer starts with each encoding, in each kind of message."""
     drove = set()
     for data in seeds():
         before = target.drove
@@ -103,7 +103,7 @@ def test_the_seeds_are_valid(target):
 
 
 def test_a_picture_of_the_longest_side_is_no_trouble(target):
-    """Extreme shapes go through all stages; they are only seldom met by chance."""
+    """Extreme shapes pass all stages; chance rarely produces them."""
     before = target.drove
     target.let_blank_pass()  # what is left of them in the middle is one pixel, or a few
     for height, width in ((1, pictures.MAX_SIDE), (pictures.MAX_SIDE, 1), (2, pictures.MAX_SIDE)):

@@ -1,4 +1,4 @@
-"""Jpegs that are whole decode, however they are written; half ones are refused."""
+"""Complete jpegs of every kind decode; incomplete ones are refused."""
 
 import io
 import re
@@ -43,13 +43,13 @@ def decode(data, text='jpeg'):
 
 
 def by_opencv(data):
-    """Decode as OpenCV does, which goes on where libjpeg warns."""
+    """Decode as OpenCV does, which ignores libjpeg's warnings."""
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     return cv2.imdecode(np.frombuffer(data, np.uint8), flags)[..., ::-1]
 
 
 def by_pillow(mode='RGB', **options):
-    """Encode what OpenCV does not write."""
+    """Encode with options that OpenCV does not have."""
     pillow = pytest.importorskip('PIL.Image')
     written = io.BytesIO()
     pillow.fromarray(scene()).convert(mode).save(written, 'JPEG', **options)
@@ -68,7 +68,7 @@ def before_all(data, extra):
 
 
 def without_tables(data):
-    """Leave out the Huffman tables, as MJPEG does."""
+    """Omit the Huffman tables, as MJPEG does."""
     out, at = [data[:2]], 2
     while data[at + 1] != 0xDA:
         end = at + 2 + int.from_bytes(data[at + 2:at + 4], 'big')
@@ -165,7 +165,7 @@ def test_more_stray_bytes_than_a_webcam_sends_are_damage(extra):
 
 
 def halves():
-    """Return what a cable, a full buffer or a lost packet makes of a jpeg."""
+    """Return a jpeg damaged by a cable, a full buffer or a lost packet."""
     data, other = encode(), encode(picture=scene(seed=1))
     middle = len(data) // 2
     intervals = re.split(rb'(?=\xff[\xd0-\xd7\xd9])', restarts())
@@ -215,7 +215,7 @@ PLACES = st.floats(0, 1, exclude_max=True)
 
 
 def place_of(data, share, size=0):
-    """Return a place in the coded data, from its front to where `size` bytes still fit."""
+    """Return a position in the coded data at which `size` bytes still fit."""
     first = data.index(b'\xff\xda') + 14
     return first + int(share * (len(data) - 2 - first - size))
 
@@ -223,7 +223,7 @@ def place_of(data, share, size=0):
 @settings(deadline=None, max_examples=150)
 @given(KINDS, PLACES, st.sampled_from(['', 'end', 'itself', 'zeros', 'other']))
 def test_a_jpeg_that_is_cut_anywhere_is_refused(kind, share, behind):
-    """Nothing that may follow makes half a picture a whole one."""
+    """Whatever follows, half a picture stays incomplete."""
     data, _ = GOOD[kind]
     at = min(place_of(data, share), len(data) - 16)
     more = {'': b'', 'end': EOI, 'itself': data, 'zeros': bytes(len(data) - at) + EOI,
@@ -241,7 +241,7 @@ def damaged(data, how, share, size, seed):
 
 
 def wrong_pixels(data, kind):
-    """Return the share of pixels that are not as they were; 0 for a picture that is refused."""
+    """Return the share of changed pixels; 0 for a picture that is refused."""
     try:
         found = decode(data)
     except ImageError:
@@ -260,7 +260,7 @@ def test_a_jpeg_without_a_piece_as_long_as_a_packet_is_refused_or_as_it_was(
 
 
 def test_what_a_jpeg_cannot_show_is_rare_where_as_much_as_a_packet_is_damaged():
-    """It has no checksum: what leaves as many blocks as there were cannot be seen."""
+    """It has no checksum: damage that keeps the number of blocks cannot be detected."""
     rng = np.random.default_rng(0)
     unseen = {}
     for size in (4, 64, 512):
@@ -284,7 +284,7 @@ def test_damage_to_the_header_raises_nothing_but_a_refusal(kind, at, new):
 
 
 def test_more_scans_than_an_encoder_writes_are_refused_before_they_are_decoded():
-    """Each costs as much as the whole picture, and is a few bytes long."""
+    """Each takes as long as the whole picture, and has a few bytes."""
     data = encode(cv2.IMWRITE_JPEG_PROGRESSIVE, 1)
     scan = data[data.rindex(b'\xff\xda'):-2]
     with pytest.raises(ImageError, match='more than 100 scans'):
@@ -292,7 +292,7 @@ def test_more_scans_than_an_encoder_writes_are_refused_before_they_are_decoded()
 
 
 def test_a_missing_library_is_told_with_the_line_that_installs_it(monkeypatch):
-    """Raw pictures and pngs do without."""
+    """Raw pictures and pngs need no simplejpeg."""
     monkeypatch.setitem(sys.modules, 'simplejpeg', None)
     with pytest.raises(ImageError, match="simplejpeg.*pip install 'simplejpeg"):
         jpeg.require()

@@ -21,7 +21,7 @@ BAYER = {'bayer_rggb8': 'rggb', 'bayer_bggr8': 'bggr', 'bayer_gbrg8': 'gbrg',
 
 @pytest.fixture(scope='module', params=['opencv', 'in one memory', 'cv_bridge'])
 def decode(request):
-    """Return each decoder in turn; all have to pass all that follows."""
+    """Return each decoder in turn; every test applies to all of them."""
     if request.param == 'opencv':
         return pictures.decode
     if request.param == 'in one memory':
@@ -39,7 +39,7 @@ def picture():
 
 
 def yuv(rgb):
-    """Convert as BT.601 writes it, 16 to 235: uint8 [H, W, 3] of Y, Cb, Cr."""
+    """Convert by BT.601, 16 to 235, to uint8 [H, W, 3] of Y, Cb, Cr."""
     matrix = np.array([[65.481, 128.553, 24.966], [-37.797, -74.203, 112.0],
                        [112.0, -93.786, -18.214]]) / 255.0
     return np.rint(rgb @ matrix.T + [16, 128, 128]).astype(np.uint8)
@@ -73,7 +73,7 @@ def with_alpha(rgb):
 
 
 def grey(rgb):
-    """Return the picture that a decoder makes of the red channel alone."""
+    """Return the expected picture of the red channel alone."""
     return rgb[..., :1].repeat(3, 2)
 
 
@@ -98,7 +98,7 @@ ROUNDED = ('yuv422', 'uyvy', 'yuv422_yuy2', 'yuyv', 'nv12', 'nv21', 'nv24')
 
 
 def frame_of(rows, encoding, padding=0, **kwargs):
-    """Make a frame of rows of bytes, with padding that would show if it were read."""
+    """Return a frame with padding that would show if it were read."""
     rows = np.ascontiguousarray(rows)
     padded = np.full((len(rows), rows.shape[1] + padding), 254, np.uint8)
     padded[:, :rows.shape[1]] = rows
@@ -115,7 +115,7 @@ def check_picture(found, wanted, tolerance=0):
 @pytest.mark.parametrize('padding', PADDINGS)
 @pytest.mark.parametrize('encoding', PACKED)
 def test_encoding(decode, encoding, padding):
-    """Each encoding comes out as the picture that was packed, padded rows too."""
+    """Each encoding decodes to the picture that was packed, with padded rows, too."""
     rgb = picture()
     found = decode(frame_of(PACKED[encoding](rgb), encoding, padding))
     # YUV of 8 bits has lost up to two grey levels before the decoder sees it.
@@ -144,7 +144,7 @@ def test_nv24(decode, padding):
 
 
 def test_mono16_of_either_byte_order(decode):
-    """The high byte is kept, wherever it lies."""
+    """The high byte is kept, in either byte order."""
     big = np.full((HEIGHT, WIDTH), 0x1234, '>u2')
     found = decode(frame_of(big.view('u1'), 'mono16', is_bigendian=True))
     check_picture(found, np.full((HEIGHT, WIDTH, 3), 0x12, np.uint8))
@@ -154,14 +154,14 @@ def test_mono16_of_either_byte_order(decode):
 
 @pytest.mark.parametrize('encoding', ['bgr8', 'mono8'])
 def test_byte_order_does_not_matter_to_bytes(decode, encoding):
-    """Drivers set is_bigendian as they like on pictures of 8 bits."""
+    """On pictures of 8 bits is_bigendian means nothing, and drivers set it at will."""
     rgb = picture()
     found = decode(frame_of(PACKED[encoding](rgb), encoding, is_bigendian=True))
     check_picture(found, grey(rgb) if encoding in GREY else rgb)
 
 
 def test_last_row_without_its_padding(decode):
-    """Drivers that cut the picture out of a larger one leave the last padding off."""
+    """Drivers that crop the picture from a larger one omit the last padding."""
     rgb = picture()
     frame = frame_of(PACKED['bgr8'](rgb), 'bgr8', 5)
     check_picture(decode(Frame(frame.data[:-5], 'bgr8', HEIGHT, WIDTH, frame.step, 0, 0)), rgb)
@@ -177,7 +177,7 @@ def test_last_row_without_its_padding_in_every_packed_encoding(decode, encoding)
 
 
 def at_size(encoding, height, width, more, step=None):
-    """Make a frame with `more` bytes behind what its header explains."""
+    """Return a frame with `more` bytes than its header explains."""
     layout = pictures.LAYOUTS[encoding]
     step = step or width * layout.pixel_bytes
     data = np.full(round(height * layout.rows) * step + more, 40, np.uint8)
@@ -213,7 +213,7 @@ def test_bytes_that_the_header_does_not_explain_are_refused(decode, encoding, mo
     for other in ('yuyv', 'rgb8', 'rgba8')
     if pictures.LAYOUTS[named].pixel_bytes < pictures.LAYOUTS[other].pixel_bytes])
 def test_rows_of_another_encoding_are_refused(decode, named, is_really):
-    """The driver has the step right, the encoding not."""
+    """The driver sets the right step but a wrong encoding."""
     step = 640 * pictures.LAYOUTS[is_really].pixel_bytes
     with pytest.raises(ImageError, match=f'as {step // 640} bytes for each pixel would have'):
         decode(at_size(named, 480, 640, 0, step))
@@ -238,7 +238,7 @@ def test_no_packed_picture_passes_for_another(named, is_really, height, width):
 @pytest.mark.parametrize('encoding', BAYER)
 @pytest.mark.parametrize('height, width', [(11, 16), (12, 15), (11, 15), (5, 5)])
 def test_a_mosaic_of_an_odd_size_is_a_picture(decode, encoding, height, width):
-    """No pixel of it shares its colour with one that is not there."""
+    """No pixel shares its colour with a missing one."""
     rgb = np.full((12, 16, 3), (250, 20, 90), np.uint8)
     mosaic = pack_mosaic(rgb, BAYER[encoding])[:height, :width]
     frame = Frame(np.ascontiguousarray(mosaic), encoding, height, width, width, 0, 0)
@@ -249,7 +249,7 @@ def test_a_mosaic_of_an_odd_size_is_a_picture(decode, encoding, height, width):
                                         (16, True)])
 @pytest.mark.parametrize('big', [False, True])
 def test_mono16_of_fewer_bits_is_no_black_picture(decode, bits, good, big):
-    """10 and 12 bits that were not shifted up would come out black."""
+    """10 and 12 bits that are not shifted up would give a black picture."""
     pixels = np.linspace(0, 2 ** bits - 1, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH)
     rows = pixels.astype('>u2' if big else '<u2').view('u1')
     frame = frame_of(rows, 'mono16', is_bigendian=big)
@@ -262,7 +262,7 @@ def test_mono16_of_fewer_bits_is_no_black_picture(decode, bits, good, big):
 
 @pytest.mark.parametrize('padding', PADDINGS)
 def test_rgb8_is_not_copied(decode, padding):
-    """The picture lies where the message's bytes lie, and cannot be painted over."""
+    """The picture is a read-only view of the message's bytes."""
     frame = frame_of(PACKED['rgb8'](picture()), 'rgb8', padding)
     found = decode(frame)
     assert np.shares_memory(found, np.frombuffer(frame.data, np.uint8))
@@ -271,7 +271,7 @@ def test_rgb8_is_not_copied(decode, padding):
 
 @pytest.mark.parametrize('encoding', sorted(set(PACKED) - {'rgb8'}))
 def test_memory_is_allocated_once_for_pictures_of_one_size(encoding):
-    """What is not looked at where it lies is written where the picture before was."""
+    """A picture that is no view is written into the previous picture's buffer."""
     decode = pictures.Decoder()
     frame = frame_of(PACKED[encoding](picture()), encoding)
     first = decode(frame)
@@ -283,7 +283,7 @@ def test_memory_is_allocated_once_for_pictures_of_one_size(encoding):
 
 @pytest.mark.parametrize('text', ['jpeg', 'rgb8; jpeg compressed bgr8', 'jpg'])
 def test_jpeg(decode, text):
-    """A jpeg comes out with red first, whatever the publisher says of the format."""
+    """A jpeg decodes with red first, whatever its format states."""
     rgb = np.full((HEIGHT, WIDTH, 3), (200, 40, 90), np.uint8)
     data = cv2.imencode('.jpg', rgb[..., ::-1])[1].tobytes()
     check_picture(decode(Frame(data, text, 0, 0, 0, 0, 0, compressed=True)), rgb, 4)
@@ -291,7 +291,7 @@ def test_jpeg(decode, text):
 
 @pytest.mark.parametrize('pixels,scale', [('u1', 1), ('<u2', 257)])
 def test_png(decode, pixels, scale):
-    """A png of 8 or 16 bits, colour or grey or with alpha, comes out exact."""
+    """A png of 8 or 16 bits, colour, grey or with alpha, decodes exactly."""
     rgb = picture()
     for drawn, wanted in ((rgb[..., ::-1], rgb), (rgb[..., 0], grey(rgb)),
                           (with_alpha(rgb[..., ::-1]), rgb)):
@@ -301,7 +301,7 @@ def test_png(decode, pixels, scale):
 
 
 def jpeg(size=64):
-    """Encode noise, so that there is much to cut off."""
+    """Encode noise, which gives long data to cut."""
     noise = np.random.default_rng(1).integers(0, 256, (size, size, 3), np.uint8)
     return cv2.imencode('.jpg', noise)[1].tobytes()
 
@@ -309,7 +309,7 @@ def jpeg(size=64):
 @pytest.mark.parametrize('data', [b'', b'not a picture', jpeg()[:-2], jpeg()[:2000],
                                   cv2.imencode('.png', picture())[1].tobytes()[:60]])
 def test_compressed_bytes_that_do_not_decode(decode, data):
-    """What is empty, foreign or cut off is refused: half a picture must not drive."""
+    """Empty, foreign or cut data is refused: half a picture must not drive."""
     with pytest.raises(ImageError, match=rf'{len(data)} bytes .*do not decode'):
         decode(Frame(data, 'jpeg', 0, 0, 0, 0, 0, compressed=True))
 
@@ -368,7 +368,7 @@ def test_a_cut_jpeg_with_a_whole_thumbnail(decode):
 
 @pytest.mark.parametrize('suffix', ['.bmp', '.tiff', '.webp', '.ppm', '.gif'])
 def test_only_two_decoders_are_open_to_what_comes_in(decode, suffix):
-    """Of the dozen decoders of OpenCV, which chooses by content, no camera needs the others."""
+    """Of the dozen decoders that OpenCV chooses by content, no camera needs the others."""
     if not cv2.haveImageWriter(suffix):
         pytest.skip(f'this OpenCV does not write {suffix}')
     data = cv2.imencode(suffix, picture())[1].tobytes()
@@ -377,7 +377,7 @@ def test_only_two_decoders_are_open_to_what_comes_in(decode, suffix):
 
 
 def test_a_name_as_long_as_a_book_is_told_in_short(decode):
-    """What a message says of itself goes to the log and the diagnostics."""
+    """A message's header goes to the log and the diagnostics."""
     for compressed in (False, True):
         with pytest.raises(ImageError) as refused:
             decode(Frame(b'', '\udcff\0' * 10 ** 6, 0, 0, 0, 0, 0, compressed=compressed))
@@ -397,7 +397,7 @@ def test_a_name_as_long_as_a_book_is_told_in_short(decode):
     ('576 bytes of data; expected at least 598', {'step': 50}),
 ])
 def test_refusals(decode, found, change):
-    """Whatever does not fit is refused, saying what was found, expected and what to do."""
+    """A frame that does not fit is refused with found, expected and fix."""
     fields = {'data': bytes(12 * 48), 'encoding': 'rgb8', 'height': 12, 'width': 16, 'step': 48}
     with pytest.raises(ImageError, match=found) as refused:
         decode(Frame(**{**fields, **change}, stamp_ns=0, received_ns=0))
@@ -414,7 +414,7 @@ FRAMES = st.builds(
 
 @st.composite
 def almost_sound(draw):
-    """Draw a frame whose header nearly explains its bytes, by some rows and some padding."""
+    """Draw a frame whose header nearly explains its bytes."""
     encoding = draw(st.sampled_from(sorted(pictures.LAYOUTS)))
     height, width = draw(st.integers(1, 24)), draw(st.integers(1, 24))
     layout = pictures.LAYOUTS[encoding]
@@ -428,7 +428,7 @@ def almost_sound(draw):
 @settings(deadline=None, max_examples=600)
 @given(frame=st.one_of(FRAMES, almost_sound()))
 def test_any_frame_is_the_same_picture_or_refusal_for_every_decoder(decode, frame):
-    """Nothing but a picture of the stated shape or an ImageError comes out."""
+    """The result is a picture of the stated shape or an ImageError."""
     try:
         wanted = pictures.decode(frame)
     except ImageError as error:

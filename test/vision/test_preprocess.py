@@ -1,4 +1,4 @@
-"""One recipe from a picture of any size to the network's input."""
+"""The recipe from a picture of any size to the network's input."""
 
 import cv2
 from hypothesis import given, settings, strategies as st
@@ -48,7 +48,7 @@ def test_the_buffer_is_allocated_once():
 
 
 def test_padded_and_sliced_pictures_are_read_right():
-    """A view with a row stride, as decoding hands it over."""
+    """A view with a row stride, as decoding returns it."""
     rng = np.random.default_rng(0)
     padded = rng.integers(0, 256, (48, 70, 3), np.uint8)
     spec = InputSpec(24, 32, 'stretch', 'linear')
@@ -59,7 +59,7 @@ def test_padded_and_sliced_pictures_are_read_right():
 @pytest.mark.parametrize('rotation', [0, 90, 180, 270])
 @pytest.mark.parametrize('fit', ['crop', 'stretch'])
 def test_a_picture_is_turned_clockwise_before_all_else(rotation, fit):
-    """As if it had come upright, whichever way its rows lie in memory."""
+    """The result is that of an upright picture, for any layout of the rows."""
     padded = np.random.default_rng(1).integers(0, 256, (48, 80, 3), np.uint8)
     picture = padded[:, :64]
     picture.flags.writeable = False

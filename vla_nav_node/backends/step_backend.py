@@ -7,7 +7,7 @@ import numpy as np
 
 from .cuda.cuda_driver import CudaDriver
 from ..bundle.bundle import Bundle
-from ..bundle.gpu_verdicts import choose, DeviceChoice
+from ..bundle.gpu_verdicts import choose_device, DeviceChoice
 from ..errors import BackendError
 from ..types import BackendInfo, State
 
@@ -79,8 +79,8 @@ def resolve_device(device: str, bundle: Bundle, backend: str, precision: str,
     """
     if device != 'auto':
         return DeviceChoice(device)
-    choice = choose(bundle, BackendInfo(backend, library.__name__, library.__version__, '', '',
-                                        precision), gpus_here())
+    info = BackendInfo(backend, library.__name__, library.__version__, '', '', precision)
+    choice = choose_device(bundle, info, gpus_here())
     if choice.note:
         LOG.info('%s: %s', bundle.name, choice.note)
     return choice

@@ -1,4 +1,4 @@
-"""Starts the demo's processes, watches them, and ends them however the demo ends."""
+"""Start processes, check that they run, and end them in every case."""
 
 from contextlib import contextmanager
 import os
@@ -10,17 +10,17 @@ from typing import Any, Dict, Iterator, List, Sequence
 
 from ..errors import VlaNavError
 
-PATIENCE_S = 5.0  # from SIGINT, which lets a process stop the robot, to SIGKILL
+PATIENCE_S = 5.0  # from SIGINT, after which a process stops the robot, to SIGKILL
 LAST_LINES = 12
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last: its terminal goes
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last: its terminal is closed
 
 
 class Process:
-    """A Python module that runs as a process of its own, its output in a file."""
+    """A Python module in a process of its own, with its output in a file."""
 
     def __init__(self, module: str, arguments: Sequence[str], log: Path,
                  environment: Dict[str, str]) -> None:
-        """Start it; Ctrl-C does not reach it by itself, `end` has to be called."""
+        """Start it in a session of its own, so that Ctrl-C does not reach it; call `end`."""
         self.module, self.log = module, log
         with log.open('wb') as output:
             self._process = subprocess.Popen(
@@ -30,11 +30,11 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """Return its number."""
+        """Return its process id."""
         return self._process.pid
 
     def check(self) -> None:
-        """Raise VlaNavError, with the last lines of its output, if it has ended."""
+        """Raise VlaNavError with the last lines of its output if it has ended."""
         status = self._process.poll()
         if status is not None:
             raise VlaNavError(f'{self.module} ended by itself, with status {status}; '
@@ -46,12 +46,12 @@ class Process:
         return '\n'.join([f'the end of {self.log}:', *lines[-LAST_LINES:]])
 
     def interrupt(self) -> None:
-        """Ask it to end, as Ctrl-C does."""
+        """Interrupt it, as Ctrl-C does."""
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGINT)
 
     def end(self) -> None:
-        """Wait until it has ended, and make it so if it takes too long."""
+        """Wait until it has ended, and kill it after PATIENCE_S."""
         try:
             self._process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
@@ -61,15 +61,14 @@ class Process:
 
 class Processes:
     """
-    All processes of a demo, as a context: none is left when it is left.
+    Processes that end with this context.
 
-    Ctrl-C, SIGTERM and a lost terminal leave it by KeyboardInterrupt. Where that is raised inside
-    of a library it may get lost (Python ignores what is raised in a finaliser), so `check` raises
-    it again.
+    Ctrl-C, SIGTERM and a lost terminal raise KeyboardInterrupt in it. A library may swallow that
+    (Python ignores what is raised in a finaliser), so `check` raises it again.
     """
 
     def __init__(self, environment: Dict[str, str]) -> None:
-        """Take the environment that each of them gets."""
+        """Take the environment of each process."""
         self._environment = environment
         self._running: List[Process] = []
         self._previous: Dict[int, Any] = {}
@@ -77,7 +76,7 @@ class Processes:
         self._starting = False
 
     def start(self, module: str, arguments: Sequence[str], log: Path) -> Process:
-        """Start one more; a signal has to wait meanwhile, or nobody would know of the process."""
+        """Start one more; delay signals meanwhile, so that the process is not lost."""
         self._starting = True
         try:
             self._running.append(Process(module, arguments, log, self._environment))
@@ -88,7 +87,7 @@ class Processes:
         return self._running[-1]
 
     def check(self) -> None:
-        """Raise VlaNavError if one has ended, KeyboardInterrupt if a signal has come."""
+        """Raise VlaNavError if one has ended, KeyboardInterrupt after a signal."""
         if self._interrupted:
             raise KeyboardInterrupt
         for process in self._running:
@@ -99,14 +98,14 @@ class Processes:
         return '\n'.join(process.last_words() for process in self._running)
 
     def __enter__(self) -> 'Processes':
-        """Take the signals over."""
+        """Install the signal handlers."""
         taken = [number for number in SIGNALS
                  if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]  # nohup
         self._previous = {number: signal.signal(number, self._interrupt) for number in taken}
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End all, all at once; a second Ctrl-C must not leave one behind."""
+        """End all of them together; ignore a second Ctrl-C, so that none is left."""
         for number in self._previous:
             signal.signal(number, signal.SIG_IGN)
         try:
@@ -126,7 +125,7 @@ class Processes:
 
 @contextmanager
 def sigterm_as_interrupt() -> Iterator[None]:
-    """Leave by the same way as on Ctrl-C when the process is told to end: children first."""
+    """Treat SIGTERM as Ctrl-C, so that children are ended first."""
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
     previous = signal.signal(signal.SIGTERM, interrupt)

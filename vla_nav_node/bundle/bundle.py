@@ -1,6 +1,7 @@
 """The policy bundle on disk: a directory that is accepted whole or refused whole."""
 
 from contextlib import nullcontext
+import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 import shutil
@@ -10,33 +11,33 @@ from typing import Any, Callable, Container, Dict, Mapping, Tuple, Union
 import numpy as np
 
 from .bundle_files import file_problems, replaceable, sha256_of, Stamp, stamps_of
-from .manifest import is_plain_name, RECURRENT_STATES
-from .manifest_text import dump_manifest, MANIFEST, parse_manifest, read_manifest, refuse
+from .manifest import (
+    dump_manifest, is_plain_name, MANIFEST, parse_manifest, read_manifest, RECURRENT_STATES,
+    refuse)
 from ..errors import BundleError
-from ..system.atomic_files import flush, put_in_place, remove
-from ..system.directory_lock import locked
+from ..system.atomic_files import flush, locked, put_in_place, remove, write_file
 from ..types import State
 from ..vision.preprocess import InputSpec
 
 WEIGHTS = 'policy.safetensors'
 SHIPPED = Path(__file__).resolve().parents[1] / 'models' / 'cup_seeker'
-# How far two backends may differ in one step (m/s) where a bundle says nothing else.
+# The largest difference of two backends in one step, m/s, unless the bundle states another.
 DEFAULT_TOLERANCE = {'fp32': 1e-4, 'fp16': 1e-2, 'int8': 5e-2}
-Content = Tuple[Mapping[str, Any], Mapping[str, Path]]  # a manifest, and where its files are now
+Content = Tuple[Mapping[str, Any], Mapping[str, Path]]  # a manifest and its files' present paths
 
 
 def graph_name(precision: str) -> str:
-    """Name the step graph of a precision."""
+    """Return the file name of a precision's step graph."""
     return f'policy.{precision}.onnx'
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A policy whose manifest is sound and whose files are the ones it was written with."""
+    """A policy whose manifest is sound and whose files have the sizes and hashes it lists."""
 
     directory: Path
     manifest: Dict[str, Any]
-    # Of its files, from before they were read.
+    # The stamps of its files, taken before they were read.
     stamps: Mapping[str, Stamp] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -51,7 +52,7 @@ class Bundle:
 
     @property
     def input(self) -> InputSpec:  # noqa: A003, RUF100
-        """Return the picture that the policy wants."""
+        """Return the recipe for the policy's input picture."""
         spec = self.manifest['input']
         return InputSpec(spec['height'], spec['width'], spec['fit'], spec['resize'],
                          spec.get('rotation', 0))
@@ -73,14 +74,14 @@ class Bundle:
 
     @property
     def state_shapes(self) -> Dict[str, Tuple[int, int, int]]:
-        """Return the recurrent state's parts in order, each [layers, 1, hidden]."""
+        """Return the shape of each part of the recurrent state, [layers, 1, hidden], in order."""
         cell = self.manifest['architecture']['recurrent']
         shape = (cell['num_layers'], 1, cell['hidden_size'])
         return dict.fromkeys(RECURRENT_STATES[cell['type']], shape)
 
     @property
     def precisions(self) -> Tuple[str, ...]:
-        """Return the precisions for which there is a graph (policy.<precision>.onnx)."""
+        """Return the precisions that have a graph (policy.<precision>.onnx)."""
         names = [name.split('.') for name in self.manifest['files']]
         return tuple(parts[1] for parts in names
                      if len(parts) == 3 and parts[0] == 'policy' and parts[2] == 'onnx')
@@ -90,7 +91,7 @@ class Bundle:
         return tuple(np.zeros(shape, np.float32) for shape in self.state_shapes.values())
 
     def file(self, name: str) -> Path:
-        """Return the path of a file of the bundle, whose content was checked at loading."""
+        """Return the path of a checked file of the bundle; raise BundleError if it has none."""
         if name not in self.manifest['files']:
             has = ', '.join(sorted(self.manifest['files'])) or 'no file'
             raise BundleError(f'bundle {self.directory} has no {name}', f'one of: {has}',
@@ -98,13 +99,13 @@ class Bundle:
         return self.directory / name
 
     def tolerance(self, precision: str) -> float:
-        """Return how far two backends may differ in one step, in m/s."""
+        """Return the largest allowed difference of two backends in one step, m/s."""
         verified = self.manifest.get('verification', {}).get('tolerance', {})
         return float(verified.get(precision, DEFAULT_TOLERANCE.get(precision, 0.0)))
 
 
 def load_bundle(directory: Union[str, Path, None] = None) -> Bundle:
-    """Load and check a bundle; without a directory, the one that ships with the package."""
+    """Load and check a bundle; by default the one that ships. Raise BundleError if refused."""
     root = Path(directory).expanduser() if directory else SHIPPED
     stamps = stamps_of(root, [MANIFEST])  # before anything is read: see BundleChanges
     manifest = parse_manifest(read_manifest(root), str(root / MANIFEST))
@@ -113,22 +114,48 @@ def load_bundle(directory: Union[str, Path, None] = None) -> Bundle:
     return Bundle(root, manifest, stamps)
 
 
+def amend(bundle: Bundle, change: Callable[[Dict[str, Any]], None]) -> Bundle:
+    """
+    Apply `change` to the manifest on disk in one step, and return the bundle; its files stay.
+
+    The manifest is read again under a lock, so entries that others have added are kept. Raise
+    BundleError if the files on disk are no longer those of `bundle`.
+    """
+    path = bundle.directory / MANIFEST
+    try:
+        with locked(bundle.directory):
+            current = load_bundle(bundle.directory)
+            if current.manifest['files'] != bundle.manifest['files']:
+                raise BundleError(f'the files of {bundle.directory} were replaced meanwhile',
+                                  'the files that were measured', 'run the command again')
+            manifest = copy.deepcopy(current.manifest)
+            change(manifest)
+            text = dump_manifest(manifest)
+            parse_manifest(text, str(path))
+            write_file(path, text.encode())
+            return load_bundle(bundle.directory)
+    except OSError as error:
+        raise BundleError(f'{path} cannot be written: {error.strerror}',
+                          'a directory of your own, with free space',
+                          'copy the bundle first') from None
+
+
 def write_bundle(directory: Union[str, Path], manifest: Mapping[str, Any],
                  source_files: Mapping[str, Path]) -> Bundle:
     """
-    Write a bundle all at once: readers see the old one or the new one, never a mixture.
+    Write a bundle in one step, and return it: readers see the old one or the new one.
 
-    `manifest` comes without `files`; they are listed here from `source_files` (name -> where its
-    content is now). An existing bundle is replaced; a directory with anything else in it is not.
+    `manifest` has no `files`: they are listed here from `source_files` (name -> present path). An
+    existing bundle is replaced; a directory with any other file raises BundleError.
     """
     return replace_bundle(directory, lambda: (manifest, source_files))
 
 
 def replace_bundle(directory: Union[str, Path], compose: Callable[[], Content]) -> Bundle:
     """
-    Do as write_bundle with what `compose` gives; nobody else writes there from then on.
+    Do as write_bundle with the result of `compose`, which is called under the directory's lock.
 
-    So it may look at the bundle that is to be replaced, and take over what it says.
+    So `compose` may read the bundle that is replaced and keep parts of it.
     """
     target = Path(directory).expanduser().resolve()
     try:
@@ -137,38 +164,38 @@ def replace_bundle(directory: Union[str, Path], compose: Callable[[], Content]) 
             _replace(target, *compose())
     except OSError as error:
         raise BundleError(f'{target} cannot be written: {error.strerror}',
-                          'a place that is yours, with enough space', 'name another one') from None
+                          'a directory of your own, with free space',
+                          'name another one') from None
     return load_bundle(target)
 
 
 def _replace(target: Path, manifest: Mapping[str, Any], source_files: Mapping[str, Path]) -> None:
-    ours = {MANIFEST, *source_files, *replaceable(target)}
+    bundle_files = {MANIFEST, *source_files, *replaceable(target)}
     staging = Path(tempfile.mkdtemp(prefix=f'.{target.name}.', dir=target.parent))
     try:
         _fill(staging, dict(manifest), source_files)
         load_bundle(staging)
-        replaceable(target)  # that took a while
+        replaceable(target)  # again: filling took a while
         put_in_place(staging, target)
     finally:
-        _remove(staging, ours)
+        _remove(staging, bundle_files)
 
 
-def _remove(staging: Path, ours: Container[str]) -> None:
-    """Delete what was replaced, or what failed; what came in between is nobody's to delete."""
+def _remove(staging: Path, bundle_files: Container[str]) -> None:
+    """Delete the replaced or failed bundle, but no file that somebody added meanwhile."""
     try:
-        remove(staging, ours)
+        remove(staging, bundle_files)
     except OSError as error:
         raise BundleError(f'{staging} is left over: {error.strerror}',
                           'nothing in it but files of a bundle',
-                          'take out what is yours, and delete the rest') from None
+                          'move your own files out, and delete the rest') from None
 
 
 def _fill(staging: Path, manifest: Dict[str, Any], source_files: Mapping[str, Path]) -> None:
-    manifest['files'] = {}
-    for name, source in source_files.items():
-        manifest['files'][name] = _copy(source, staging, name)
+    manifest['files'] = {name: _copy(source, staging, name)
+                         for name, source in source_files.items()}
     (staging / MANIFEST).write_text(dump_manifest(manifest), encoding='utf-8')
-    staging.chmod(0o755)  # mkdtemp makes it for us alone
+    staging.chmod(0o755)  # mkdtemp creates it for this user alone
     for path in (*staging.iterdir(), staging):
         flush(path)
 

@@ -1,17 +1,17 @@
-"""The files in a bundle's directory: the ones that its manifest lists, others, and changes."""
+"""The files in a bundle's directory: whether they match its manifest, and which are foreign."""
 
 import hashlib
 import os
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Mapping, Tuple
 
-from .manifest_text import MANIFEST, parse_manifest, read_manifest
+from .manifest import MANIFEST, parse_manifest, read_manifest
 from .onnx_external import external_files, NotOnnx
 from ..errors import BundleError
 
 Files = Mapping[str, Mapping[str, Any]]  # as a manifest lists them
 Stamp = Tuple[int, int, int]  # inode, bytes, modification time in ns
-MOST_TOLD = 5  # names in one message
+MOST_NAMED = 5  # files in one message
 
 
 def sha256_of(path: Path) -> str:
@@ -24,7 +24,7 @@ def sha256_of(path: Path) -> str:
 
 
 def stamps_of(root: Path, names: Iterable[str]) -> Dict[str, Stamp]:
-    """Return what tells a file from one that was altered or replaced, without reading it."""
+    """Return a stamp of each file that changes when it is altered or replaced; read no file."""
     return {name: _stamp(root / name) for name in names}
 
 
@@ -37,20 +37,20 @@ def _stamp(path: Path) -> Stamp:
 
 
 def file_problems(root: Path, files: Files) -> List[str]:
-    """Tell which files are not what the manifest says, or read more than it lists."""
-    found = (_problem(root / name, wanted) or _external(root / name)
-             for name, wanted in files.items())
+    """Return a problem for each file that differs from the manifest or reads unlisted files."""
+    found = (_problem(root / name, listed) or _external(root / name)
+             for name, listed in files.items())
     return [problem for problem in found if problem]
 
 
-def _problem(path: Path, wanted: Mapping[str, Any]) -> str:
+def _problem(path: Path, listed: Mapping[str, Any]) -> str:
     if not path.is_file():
         return f'{path.name} is missing'
     try:
         size = path.stat().st_size
-        if size != wanted['bytes']:
-            return f'{path.name} has {size} bytes instead of {wanted["bytes"]}'
-        if sha256_of(path) != wanted['sha256']:
+        if size != listed['bytes']:
+            return f'{path.name} has {size} bytes instead of {listed["bytes"]}'
+        if sha256_of(path) != listed['sha256']:
             return f'{path.name} is altered (its SHA-256 differs)'
     except OSError as error:
         return f'{path.name} cannot be read ({error.strerror})'
@@ -58,36 +58,36 @@ def _problem(path: Path, wanted: Mapping[str, Any]) -> str:
 
 
 def _external(path: Path) -> str:
-    """Tell of weights outside of a graph: no hash of a verdict would be about them."""
+    """Report weights outside of a graph: no hash in a verdict would cover them."""
     if path.suffix != '.onnx':
         return ''
     try:
         found = external_files(path)
     except (NotOnnx, OSError):
-        return ''  # no runtime opens it either, and whoever tries says why
+        return ''  # no runtime opens it either; opening it reports the reason
     return f'{path.name} reads weights from other files ({found[0][:100]})' if found else ''
 
 
 def replaceable(directory: Path) -> List[str]:
     """
-    Give the names in a directory that a new bundle may replace; raise BundleError for all others.
+    Return the names in a directory that a new bundle may replace; raise BundleError for others.
 
-    That is an old bundle's manifest and what it lists, as long as it is what it lists. Nothing
-    counts as ours by its name alone.
+    Those are an old bundle's manifest and its listed, unaltered files. No file counts as part of
+    a bundle by its name alone.
     """
-    there = _names(directory)
-    if not there:
+    present = _names(directory)
+    if not present:
         return []
     try:
         files = parse_manifest(read_manifest(directory), str(directory / MANIFEST))['files']
     except BundleError as error:
-        raise _in_the_way(directory, there, error.found) from None
-    strangers = [name for name in there if name not in files and name != MANIFEST]
-    altered = [problem for name, wanted in files.items() if name in there
-               and (problem := _problem(directory / name, wanted))]
-    if strangers or altered:
-        raise _in_the_way(directory, [*strangers, *altered], f'its {MANIFEST} lists no such file')
-    return there
+        raise _in_the_way(directory, present, error.found) from None
+    foreign = [name for name in present if name not in files and name != MANIFEST]
+    altered = [problem for name, listed in files.items() if name in present
+               and (problem := _problem(directory / name, listed))]
+    if foreign or altered:
+        raise _in_the_way(directory, [*foreign, *altered], f'its {MANIFEST} lists no such file')
+    return present
 
 
 def _names(directory: Path) -> List[str]:
@@ -100,13 +100,13 @@ def _names(directory: Path) -> List[str]:
         return sorted(os.listdir(directory))
     except OSError as error:
         raise BundleError(f'{directory} cannot be read: {error.strerror}',
-                          'a directory that is yours', 'name another one') from None
+                          'a directory of your own', 'name another one') from None
 
 
-def _in_the_way(directory: Path, what: List[str], why: str) -> BundleError:
-    more = f' and {len(what) - MOST_TOLD} more' if what[MOST_TOLD:] else ''
+def _in_the_way(directory: Path, names: List[str], why: str) -> BundleError:
+    more = f' and {len(names) - MOST_NAMED} more' if names[MOST_NAMED:] else ''
     return BundleError(
-        f'{directory} has other files, such as {", ".join(what[:MOST_TOLD])}{more}, which would '
+        f'{directory} has other files, such as {", ".join(names[:MOST_NAMED])}{more}, which would '
         f'be lost ({why})',
-        f'a new directory, or a bundle with nothing but what its {MANIFEST} lists',
-        'move what is yours away, or name another directory')
+        f'a new directory, or a bundle with nothing but the files in its {MANIFEST}',
+        'move your own files away, or name another directory')

@@ -9,36 +9,35 @@ from ..errors import BundleError
 
 class BundleChanges:
     """
-    Notice that files of a bundle were altered or replaced after they were loaded.
+    Detect files of a bundle that were altered or replaced after they were loaded.
 
-    What drives is in memory and goes on; the next start or swap would read something else. New
-    verdicts do not alter it: verify may run while the node drives.
+    The running policy is in memory and unaffected; the next start or swap would read another one.
+    New verdicts are no change: verify may run while the node drives.
     """
 
     def __init__(self, bundle: Bundle) -> None:
-        """Watch the files as they were before they were read."""
+        """Compare with the files as they were before `bundle` was read."""
         self.bundle = bundle  # with the verdicts of the last check
 
     def changed(self) -> str:
-        """Name what has changed, '' if nothing has; quick, it reads no file."""
+        """Return which files have changed, '' if none; fast, since it reads no file."""
         before = self.bundle.stamps
         now = stamps_of(self.bundle.directory, before)
         names = ', '.join(name for name, stamp in now.items() if stamp != before[name])
         return names and f'{names} changed on disk since the node loaded it'
 
     def check(self) -> Bundle:
-        """Return the bundle with its newest verdicts; BundleError unless the rest is what it was."""
+        """Return the bundle with its newest verdicts; raise BundleError if the rest changed."""
         directory = self.bundle.directory
         now = load_bundle(directory)
         if _but_verdicts(now) != _but_verdicts(self.bundle):
             raise BundleError(f'{directory} was replaced since this node loaded it',
-                              'the bundle that drives',
-                              'start the node anew to drive by the new one')
+                              'the bundle that drives', 'restart the node to load the new one')
         self.bundle = now
         return now
 
     def confirm(self) -> None:
-        """Raise BundleError unless what was opened since the last check is what was checked."""
+        """Raise BundleError if files opened since the last check are not the checked ones."""
         if self.changed():
             self.check()
 

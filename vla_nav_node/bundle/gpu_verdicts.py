@@ -1,9 +1,8 @@
 """
-What `vla_nav verify` found on the GPUs of this machine: by that `device: auto` takes one, or not.
+The verdicts of `vla_nav verify` on this machine's GPUs, by which `device: auto` takes one or not.
 
-A verdict is about one model on one kind of GPU by one version of a library. It lies in the user's
-own cache, since it is of this machine and no part of a bundle, in a file whose name is made from
-all that.
+A verdict covers one model on one kind of GPU with one version of a library. It belongs to this
+machine and not to a bundle, so it is in the user's cache, in a file named by a hash of all that.
 """
 
 import hashlib
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from .bundle import Bundle
-from .verdicts import decisive_hash, files_of, GATES, problem_told
+from .verdicts import decisive_hash, files_of, join_problems, THRESHOLDS
 from ..errors import BackendError
 from ..system.atomic_files import write_file
 from ..system.user_cache import cache_root, cannot_write, is_own, own_directory
@@ -25,23 +24,23 @@ LOG = logging.getLogger(__name__)
 
 
 class GpuVerdict(NamedTuple):
-    """What was found."""
+    """Whether a model passed on a kind of GPU."""
 
     passed: bool
     problems: List[str]
 
 
 class DeviceChoice(NamedTuple):
-    """The device that `auto` takes; where it leaves a GPU alone, why and what to run."""
+    """The device that `auto` takes; if it leaves a GPU unused, the reason and the fix."""
 
     device: str
-    found: str = ''
-    run: str = ''
+    reason: str = ''
+    command: str = ''  # to run for a verdict on that GPU
 
     @property
     def note(self) -> str:
-        """Return both in one line."""
-        return self.found and f'{self.found}; to drive on it: {self.run}'
+        """Return reason and command in one line, '' if there is none."""
+        return self.reason and f'{self.reason}; to drive on it: {self.command}'
 
 
 def verdicts_directory() -> Path:
@@ -50,60 +49,62 @@ def verdicts_directory() -> Path:
 
 
 def key_of(bundle: Bundle, info: BackendInfo, gpu: str) -> Dict[str, str]:
-    """Return all that a verdict depends on; `gpu` is the name of the kind of GPU."""
+    """Return everything that a verdict depends on; `gpu` is the GPU's model name."""
     judged = [files_of(bundle, info.name, info.precision), decisive_hash(bundle),
-              GATES[info.precision]]
+              THRESHOLDS[info.precision]]
     return {'model': hashlib.sha256(json.dumps(judged, sort_keys=True).encode()).hexdigest(),
             'backend': info.name, 'library': info.library, 'version': info.version, 'gpu': gpu,
             'precision': info.precision}
 
 
 def gpu_of(info: BackendInfo) -> str:
-    """Return the kind of GPU that a backend runs on, '' for the CPU."""
+    """Return the model name of the GPU that a backend runs on, '' for the CPU."""
     return info.device[len('cuda ('):-1] if info.device.startswith('cuda (') else ''
 
 
-def keep(bundle: Bundle, info: BackendInfo, problems: Sequence[str]) -> bool:
-    """Write down what was found of a backend, if it ran on a GPU; tell whether it did."""
+def save_verdict(bundle: Bundle, info: BackendInfo, problems: Sequence[str]) -> bool:
+    """Save the verdict on a backend that ran on a GPU; return whether it did."""
     gpu = gpu_of(info)
-    if gpu:
-        key, directory = key_of(bundle, info, gpu), own_directory(verdicts_directory(), 'verdict')
-        found = {'key': key, 'passed': not problems, 'problems': list(problems)}
-        try:
-            write_file(directory / _name(key), json.dumps(found, indent=1).encode())
-        except OSError as error:
-            raise cannot_write(directory, error, 'verdict') from None
-    return bool(gpu)
+    if not gpu:
+        return False
+    key, directory = key_of(bundle, info, gpu), own_directory(verdicts_directory(), 'verdict')
+    document = {'key': key, 'passed': not problems, 'problems': list(problems)}
+    try:
+        write_file(directory / _name(key), json.dumps(document, indent=1).encode())
+    except OSError as error:
+        raise cannot_write(directory, error, 'verdict') from None
+    return True
 
 
-def find(key: Mapping[str, str]) -> Optional[GpuVerdict]:
-    """Return the verdict on all of that, None where there is none that can be trusted."""
+def find_verdict(key: Mapping[str, str]) -> Optional[GpuVerdict]:
+    """Return the verdict with this key; None if there is none that can be trusted."""
     path = verdicts_directory() / _name(key)
     try:
-        with open(path, 'rb', opener=_open_nothing_else) as file:
+        with open(path, 'rb', opener=_open_regular_file) as file:
             if not is_own(os.fstat(file.fileno())) or not is_own(os.stat(path.parent)):
-                LOG.warning('%s can be written by others, and counts for nothing', path)
+                LOG.warning('%s can be written by other users, and is ignored', path)
                 return None
             return _parsed(file.read(MOST_BYTES), key)
     except FileNotFoundError:
         return None
     except OSError as error:
-        LOG.warning('%s cannot be read (%s), and counts for nothing', path, error.strerror)
+        LOG.warning('%s cannot be read (%s), and is ignored', path, error.strerror)
         return None
 
 
-def choose(bundle: Bundle, info: BackendInfo, gpus: Sequence[str]) -> DeviceChoice:
+def choose_device(bundle: Bundle, info: BackendInfo, gpus: Sequence[str]) -> DeviceChoice:
     """
-    Give what `device: auto` takes for a backend as `info` tells it, device and provider aside.
+    Return the device that `auto` takes for a backend.
 
-    `gpus` are the kinds of the GPUs that are here; a backend runs on the first.
+    Of `info`, device and provider do not matter. `gpus` are the model names of this machine's
+    GPUs; a backend runs on the first.
     """
     if not gpus:
         return DeviceChoice('cpu')
-    verdict = find(key_of(bundle, info, gpus[0]))
+    verdict = find_verdict(key_of(bundle, info, gpus[0]))
     if verdict and verdict.passed:
         return DeviceChoice('cuda')
-    why = f'did not pass there: {problem_told(verdict.problems)}' if verdict else \
+    why = f'did not pass there: {join_problems(verdict.problems)}' if verdict else \
         'has not been verified there'
     return DeviceChoice(
         'cpu', f'{gpus[0]} is here, but {info.name} {info.version} in {info.precision} {why}',
@@ -111,10 +112,10 @@ def choose(bundle: Bundle, info: BackendInfo, gpus: Sequence[str]) -> DeviceChoi
         '--device cuda')
 
 
-def unverified(choice: DeviceChoice) -> BackendError:
-    """Return the error for what only a GPU can run, and `auto` must not."""
-    return BackendError(choice.found, 'a verdict of this machine',
-                        f"run '{choice.run}', or set device to cuda")
+def unverified_error(choice: DeviceChoice) -> BackendError:
+    """Return the error for a backend that needs a GPU which `auto` must not take."""
+    return BackendError(choice.reason, "a verdict 'passed' from this machine",
+                        f"run '{choice.command}', or set device to cuda")
 
 
 def _name(key: Mapping[str, str]) -> str:
@@ -122,18 +123,19 @@ def _name(key: Mapping[str, str]) -> str:
     return f'{hashlib.sha256(text.encode()).hexdigest()[:32]}.json'
 
 
-def _open_nothing_else(path: str, flags: int) -> int:
-    """Open a file, but follow no link and wait for no pipe."""
+def _open_regular_file(path: str, flags: int) -> int:
+    """Open a file, but follow no link and do not wait for a pipe."""
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def _parsed(text: bytes, key: Mapping[str, str]) -> Optional[GpuVerdict]:
     try:
-        found: Any = json.loads(text)
+        document: Any = json.loads(text)
     except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict) or found.get('key') != key or not isinstance(
-            found.get('problems'), list):
-        LOG.warning('a verdict on %s is damaged, and counts for nothing', key['gpu'])
+        document = None
+    if not isinstance(document, dict) or document.get('key') != key or not isinstance(
+            document.get('problems'), list):
+        LOG.warning('a verdict on %s is damaged, and is ignored', key['gpu'])
         return None
-    return GpuVerdict(found.get('passed') is True and not found['problems'], found['problems'])
+    problems = document['problems']
+    return GpuVerdict(document.get('passed') is True and not problems, problems)

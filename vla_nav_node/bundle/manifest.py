@@ -1,12 +1,15 @@
-"""What a bundle's policy.yaml must say: one table of checks, every problem told at once."""
+"""A bundle's policy.yaml: read, checked against one table with all problems at once, written."""
 
 from itertools import islice
 import math
+from pathlib import Path
 import re
 import reprlib
-from typing import Any, Callable, Dict, List, Mapping, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Union
 
-from .manifest_keys import strange_keys
+from . import plain_yaml
+from .manifest_keys import unknown_keys
+from ..errors import BundleError
 from ..vision.preprocess import FITS, RESIZES, TURNS
 
 MANIFEST = 'policy.yaml'
@@ -15,190 +18,202 @@ AXES = ('linear_x', 'linear_y')
 UNIT = 'm/s'
 # The parts of the state, in order, that each recurrent layer carries from step to step.
 RECURRENT_STATES = {'LSTM': ('h', 'c'), 'GRU': ('h',), 'RNN': ('h',)}
-RECURRENT_KEYS = ('type', 'input_size', 'hidden_size', 'num_layers', 'bias', 'nonlinearity')
-LARGEST_SIZE = 65536  # of a picture or a layer: more is a mistake, and would eat the memory
+LARGEST_SIZE = 65536  # of a picture or a layer: more is a mistake and would exhaust the memory
 PLAIN_NAME = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.-]*')
 SHA256 = re.compile(r'[0-9a-f]{64}')
 LONGEST_SHOWN = 100  # characters of a value in a message
-MOST_SHOWN = 10  # problems of one kind in a message
+MOST_SHOWN = 10  # unknown keys in a message
 SHORT = reprlib.Repr()
 SHORT.maxlevel = 2
 
-# Each check gives '' for a sound value, else what was expected in its place.
-Check = Callable[[Any], str]
+
+class Check(NamedTuple):
+    """A rule for one value of a manifest."""
+
+    expected: str
+    is_sound: Callable[[Any], Any]
+
+
+def read_manifest(root: Path) -> bytes:
+    """Return the bytes of the manifest in a bundle's directory, or raise BundleError."""
+    if not root.is_dir():
+        raise BundleError(f'no bundle at {root}', 'a directory with a policy.yaml',
+                          'give the path of a bundle, or leave it empty for the one that ships')
+    if not (root / MANIFEST).is_file():  # a pipe or a device is refused, too
+        raise BundleError(f'{root} has no {MANIFEST}', 'a policy bundle',
+                          "make one with 'vla_nav export'")
+    try:
+        with open(root / MANIFEST, 'rb') as file:
+            return file.read(plain_yaml.MOST_BYTES + 1)
+    except OSError as error:
+        raise BundleError(f'{root / MANIFEST} cannot be read: {error.strerror}',
+                          'a readable file', 'check its permissions') from None
+
+
+def parse_manifest(text: Union[str, bytes], where: str = MANIFEST) -> Dict[str, Any]:
+    """Return a manifest's text as a checked mapping, or raise BundleError."""
+    try:
+        document = plain_yaml.load(text)
+    except plain_yaml.NotPlain as error:
+        raise BundleError(f'{where} is not plain YAML: {error}', 'a manifest of a policy bundle',
+                          'export the bundle again') from None
+    refuse(where, problems_of(document))
+    return dict(document)
+
+
+def dump_manifest(manifest: Mapping[str, Any]) -> str:
+    """Return a manifest as text, or raise BundleError."""
+    try:
+        return plain_yaml.dump(manifest)
+    except plain_yaml.NotPlain as error:
+        raise BundleError(f'the manifest cannot be written: {error}',
+                          'texts, numbers, lists and mappings only') from None
+
+
+def refuse(where: str, problems: List[str]) -> None:
+    """Raise BundleError if there are any problems."""
+    if problems:
+        raise BundleError(f'{where} is refused: ' + '; '.join(problems),
+                          'a bundle as it was exported', 'copy or export the bundle again')
 
 
 def problems_of(document: Any) -> List[str]:
-    """Return everything that is wrong with a manifest as YAML read it; empty when sound."""
+    """Return everything that is wrong with a manifest as YAML read it; empty if it is sound."""
     if not isinstance(document, dict):
         return [f'it is {_show(document)}, not a mapping']
     if type(document.get('format')) is not int or document['format'] != FORMAT:
-        # The rest of another format's rules is unknown, so it is not worth reading on.
+        # The rules of another format are unknown, so the rest is not checked.
         return [f'format is {_show(document.get("format"))}, not {FORMAT}']
-    problems: List[str] = []
-    for path, check in CHECKS.items():
-        problems += _problem(document, path.split('.'), check)
-    problems += islice(strange_keys(document), MOST_SHOWN)
-    return list(dict.fromkeys(problems))  # a missing parent is told once
+    problems = [problem for path, check in CHECKS.items()
+                if (problem := _problem(document, path.split('.'), check))]
+    problems += islice(unknown_keys(document), MOST_SHOWN)
+    return list(dict.fromkeys(problems))  # a missing parent is reported once
 
 
-def _problem(document: Mapping[Any, Any], keys: List[str], check: Check) -> List[str]:
-    value: Any = document
+def _problem(document: Any, keys: List[str], check: Check) -> str:
+    value, expected = document, check.expected
     for depth, key in enumerate(keys):
         if not isinstance(value, dict):
-            return [_told(keys[:depth], value, 'a mapping')]
+            keys, expected = keys[:depth], 'a mapping'
+            break
         if key not in value:
-            optional = keys[0] in OPTIONAL or '.'.join(keys) in OPTIONAL
-            return [] if optional else ['.'.join(keys[:depth + 1]) + ' is missing']
+            is_optional = keys[0] in OPTIONAL or '.'.join(keys) in OPTIONAL
+            return '' if is_optional else '.'.join(keys[:depth + 1]) + ' is missing'
         value = value[key]
-    expected = check(value)
-    return [_told(keys, value, expected)] if expected else []
-
-
-def _told(keys: List[str], value: Any, expected: str) -> str:
+    else:
+        if check.is_sound(value):
+            return ''
     return f'{".".join(keys)} is {_show(value)}, not {expected}'
 
 
 def _show(value: Any) -> str:
-    """Show a value in short: it may be nested or large beyond measure, on purpose too."""
+    """Return a value as short text: it may be nested or large beyond measure, on purpose too."""
     try:
         return SHORT.repr(value)[:LONGEST_SHOWN]
     except ValueError:  # Python does not write integers of thousands of digits
         return f'a {type(value).__name__} that is too large to be shown'
 
 
-def is_number(value: Any) -> bool:
-    """Tell whether YAML gave a finite number (true and false are not numbers)."""
+def is_plain_name(name: Any) -> bool:
+    """Return whether a file name stays inside its directory and is not the manifest's own."""
+    return (isinstance(name, str) and bool(PLAIN_NAME.fullmatch(name))
+            and name != MANIFEST and len(name) <= 255)
+
+
+def _is_number(value: Any) -> bool:
+    """Return whether YAML gave a finite number (true and false are not numbers)."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     return math.isfinite(value) if isinstance(value, float) else abs(value) < 2 ** 63
 
 
-def _text(value: Any) -> str:
-    return '' if isinstance(value, str) and value.strip() else 'a text'
+def _is_positive(value: Any) -> bool:
+    return _is_number(value) and value > 0
 
 
-def _size(value: Any) -> str:
-    good = type(value) is int and 1 <= value <= LARGEST_SIZE
-    return '' if good else f'a whole number from 1 to {LARGEST_SIZE}'
+def _is_size(value: Any) -> bool:
+    return type(value) is int and 1 <= value <= LARGEST_SIZE
 
 
-def _positive(value: Any) -> str:
-    return '' if is_number(value) and value > 0 else 'a finite number above 0'
-
-
-def _mapping(value: Any) -> str:
-    return '' if isinstance(value, dict) else 'a mapping'
-
-
-def _one_of(*choices: str) -> Check:
-    def check(value: Any) -> str:
-        good = isinstance(value, str) and value in choices
-        return '' if good else 'one of ' + ', '.join(choices)
-    return check
-
-
-def _turn(value: Any) -> str:
-    good = type(value) is int and value in TURNS
-    return '' if good else 'one of ' + ', '.join(map(str, TURNS)) + ' (degrees, clockwise)'
-
-
-def _is(expected: Any) -> Check:
-    return lambda value: '' if value == expected else repr(expected)
-
-
-def _channels(value: Any) -> str:
-    good = isinstance(value, list) and len(value) == 3 and all(map(is_number, value))
-    return '' if good else 'three finite numbers (R, G, B)'
-
-
-def _positive_channels(value: Any) -> str:
-    good = not _channels(value) and all(number > 0 for number in value)
-    return '' if good else 'three finite numbers above 0 (R, G, B)'
-
-
-def _layers(value: Any) -> str:
-    good = isinstance(value, list) and value and all(
+def _are_layers(value: Any) -> bool:
+    return isinstance(value, list) and value != [] and all(
         isinstance(layer, dict) and isinstance(layer.get('type'), str)
         and all(isinstance(key, str) for key in layer) for layer in value)
-    return '' if good else 'a list of layers, each a mapping with a type'
 
 
-def _recurrent(value: Any) -> str:
-    if not isinstance(value, dict) or not all(key in RECURRENT_KEYS for key in value):
-        return 'a mapping of ' + ', '.join(RECURRENT_KEYS) + ' only'
-    return 'one where only an RNN has a nonlinearity' \
-        if 'nonlinearity' in value and value.get('type') != 'RNN' else ''
+def _is_head(value: Any) -> bool:
+    return _are_layers(value) or (isinstance(value, list) and all(map(_is_size, value)))
 
 
-def _flag(value: Any) -> str:
-    return '' if isinstance(value, bool) else 'true or false'
+def _is_recurrent(value: Any) -> bool:
+    return isinstance(value, dict) and ('nonlinearity' not in value or value.get('type') == 'RNN')
 
 
-def _head(value: Any) -> str:
-    sizes = isinstance(value, list) and not any(map(_size, value))
-    return '' if sizes or not _layers(value) else \
-        'a list of hidden sizes, or of layers, each a mapping with a type'
-
-
-def _limits(value: Any) -> str:
-    good = isinstance(value, dict) and all(key in AXES for key in value)
-    return '' if good else 'a mapping of ' + ' and '.join(AXES)
-
-
-def _files(value: Any) -> str:
-    good = isinstance(value, dict) and all(map(_is_file, value.items()))
-    return '' if good else ('a mapping of plain file names to {sha256: 64 hexadecimal digits, '
-                            'bytes: a whole number}')
-
-
-def _is_file(item: Tuple[Any, Any]) -> bool:
-    name, entry = item
+def _is_file(name: Any, entry: Any) -> bool:
     return (is_plain_name(name) and isinstance(entry, dict) and set(entry) == {'sha256', 'bytes'}
             and isinstance(entry['sha256'], str) and bool(SHA256.fullmatch(entry['sha256']))
             and type(entry['bytes']) is int and entry['bytes'] >= 0)
 
 
-def is_plain_name(name: Any) -> bool:
-    """Tell whether a file's name stays inside its directory and is not the manifest's own."""
-    return (isinstance(name, str) and bool(PLAIN_NAME.fullmatch(name))
-            and name != MANIFEST and len(name) <= 255)
+def _are_files(value: Any) -> bool:
+    return isinstance(value, dict) and all(_is_file(*item) for item in value.items())
 
 
-def _tolerances(value: Any) -> str:
-    good = isinstance(value, dict) and all(
-        isinstance(key, str) and not _positive(number) for key, number in value.items())
-    return '' if good else 'a mapping of precisions to m/s above 0'
+def _are_tolerances(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(key, str) and _is_positive(number) for key, number in value.items())
 
 
+def _one_of(*choices: Any, unit: str = '') -> Check:
+    """Check for one of these values; the type counts, too, since 0 == False in Python."""
+    return Check('one of ' + ', '.join(map(str, choices)) + unit,
+                 lambda value: type(value) is type(choices[0]) and value in choices)
+
+
+def _exactly(expected: Any) -> Check:
+    return Check(repr(expected), lambda value: value == expected)
+
+
+def _channels(kind: str, is_sound: Callable[[Any], bool]) -> Check:
+    return Check(f'three {kind} (R, G, B)', lambda value: isinstance(value, list)
+                 and len(value) == 3 and all(map(is_sound, value)))
+
+
+SIZE = Check(f'a whole number from 1 to {LARGEST_SIZE}', _is_size)
+POSITIVE = Check('a finite number above 0', _is_positive)
+MAPPING = Check('a mapping', lambda value: isinstance(value, dict))
 OPTIONAL = ('training', 'quantization', 'verification', 'architecture.head',
             'architecture.recurrent.bias', 'architecture.recurrent.nonlinearity', 'input.rotation')
 CHECKS: Dict[str, Check] = {
-    'name': _text,
-    'architecture.encoder': _layers,
-    'architecture.recurrent': _recurrent,
+    'name': Check('a text', lambda value: isinstance(value, str) and value.strip()),
+    'architecture.encoder': Check('a list of layers, each a mapping with a type', _are_layers),
+    'architecture.recurrent': Check(
+        'a mapping where only an RNN has a nonlinearity', _is_recurrent),
     'architecture.recurrent.type': _one_of(*RECURRENT_STATES),
-    'architecture.recurrent.input_size': _size,
-    'architecture.recurrent.hidden_size': _size,
-    'architecture.recurrent.num_layers': _size,
-    'architecture.recurrent.bias': _flag,
+    'architecture.recurrent.input_size': SIZE,
+    'architecture.recurrent.hidden_size': SIZE,
+    'architecture.recurrent.num_layers': SIZE,
+    'architecture.recurrent.bias': Check(
+        'true or false', lambda value: isinstance(value, bool)),
     'architecture.recurrent.nonlinearity': _one_of('tanh', 'relu'),
-    'architecture.head': _head,
-    'input.height': _size,
-    'input.width': _size,
+    'architecture.head': Check(
+        'a list of hidden sizes, or of layers, each a mapping with a type', _is_head),
+    'input.height': SIZE,
+    'input.width': SIZE,
     'input.fit': _one_of(*FITS),
     'input.resize': _one_of(*RESIZES),
-    'input.rotation': _turn,
-    'input.mean': _channels,
-    'input.std': _positive_channels,
-    'action.names': _is(list(AXES)),
-    'action.unit': _is(UNIT),
-    'action.limits': _limits,
-    'action.limits.linear_x': _positive,
-    'action.limits.linear_y': _positive,
-    'files': _files,
-    'training': _mapping,
-    'quantization': _mapping,
-    'verification': _mapping,
-    'verification.tolerance': _tolerances,
+    'input.rotation': _one_of(*TURNS, unit=' (degrees, clockwise)'),
+    'input.mean': _channels('finite numbers', _is_number),
+    'input.std': _channels('finite numbers above 0', _is_positive),
+    'action.names': _exactly(list(AXES)),
+    'action.unit': _exactly(UNIT),
+    'action.limits': MAPPING,
+    'action.limits.linear_x': POSITIVE,
+    'action.limits.linear_y': POSITIVE,
+    'files': Check('a mapping of plain file names to {sha256: 64 hexadecimal digits, '
+                   'bytes: a whole number}', _are_files),
+    'training': MAPPING,
+    'quantization': MAPPING,
+    'verification': MAPPING,
+    'verification.tolerance': Check('a mapping of precisions to m/s above 0', _are_tolerances),
 }

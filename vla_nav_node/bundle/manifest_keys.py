@@ -1,8 +1,8 @@
 """
-Which keys a manifest has, at every depth: a key that nobody reads is a mistake, or worse.
+The keys of a manifest, at every depth: a key that no code reads is a mistake, or worse.
 
-Everything that our own tools write stands here. None is a plain value (a number, a text, a flag,
-nothing, or a list of these); '*' is any name; FIGURES are what others measured, and stay plain.
+The tables hold all that this package writes. None is a plain value (a number, text, flag, null or
+a list of these); '*' is any name; FIGURES are measurements by others, and have to stay plain.
 """
 
 from dataclasses import fields
@@ -11,17 +11,18 @@ from typing import Any, Dict, Iterator
 from ..vision.preprocess import InputSpec
 
 FIGURES = object()
-FIGURES_DEPTH = 3  # mappings in one another
+FIGURES_DEPTH = 3  # nested mappings
 LONGEST_LIST = 1000  # plain values
 LONGEST_KEY = 100  # characters
+PLAIN = 'is not a number, text or list of these'
 
 
 def _of(names: str, **others: Any) -> Dict[str, Any]:
-    """Return a table of plain values by their names, and of others."""
+    """Return a table of plain values by their names, and of `others`."""
     return {**dict.fromkeys(names.split()), **others}
 
 
-# The arguments of torch.nn's layers, all of them that network.LAYERS takes.
+# Every argument of torch.nn's layers that network.LAYERS accepts.
 LAYER = _of(
     'type in_channels out_channels kernel_size stride padding dilation groups bias padding_mode '
     'in_features out_features num_features eps momentum affine track_running_stats '
@@ -53,43 +54,38 @@ KEYS: Dict[str, Any] = _of(
     architecture={'encoder': [LAYER], 'head': [LAYER],
                   'recurrent': _of('type input_size hidden_size num_layers bias nonlinearity')},
     input=_of('mean std', **dict.fromkeys(field.name for field in fields(InputSpec))),
-    action=_of('names unit', limits=_of('*')),
+    action=_of('names unit', limits=_of('linear_x linear_y')),
     training=TRAINING, quantization={'*': QUANTIZED},
     verification={'tolerance': _of('*'), 'verdicts': {'*': {'*': VERDICT}},
                   'closed_loop': EVALUATION, 'proof': FIGURES},
     files={'*': _of('sha256 bytes')})
 
 
-def strange_keys(value: Any, known: Any = KEYS, place: str = '') -> Iterator[str]:
-    """Tell what a document has that it should not; of wrong types manifest.CHECKS tells."""
+def unknown_keys(value: Any, known: Any = KEYS, place: str = '') -> Iterator[str]:
+    """Yield a problem for each unknown key, and for values nested where a plain one belongs."""
     if known is FIGURES:
-        yield from _strange_figures(value, place)
+        yield from _nested_figures(value, place)
     elif isinstance(known, list) and isinstance(value, list):
         for number, item in enumerate(value):
-            yield from strange_keys(item, known[0], f'{place}.{number}')
+            yield from unknown_keys(item, known[0], f'{place}.{number}')
     elif isinstance(known, dict) and isinstance(value, dict):
+        to_layer = f' to {str(value["type"])[:LONGEST_KEY]}' if 'type' in value else ''
         for key, inner in value.items():
-            if not _is_name(key) or not (key in known or '*' in known):
-                yield f'{place}.{str(key)[:LONGEST_KEY]} is unknown{_to(value)}'.lstrip('.')
+            below = f'{place}.{str(key)[:LONGEST_KEY]}'.lstrip('.')
+            if _is_name(key) and (key in known or '*' in known):
+                yield from unknown_keys(inner, known.get(key, known.get('*')), below)
             else:
-                yield from strange_keys(inner, known.get(key, known.get('*')),
-                                        f'{place}.{key}'.lstrip('.'))
+                yield f'{below} is unknown{to_layer}'
     elif not _is_plain(value):
-        yield f'{place} is no number, text or list of these'
+        yield f'{place} {PLAIN}'
 
 
-def _to(mapping: Dict[Any, Any]) -> str:
-    """Name the layer that has such a key."""
-    return f' to {str(mapping["type"])[:LONGEST_KEY]}' if 'type' in mapping else ''
-
-
-def _strange_figures(value: Any, place: str, depth: int = FIGURES_DEPTH) -> Iterator[str]:
+def _nested_figures(value: Any, place: str, depth: int = FIGURES_DEPTH) -> Iterator[str]:
     if isinstance(value, dict) and depth and all(map(_is_name, value)):
         for key, inner in value.items():
-            yield from _strange_figures(inner, f'{place}.{key}', depth - 1)
+            yield from _nested_figures(inner, f'{place}.{key}', depth - 1)
     elif not _is_plain(value):
-        yield (f'{place} is no number, text or list of these, in at most {FIGURES_DEPTH} mappings '
-               'in one another')
+        yield f'{place} {PLAIN}, in at most {FIGURES_DEPTH} nested mappings'
 
 
 def _is_name(key: Any) -> bool:

@@ -1,8 +1,8 @@
 """
-Which files beside it an ONNX file reads weights from, as the file itself says. A leaf.
+The other files that an ONNX file reads weights from. A leaf.
 
-A robot has no package `onnx`, and ONNX Runtime opens such files without a word; so this walks the
-few messages of onnx.proto in which a tensor may stand. Field numbers never change their meaning.
+A robot has no package `onnx`, and ONNX Runtime opens such files silently; so this walks the few
+messages of onnx.proto that may hold a tensor. Field numbers never change their meaning.
 """
 
 import mmap
@@ -23,16 +23,16 @@ FIELDS: Dict[str, Dict[int, str]] = {
     'sparse': {1: TENSOR, 2: TENSOR},
     TENSOR: {13: 'entry'}}
 KEY, VALUE, LOCATION = 1, 2, b'location'  # of an entry of external_data
-DEEPEST = 200  # messages in one another: protobuf stops at 100
+DEEPEST = 200  # nested messages: protobuf stops at 100
 Bytes = Union[memoryview, bytes]
 
 
 class NotOnnx(ValueError):
-    """The bytes are no protobuf message: no runtime opens them either."""
+    """The bytes are not a protobuf message; no runtime opens them either."""
 
 
 def external_files(path: Path) -> List[str]:
-    """Return the names that an ONNX file gives, each once; raise NotOnnx or OSError."""
+    """Return the file names in an ONNX file's tensors, each once; raise NotOnnx or OSError."""
     with open(path, 'rb') as file:
         if not path.stat().st_size:
             return []
@@ -44,7 +44,7 @@ def external_files(path: Path) -> List[str]:
 
 def _locations(data: Any, at: int, end: int, message: str, depth: int) -> Iterator[str]:
     if depth > DEEPEST:
-        raise NotOnnx('messages in one another without end')
+        raise NotOnnx('endlessly nested messages')
     for number, start, stop in _fields(data, at, end):
         inner = FIELDS[message].get(number)
         if inner == 'entry':
@@ -60,7 +60,7 @@ def _location(data: Any, at: int, end: int) -> Iterator[str]:
 
 
 def _fields(data: Any, at: int, end: int) -> Iterator[Tuple[int, int, int]]:
-    """Return number, start and end of each field with a length; the others are passed over."""
+    """Yield number, start and end of each field that has a length; skip the others."""
     groups = 0
     while at < end:
         tag, at = _varint(data, at, end)
@@ -76,7 +76,7 @@ def _fields(data: Any, at: int, end: int) -> Iterator[Tuple[int, int, int]]:
 
 
 def _end_of(data: Any, at: int, end: int, kind: int) -> Tuple[int, int]:
-    """Return where a value begins and where it ends."""
+    """Return the start and the end of a value."""
     if kind == LENGTH:
         length, at = _varint(data, at, end)
         return at, at + length

@@ -1,4 +1,4 @@
-"""`vla_nav demo`: the simulated robot and the node as two processes, and a view of both."""
+"""`vla_nav demo`: the simulated robot and the node in two processes, with a live view."""
 
 import argparse
 import os
@@ -15,18 +15,18 @@ from ..system.outputs import make_report_folder, write_json
 
 EXAMPLE = 'vla_nav demo --episodes 5 --seed 1000 --out out'
 START_S = 90.0  # for both processes to load everything, on a slow machine
-SILENCE_S = 60.0  # without an end of the episode; the robot's own time limit is 30 s
+EPISODE_S = 60.0  # until an episode has ended; the robot's own time limit is 30 s
 VIEW_S = 0.25  # between two pictures of the live view
-PAUSE_S = 0.7  # to see how an episode ended
-LOGS = ('demo_node.log', 'demo_robot.log')  # of the two processes, in the order of their start
-DOMAIN = '42'  # where the user has set none
+PAUSE_S = 0.7  # after an episode, to show how it ended
+LOGS = ('demo_node.log', 'demo_robot.log')  # in the order in which the processes start
+DOMAIN = '42'  # unless the user has set one
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of this verb."""
     parser.add_argument('--episodes', type=_positive, default=5, metavar='N')
     parser.add_argument('--seed', type=int, default=1000, metavar='S',
-                        help='the episodes have the seeds after it (default: %(default)s)')
+                        help='the episodes have the seeds after this one (default: %(default)s)')
     parser.add_argument('--scenario', default='', help='of every episode (default: drawn)')
     parser.add_argument('--frame-rate', type=float, default=30.0, metavar='HZ',
                         help="the camera's (default: %(default)s)")
@@ -34,13 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--model', default='', metavar='DIR',
                         help='policy bundle (default: the one that ships)')
     parser.add_argument('--out', type=Path, default=Path('out'), metavar='DIR',
-                        help='where the picture and the logs go (default: %(default)s)')
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures there too')
+                        help='folder for the picture and the logs (default: %(default)s)')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='also write the figures to FILE')
 
 
 def run(args: argparse.Namespace) -> int:
-    """Drive the episodes: 0 when all reached the cup, 1 when not."""
-    # Here, so that `vla_nav demo --help` needs neither ROS 2 nor rich nor matplotlib.
+    """Drive the episodes; return 0 if all reached the cup, else 1."""
+    # Imported here: `vla_nav demo --help` must not need ROS 2, rich or matplotlib.
     from ..demo.report import draw, print_summary
     from ..demo.view import make_view
     make_report_folder(args, ('demo.png', *LOGS), LOGS[0])
@@ -65,7 +65,7 @@ def _positive(text: str) -> int:
 
 
 def _environment() -> Dict[str, str]:
-    """Return what this process and its children need: the profile, a domain, a renderer."""
+    """Return the environment of all processes: Fast DDS profile, ROS domain, renderer."""
     environment = fastdds_profile.environment()
     environment.setdefault('ROS_DOMAIN_ID', DOMAIN)
     environment.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
@@ -77,12 +77,11 @@ def _start(processes: Processes, args: argparse.Namespace) -> None:
     robot = {'seed': args.seed, 'frame_rate': args.frame_rate}
     if args.scenario:
         robot['scenario'] = args.scenario
-    driver = {'backend': args.backend, 'enable_stamped_cmd_vel': 'false'}  # as Listener takes it
+    node = {'backend': args.backend, 'enable_stamped_cmd_vel': 'false'}  # as Listener takes it
     if args.model:
-        driver['model'] = str(Path(args.model).resolve())
-    for module, parameters, log in zip((
-            'vla_nav_node.node.main', 'vla_nav_node.sim.ros_node.sim_node'),
-                                       (driver, robot), LOGS):
+        node['model'] = str(Path(args.model).resolve())
+    modules = ('vla_nav_node.node.main', 'vla_nav_node.sim.ros_node.sim_node')
+    for module, parameters, log in zip(modules, (node, robot), LOGS):
         processes.start(module, _ros_arguments(parameters), args.out / log)
 
 
@@ -95,29 +94,25 @@ def _drive(record: Record, processes: Processes, show: Callable[[str], None]) ->
     """Wait for both processes, then drive one episode after the other."""
     from ..demo.listener import Listener
     listener = Listener(record)
+
+    def listen_until(is_done: Callable[[], bool], limit_s: float, note: Callable[[], str]) -> None:
+        end_s = time.monotonic() + limit_s
+        while not is_done():
+            processes.check()
+            show(note())
+            if time.monotonic() > end_s:
+                raise VlaNavError(f'{note() or "no end of the episode"} after {limit_s:g} s; '
+                                  + processes.last_words(), 'both processes on one ROS graph')
+            listener.listen(VIEW_S)
+        show('')
     try:
-        def until(is_true: Callable[[], bool], limit_s: float, note: Callable[[], str]) -> None:
-            _listen_until(is_true, limit_s, note, listener.listen, processes, show)
-        until(lambda: not listener.missing(), START_S, listener.missing)
+        listen_until(lambda: not listener.missing(), START_S, listener.missing)
         listener.check_alone()
         for number in range(1, record.wanted + 1):
             episode = listener.begin(number)
-            until(lambda: bool(episode.outcome), SILENCE_S, str)  # noqa: B023, used in this turn
+            listen_until(lambda: bool(episode.outcome),  # noqa: B023, used in this turn
+                         EPISODE_S, str)
             listener.recording = False
             listener.listen(PAUSE_S)
     finally:
         listener.close()
-
-
-def _listen_until(is_true: Callable[[], bool], limit_s: float, note: Callable[[], str],
-                  listen: Callable[[float], None], processes: Processes,
-                  show: Callable[[str], None]) -> None:
-    start = time.monotonic()
-    while not is_true():
-        processes.check()
-        show(note())
-        if time.monotonic() > start + limit_s:
-            raise VlaNavError(f'{note() or "no end of the episode"} after {limit_s:g} s; '
-                              + processes.last_words(), 'both processes on one ROS graph')
-        listen(VIEW_S)
-    show('')

@@ -1,4 +1,4 @@
-"""`vla_nav evaluate`: does it reach the cup? Counted on seeds that training never saw."""
+"""`vla_nav evaluate`: how often a policy reaches the cup, on seeds not used in training."""
 
 import argparse
 from dataclasses import asdict, replace
@@ -6,40 +6,39 @@ import os
 from pathlib import Path
 from typing import Any, Dict
 
-from ..bundle.amend import amend
-from ..bundle.bundle import Bundle, load_bundle
+from ..bundle.bundle import amend, Bundle, load_bundle
 from ..errors import SettingError
 from ..sim.evaluation.success_rate import shortcomings, summarise
 from ..sim.evaluation.trials import plan_trials, refuse_trained, Result, run_trials
 from ..sim.world import rendering
-from ..system.outputs import write_json
+from ..system.outputs import print_table, write_json
 
 EXAMPLE = 'vla_nav evaluate --episodes 200 --seed 5000 --backends onnx torch'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
-    parser.add_argument('--model', type=Path, help='bundle directory (the one that ships)')
+    parser.add_argument('--model', type=Path, help='bundle (default: the one that ships)')
     parser.add_argument('--episodes', type=int, default=200)
     parser.add_argument('--seed', type=int, default=5000, help='of the first episode')
     parser.add_argument('--backends', nargs='+', default=['onnx'], choices=('onnx', 'torch'))
-    parser.add_argument('--scenario', help='one of the eight or random (half of each)')
+    parser.add_argument('--scenario', help='one of the eight, or random (default: half of each)')
     parser.add_argument('--quick', action='store_true',
-                        help='the policy at 30 Hz only, without what it is compared with')
+                        help='the policy at 30 Hz only, without the comparisons')
     parser.add_argument('--workers', type=int, default=os.cpu_count() or 1)
     parser.add_argument('--write', action='store_true',
-                        help="put the figures into the bundle's policy.yaml")
-    parser.add_argument('--json', type=Path, help='write every episode and figure there')
+                        help="write the figures to the bundle's policy.yaml")
+    parser.add_argument('--json', type=Path, help='write every episode and figure to this file')
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate, print the table, and say whether the policy is good enough (0) or not (1)."""
+    """Evaluate and print the table; return 0 if the policy is good enough, else 1."""
     if args.episodes < 1 or args.workers < 1:
         raise SettingError('nothing to do', '--episodes and --workers of at least 1')
     bundle = load_bundle(args.model)
     seeds = range(args.seed, args.seed + args.episodes)
     refuse_trained(bundle, seeds)
-    os.environ['MUJOCO_GL'] = rendering.choose()  # a worker that fails would be started for ever
+    os.environ['MUJOCO_GL'] = rendering.choose()  # a failing worker would be restarted for ever
     trials = plan_trials(args.backends, args.quick)
     episodes = run_trials(bundle, trials, seeds, args.scenario, args.workers)
     figures = [summarise(trial, episodes[trial]) for trial in trials]
@@ -47,26 +46,25 @@ def run(args: argparse.Namespace) -> int:
               'trials': figures, 'verdict': shortcomings(figures)}
     print_report(bundle, report)
     if args.json:
-        rows = {trial.name: [_row(one) for one in episodes[trial]] for trial in trials}
+        rows = {trial.name: [_row(result) for result in episodes[trial]] for trial in trials}
         write_json(args.json, {**report, 'episodes': rows}, default=vars)
     if args.write:
-        _write(bundle, report)
-    return 0 if not report['verdict'] else 1
+        amend(bundle, lambda manifest: manifest.setdefault('verification', {}).update(
+            closed_loop=report))
+    return 1 if report['verdict'] else 0
 
 
 def print_report(bundle: Bundle, report: Dict[str, Any]) -> None:
-    """Print the table as people read it."""
-    from rich.console import Console
-    from rich.table import Table
-    table = Table(title=f'{bundle.name} on seeds {report["seeds"][0]} to {report["seeds"][1]}')
-    for heading in ('trial', 'reached', '95 % interval', 'contact', 'timeout', 'median time'):
-        table.add_column(heading, justify='left' if heading == 'trial' else 'right')
+    """Print the results as a table."""
+    rows = []
     for row in report['trials']:
         low, high = row['interval95']
         seconds = f'{row["median_time_s"]} s' if row['median_time_s'] else '-'
-        table.add_row(row['trial'], f'{row["success"]:.1%}', f'{low:.1%} to {high:.1%}',
-                      str(row['contact']), str(row['timeout']), seconds)
-    Console().print(table)
+        rows.append((row['trial'], f'{row["success"]:.1%}', f'{low:.1%} to {high:.1%}',
+                     str(row['contact']), str(row['timeout']), seconds))
+    print_table(f'{bundle.name} on seeds {report["seeds"][0]} to {report["seeds"][1]}',
+                ('trial', 'reached', '95 % interval', 'contact', 'timeout', 'median time'), rows,
+                texts=('trial',))
     for row in report['trials']:
         if 'action_mae' in row:
             print(f'action MAE on held-out episodes: {row["action_mae"]:.4f} m/s')
@@ -74,11 +72,5 @@ def print_report(bundle: Bundle, report: Dict[str, Any]) -> None:
 
 
 def _row(result: Result) -> Dict[str, Any]:
-    """Return an episode for the JSON, without its path, which is long."""
+    """Return an episode for the JSON, without its long path."""
     return asdict(replace(result, path=()))
-
-
-def _write(bundle: Bundle, report: Dict[str, Any]) -> None:
-    def change(manifest: Dict[str, Any]) -> None:
-        manifest['verification'] = {**manifest.get('verification', {}), 'closed_loop': report}
-    amend(bundle, change)

@@ -17,7 +17,7 @@ EXAMPLE = 'vla_nav latency --frames 10000 --only vga busy'
 MODULES = ('rclpy', 'onnxruntime', 'torch', 'numpy', 'cv2', 'PIL')
 PARTS = ('vga', 'back', 'hd', 'busy', 'start')
 NEEDED = {'rclpy': '', 'onnxruntime': 'onnx', 'torch': 'torch', 'safetensors': 'torch',
-          'rich': 'bench', 'PIL': 'bench'}
+          'rich': 'bench', 'PIL': 'bench', 'psutil': 'bench'}
 DOMAIN = '43'  # where the user has set none
 GOOD, MISSED = 0, 1
 
@@ -41,13 +41,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--set', nargs='+', default=[], metavar='NAME:=VALUE', dest='extra',
                         help='parameters of our node, such as backend:=torch')
     parser.add_argument('--idiomatic-threads', type=int, nargs='+', metavar='N',
-                        help="torch's in the idiomatic node; each number is tried, and the best "
+                        help="numbers of torch's threads to try in the idiomatic node; the best "
                         'one counts (default: 1 and one for each core)')
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write all figures there too')
+    parser.add_argument('--json', type=Path, metavar='FILE',
+                        help='also write all figures to this file')
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, print, and tell whether every target that was measured is met (0) or not (1)."""
+    """Measure and print; return 0 if every target that was measured is met, else 1."""
     least = min(args.frames, args.starts, *(args.idiomatic_threads or [1]))
     if least < 1 or args.warm_up < 0:
         raise SettingError('nothing to measure',
@@ -75,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _measure(args: argparse.Namespace) -> Dict[str, Any]:
-    from ..bench.node.node_session import side_by_side
+    from ..bench.node.node_conditions import measure_conditions
     from ..bench.node.sides import sides
     from ..bench.node.startup import BACKENDS, measure_starts
     from ..system import machine
@@ -94,7 +95,7 @@ def _measure(args: argparse.Namespace) -> Dict[str, Any]:
             report['start'] = measure_starts(args.starts, parameters, environment,
                                              logs, bar('starts', args.starts * len(BACKENDS)))
         if set(args.only) - {'start'}:
-            report['conditions'] = side_by_side(
+            report['conditions'] = measure_conditions(
                 sides(parameters, model, threads), args.only, args.frames, args.warm_up,
                 environment, logs, bar)
     report['machine']['during'] = machine.now().since(before)
@@ -103,7 +104,7 @@ def _measure(args: argparse.Namespace) -> Dict[str, Any]:
 
 
 def describe_machine() -> Dict[str, Any]:
-    """Tell what the nodes run on, their middleware included."""
+    """Return what the nodes run on, with their middleware."""
     import rclpy
 
     from ..system import machine
@@ -126,12 +127,12 @@ def _check_needed() -> None:
     if missing:
         extras = ','.join(sorted({NEEDED[name] or 'bench' for name in missing}))
         raise VlaNavError('missing Python packages: ' + ', '.join(missing),
-                          'what all nodes that are compared need',
+                          'what all compared nodes need',
                           f"pip install 'vla_nav_node[{extras}]', and ROS 2")
 
 
 def _environment() -> Dict[str, str]:
-    """Return what this process and its children need: the profile, a domain."""
+    """Return the environment of this process and its children: the profile, a domain."""
     environment = fastdds_profile.environment()
     environment.setdefault('ROS_DOMAIN_ID', DOMAIN)
     environment.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')

@@ -1,15 +1,17 @@
 """
-`vla_nav train`: learn to see, then to drive (cloning, then DAgger), to a bundle that drives.
+`vla_nav train`: train the encoder, then the policy (cloning, then DAgger), and write a bundle.
 
-Cloning alone drifts: the policy meets places that the expert never visits. So in each further
-round it drives itself, and the expert says what it would have done there (Ross et al., 2011).
+A policy trained by cloning alone drifts to places that the expert never visits. So in each further
+round it drives itself, and is trained on the expert's actions there (Ross et al., 2011).
 """
 
 import argparse
 from collections import Counter
+from dataclasses import fields
 import json
 import os
 from pathlib import Path
+import tempfile
 from typing import Any, Dict, Iterator, List
 
 import numpy as np
@@ -22,42 +24,35 @@ from ..system.outputs import write_json
 from ..system.progress import track
 
 EXAMPLE = 'vla_nav train --out out/train --seed 0'
-PUSHED_FIRST, PUSHED_LATER = 0.6, 0.35  # shares of disturbed lessons: cloning, DAgger
+DISTURBED_FIRST, DISTURBED_LATER = 0.6, 0.35  # shares of the lessons: cloning, DAgger
 EPISODES_PER_STEP = 16
-FRAMES = 250  # that the exported graph is verified on, back and forth
+PLAN_HELP = {
+    'seed': 'of the run', 'scenes': 'to render pictures of for training the encoder',
+    'epochs': 'over those pictures', 'rounds': 'of driving and training; the first is cloning',
+    'first_episodes': 'in the first round', 'episodes': 'in each later round',
+    'first_steps': 'of the optimiser in the first round', 'steps': 'in each round between',
+    'last_steps': 'in the last round'}
+FRAMES = 250  # for verifying the exported graph, forwards and backwards
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
-    default = Plan()
     parser.add_argument('--out', type=Path, default=Path('out/train'),
                         help='folder of the run: pictures, lessons, bundle (%(default)s)')
-    parser.add_argument('--seed', type=int, default=default.seed)
-    parser.add_argument('--scenes', type=int, default=default.scenes,
-                        help='whose pictures the encoder learns to see from (%(default)s)')
-    parser.add_argument('--epochs', type=int, default=default.epochs,
-                        help='through those pictures (%(default)s)')
-    parser.add_argument('--rounds', type=int, default=default.rounds,
-                        help='of driving and learning; the first is cloning (%(default)s)')
-    parser.add_argument('--first-episodes', type=int, default=default.first_episodes)
-    parser.add_argument('--episodes', type=int, default=default.episodes,
-                        help='in each round after the first (%(default)s)')
-    parser.add_argument('--first-steps', type=int, default=default.first_steps,
-                        help='of the optimiser, in the first round (%(default)s)')
-    parser.add_argument('--steps', type=int, default=default.steps)
-    parser.add_argument('--last-steps', type=int, default=default.last_steps)
+    for field in fields(Plan):
+        parser.add_argument('--' + field.name.replace('_', '-'), type=int, default=field.default,
+                            help=PLAN_HELP[field.name] + ' (%(default)s)')
     parser.add_argument('--workers', type=int, default=os.cpu_count() or 1)
     parser.add_argument('--device', choices=('auto', 'cpu', 'cuda'), default='auto')
-    parser.add_argument('--json', type=Path, help='write what each stage came to there')
+    parser.add_argument('--json', type=Path, help='write the result of each stage to this file')
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, or go on with the training that is in `--out`."""
+    """Train, or resume the training in `--out`; return 0."""
     if args.json and args.json.resolve() == (args.out / PLAN).resolve():
-        raise SettingError(f'--json {args.json} is what a training is resumed by', 'another file')
-    plan = Plan(args.seed, args.scenes, args.epochs, args.rounds, args.first_episodes,
-                args.episodes, args.first_steps, args.steps, args.last_steps)
-    os.environ['MUJOCO_GL'] = rendering.choose()  # a worker that fails would be started for ever
+        raise SettingError(f'--json {args.json} is needed to resume the training', 'another file')
+    plan = Plan(**{field.name: getattr(args, field.name) for field in fields(Plan)})
+    os.environ['MUJOCO_GL'] = rendering.choose()  # a failing worker would be restarted for ever
     training = Training(plan, args.out, args.workers, _device(args.device))
     training.run()
     if args.json:
@@ -67,10 +62,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 class Training:
-    """A stage of looking, then rounds of driving; after each, what it has is safe on disk."""
+    """One stage of encoder training, then rounds of driving; each is saved when it is done."""
 
     def __init__(self, plan: Plan, folder: Path, workers: int, device: str) -> None:
-        """Open or resume the run in `folder`; refuse one that was made by another plan."""
+        """Open or resume the run in `folder`; raise SettingError if it has another plan."""
         import torch
         from ..sim.training.learner import Learner
         from ..backends.torch.network import PolicyNetwork
@@ -89,30 +84,30 @@ class Training:
             self._resume(state)
 
     def run(self) -> None:
-        """Go through what is left, then leave the bundle."""
+        """Do the remaining stages, then write and verify the bundle."""
         while self.round < self.plan.rounds:
             self.advance()
         write_trained(self.bundle, self.learner.averaged(), self.plan, self.log)
         _verify(self.bundle)
 
     def advance(self) -> None:
-        """Go through one stage and save it; the one before round 0 is looking."""
-        summary = self._look() if self.round < 0 else {**self._collect(), **self._learn()}
+        """Do one stage and save it; the one before round 0 trains the encoder."""
+        summary = self._train_encoder() if self.round < 0 else {**self._collect(), **self._learn()}
         self.log.append(summary)
         self.round += 1
         self._save()
         print(json.dumps(summary), flush=True)
 
-    def _look(self) -> Dict[str, Any]:
+    def _train_encoder(self) -> Dict[str, Any]:
         from ..sim.training.encoder_pretraining import EncoderWithHead, pretrain_encoder
         from ..sim.training.views import CHUNK, load_views, render_views
         done = render_views(self.plan.views, self.folder / 'views', INPUT, self.workers)
         count = -(-len(self.plan.views) // CHUNK)
-        files = sorted(track(done, 'looking: rendering', count))
+        files = sorted(track(done, 'encoder: rendering', count))
         images, targets = load_views(files)
         model = EncoderWithHead(self.network, targets, self.device)
         epochs = pretrain_encoder(model, images, targets, self.plan.epochs, self.plan.seed)
-        for seen in track(epochs, 'looking: learning', self.plan.epochs):
+        for seen in track(epochs, 'encoder: learning', self.plan.epochs):
             print(json.dumps(seen), flush=True)
         return {'stage': 'looking', 'pictures': len(images), 'seen_r2': seen}
 
@@ -122,7 +117,7 @@ class Training:
         count = self.plan.first_episodes if first else self.plan.episodes
         start = self.plan.first_seed + len(self.seeds)
         setups = draw_setups(range(start, start + count), first,
-                             PUSHED_FIRST if first else PUSHED_LATER)
+                             DISTURBED_FIRST if first else DISTURBED_LATER)
         outcomes: Counter = Counter()
         build = {'weights': self._weights(), 'architecture': architecture(), 'mean': MEAN,
                  'std': STD, 'input': INPUT}
@@ -172,8 +167,7 @@ class Training:
 
 
 def write_trained(directory: Path, weights: Dict[str, Any], plan: Plan, log: List[dict]) -> None:
-    """Write weights and step graph as a bundle."""
-    import tempfile
+    """Write weights and step graph to a bundle."""
     from safetensors.torch import save_file
     from ..sim.expert.rollout import LIMITS
     from ..bundle.bundle import graph_name, WEIGHTS, write_bundle
@@ -197,12 +191,12 @@ def write_trained(directory: Path, weights: Dict[str, Any], plan: Plan, log: Lis
 
 
 def _verify(directory: Path) -> None:
-    """Leave the verdict on the graph, without which the node would not drive by it."""
+    """Verify the graph and write the verdict, without which the node would refuse it."""
     from ..backends import is_installed
     from ..bundle.bundle import load_bundle
     from ..convert.frames.calibrated import SIMULATOR
     from ..sim.expert.simulated_frames import load_frames
-    from ..convert.verify.verdict import told_frames, verify_open_loop, write_verdicts
+    from ..convert.verify.verdict import describe_frames, verify_open_loop, write_verdicts
     if not is_installed('onnx'):
         print(f"not verified, onnxruntime is not installed: run 'vla_nav verify {directory}'")
         return
@@ -211,7 +205,7 @@ def _verify(directory: Path) -> None:
     rows = verify_open_loop(bundle, frames, [('onnx', 'fp32')])
     for row in rows:
         print(f'verified {row.name}: ' + ('; '.join(row.problems) or 'passed'))
-    write_verdicts(bundle, rows, told_frames(SIMULATOR, frames))
+    write_verdicts(bundle, rows, describe_frames(SIMULATOR, frames))
 
 
 def _shuffled(seeds: List[int], rng: np.random.Generator) -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""`vla_nav verify`: whether a converted policy still does what the trained one did."""
+"""`vla_nav verify`: compare a converted policy with the trained one."""
 
 import argparse
 from dataclasses import asdict
@@ -8,49 +8,48 @@ from typing import Any, Dict, List, Sequence
 
 from ..backends import BACKENDS, DEVICES, PRECISIONS
 from ..bundle.bundle import Bundle, load_bundle
-from ..bundle.gpu_verdicts import keep, verdicts_directory
+from ..bundle.gpu_verdicts import save_verdict, verdicts_directory
 from ..bundle.verdicts import is_trained, STEPS
-from ..convert.frames.calibrated import Calibrated
-from ..convert.frames.calibrated import SIMULATOR
+from ..convert.frames.calibrated import Calibrated, SIMULATOR
 from ..convert.verify.open_loop import worst
 from ..convert.verify.verdict import (
-    candidates, device_for, judge_closed_loop, NOT_DRIVEN, Row, told_frames, trained_in_simulator,
-    verdict, verify_open_loop, write_verdicts)
+    candidates, describe_frames, device_for, judge_closed_loop, NOT_DRIVEN, Row,
+    trained_in_simulator, verdict, verify_open_loop, write_verdicts)
 from ..errors import BackendError, SettingError
 from ..sim.expert.simulated_frames import load_frames
-from ..system.outputs import write_json
+from ..system.outputs import print_table, write_json
 from ..system.progress import track
 
 EXAMPLE = 'vla_nav verify out/bundle --frames recording/ --episodes 200 --seed 7000'
-FRAMES_SEED = 0  # of the simulator's pictures; quantize calibrates on those of another
+FRAMES_SEED = 0  # of the simulator's pictures; quantize calibrates with another seed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
-    parser.add_argument('bundle', type=Path, nargs='?', help='directory (the one that ships)')
+    parser.add_argument('bundle', type=Path, nargs='?', help='default: the one that ships')
     parser.add_argument('--frames', default=SIMULATOR, metavar='SOURCE',
                         help='sim, a folder of pictures, a rosbag2 or an .npy (%(default)s)')
     parser.add_argument('--steps', type=int, default=STEPS,
                         help='of the rollout with carried state (%(default)s)')
     parser.add_argument('--episodes', type=int, default=200,
-                        help='of the closed loop, where the policy was trained in the simulator; '
+                        help='of the closed loop, if the policy was trained in the simulator; '
                              '0 for none (%(default)s)')
     parser.add_argument('--seed', type=int, default=7000, help='of the first episode')
     parser.add_argument('--backends', nargs='+', choices=tuple(BACKENDS),
-                        help='those that are installed')
+                        help='default: those that are installed')
     parser.add_argument('--precisions', nargs='+', choices=PRECISIONS,
-                        help='those that the bundle has')
+                        help='default: those that the bundle has')
     parser.add_argument('--device', choices=DEVICES, default='auto',
-                        help='cuda: judge on the GPU, so that device auto may take it afterwards')
+                        help='cuda: verify on the GPU, so that device auto may take it afterwards')
     parser.add_argument('--workers', type=int, default=os.cpu_count() or 1)
     parser.add_argument('--no-write', action='store_true',
-                        help='leave policy.yaml as it is (verdicts on a GPU are kept in the '
-                        "user's cache all the same)")
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write the verdicts there too')
+                        help='do not change policy.yaml (verdicts on a GPU are still saved in the '
+                        "user's cache)")
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write the verdicts to FILE')
 
 
 def run(args: argparse.Namespace) -> int:
-    """Compare, print, write the verdicts: 0 all passed, 1 not."""
+    """Compare, print and write the verdicts; return 0 if all passed, else 1."""
     bundle = load_bundle(args.bundle)
     wanted = candidates(bundle, args.backends, args.precisions, args.device)
     loop = args.episodes > 0 and trained_in_simulator(bundle)
@@ -60,19 +59,19 @@ def run(args: argparse.Namespace) -> int:
     rows = verify_open_loop(bundle, frames, wanted, args.steps, args.device, track)
     _refuse_absent(rows, args)
     _close_loop(bundle, rows, args, loop)
-    told = told_frames(args.frames, frames)
+    frames_used = describe_frames(args.frames, frames)
     _report(bundle, rows)
     if args.json:
-        write_json(args.json, _document(bundle, rows, told), indent=2)
-    _keep_for_this_machine(bundle, rows)
+        write_json(args.json, _document(bundle, rows, frames_used), indent=2)
+    _save_for_this_machine(bundle, rows)
     if not args.no_write:
-        write_verdicts(bundle, rows, told)
+        write_verdicts(bundle, rows, frames_used)
     return 1 if any(row.problems for row in rows) else 0
 
 
 def _prepare(bundle: Bundle, args: argparse.Namespace, loop: bool,
              calibrated: Calibrated) -> None:
-    """Find out before the long work whether the simulator can be had and the seeds are unseen."""
+    """Before the long work, check the arguments, that the simulator runs and the seeds are new."""
     from ..sim.world import rendering
     if args.workers < 1 or args.episodes < 0:
         raise SettingError(f'--workers {args.workers} and --episodes {args.episodes}',
@@ -85,11 +84,11 @@ def _prepare(bundle: Bundle, args: argparse.Namespace, loop: bool,
         os.environ['MUJOCO_GL'] = rendering.choose()
 
 
-def _keep_for_this_machine(bundle: Bundle, rows: Sequence[Row]) -> None:
-    """Write down, for `device: auto`, what was found on a GPU; policy.yaml is for all machines."""
-    kept = [row.name for row in rows if row.info and keep(bundle, row.info, row.problems)]
-    if kept:
-        print(f'for device auto on this machine: {", ".join(kept)} in {verdicts_directory()}')
+def _save_for_this_machine(bundle: Bundle, rows: Sequence[Row]) -> None:
+    """Save the verdicts on a GPU for `device: auto`; policy.yaml is for all machines."""
+    saved = [row.name for row in rows if row.info and save_verdict(bundle, row.info, row.problems)]
+    if saved:
+        print(f'for device auto on this machine: {", ".join(saved)} in {verdicts_directory()}')
 
 
 def _seeds(args: argparse.Namespace) -> range:
@@ -97,12 +96,11 @@ def _seeds(args: argparse.Namespace) -> range:
 
 
 def _refuse_absent(rows: Sequence[Row], args: argparse.Namespace) -> None:
-    """Raise BackendError when something that was asked for cannot be had at all."""
+    """Raise BackendError if a requested backend or precision could not be verified at all."""
     for attribute in ('backend', 'precision'):
-        asked = getattr(args, f'{attribute}s')
-        had = {getattr(row, attribute) for row in rows if not row.skipped}
-        for name in asked or ():
-            if name not in had:
+        verified = {getattr(row, attribute) for row in rows if not row.skipped}
+        for name in getattr(args, f'{attribute}s') or ():
+            if name not in verified:
                 reasons = [row.skipped for row in rows if getattr(row, attribute) == name]
                 raise BackendError(f'{name} cannot be verified: {" / ".join(reasons)}')
     if all(row.skipped for row in rows):
@@ -112,7 +110,7 @@ def _refuse_absent(rows: Sequence[Row], args: argparse.Namespace) -> None:
 
 def _close_loop(bundle: Bundle, rows: Sequence[Row], args: argparse.Namespace,
                 loop: bool) -> None:
-    """Drive the rows whose open loop passed; the others need no episodes to fail."""
+    """Drive the rows whose open loop passed; the others have failed already."""
     good = [row for row in rows if row.info and not row.problems]
     if loop and good:
         from ..sim.evaluation.paired import drive_pairs
@@ -137,22 +135,18 @@ def _document(bundle: Bundle, rows: Sequence[Row], frames: Dict[str, Any]) -> Di
 
 
 def _report(bundle: Bundle, rows: Sequence[Row]) -> None:
-    """Print the table as people read it."""
-    from rich.console import Console
-    from rich.table import Table
-    table = Table(title=f'{bundle.name} against torch fp32, m/s')
-    for heading in ('', 'one step', 'state', 'rollout', 'at most', 'growth', 'verdict'):
-        table.add_column(heading, justify='right' if heading else 'left')
+    """Print the table, the closed loops, and each row's problems."""
     ran = [row for row in rows if not row.skipped]
-    for row in ran:
-        table.add_row(row.name, *_cells(row), 'not passed' if row.problems else 'passed')
-    Console().print(table)
+    print_table(f'{bundle.name} against torch fp32, m/s',
+                ('', 'one step', 'state', 'rollout', 'at most', 'growth', 'verdict'),
+                ((row.name, *_cells(row), 'not passed' if row.problems else 'passed')
+                 for row in ran), texts=('',))
     _print_loops(ran)
     for row in rows:
         for text in [f'skipped, {row.skipped.split("; ")[0]}'] if row.skipped else row.problems:
             print(f'{row.name}: {text}')
     if not is_trained(bundle):
-        print('The policy is not trained: no robot drives by it, whatever the verdict.')
+        print('The policy is not trained: it may not drive, whatever the verdict.')
 
 
 def _cells(row: Row) -> List[str]:

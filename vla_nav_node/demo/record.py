@@ -4,9 +4,7 @@ from collections import deque
 from dataclasses import asdict, dataclass, field
 from typing import Any, Deque, Dict, List, Tuple
 
-import numpy as np
-
-from ..driving.latency_recorder import FIELDS, Percentiles, QUANTILES
+from ..driving.latency_recorder import FIELDS, Percentiles
 
 BUDGETS_MS = (10.0, 20.0)
 REACHED = 'reached'
@@ -53,9 +51,8 @@ class Record:
         """Return the percentiles of each stage over all cycles, ms; {} before the first."""
         if not self.cycles:
             return {}
-        columns = np.percentile(np.array(self.cycles), (*QUANTILES, 100), axis=0).T
-        return {name: Percentiles(*map(float, column))
-                for name, column in zip(FIELDS, columns) if name != 'used'}
+        return {name: Percentiles.from_values(values)
+                for name, values in zip(FIELDS, zip(*self.cycles)) if name != 'used'}
 
     def over(self, budget_ms: float) -> int:
         """Count the cycles that took longer than a budget."""

@@ -11,8 +11,7 @@ from ..errors import ImageError, VlaNavError
 from ..policy.recurrent_policy import Policy
 from ..types import Command, Frame, Step
 from ..vision import pictures
-from ..vision.blank import is_blank
-from ..vision.preprocess import Preprocess
+from ..vision.preprocess import is_blank, Preprocess
 
 RECENT = 8  # steps that are kept to check a new backend with
 

@@ -21,7 +21,7 @@ from ..driving.mailbox import Mailbox
 from ..driving.settings import Settings
 from ..errors import ImageError
 from ..types import Frame
-from ..vision.compressed import told
+from ..vision.compressed import size_and_encoding
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
@@ -91,7 +91,7 @@ class Camera:
 
     def report(self) -> CameraReport:
         """Return the state of the image topic."""
-        picture = told(self._newest) if self._newest else ''
+        picture = size_and_encoding(self._newest) if self._newest else ''
         return CameraReport(
             self._subscribed, self._publishers, self._reliability, self._profile,
             self._mailbox.received, self._mailbox.replaced, self.lost, self.lost_known, picture,

@@ -18,7 +18,7 @@ from .nvtx_ranges import show_stages
 from .ros_graph import GraphMonitor
 from ..backends import open_backend, prepare
 from ..bundle.changes import BundleChanges
-from ..bundle.verdicts import standing
+from ..bundle.verdicts import verification_status
 from ..driving.command_limits import ABSURD_FACTOR, ActionCheck
 from ..driving.command_output import CommandOutput
 from ..driving.cycle import Cycle
@@ -196,7 +196,7 @@ class Configured:
 
     def _policy_status(self, info: BackendInfo) -> Status:
         bundle = self._bundle_changes.bundle
-        return policy_status(bundle.name, info, *standing(bundle, info),
+        return policy_status(bundle.name, info, *verification_status(bundle, info),
                              changed=self._bundle_changes.changed(),
                              fallback=self._hang_recovery.warning(),
                              spares=self.policy.list_fallbacks())

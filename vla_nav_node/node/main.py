@@ -8,7 +8,7 @@ from .managed_node import ABOUT, NAME, VlaNavNode
 from .start.ros_arguments import refuse_non_ros
 from .start.shutdown_context import start
 from ..errors import VlaNavError
-from ..system.ending import Start
+from ..system.shutdown_signals import StartupSignals
 from ..system.threads import describe
 
 # How long a thread may hold the interpreter while another one waits; Python's default of 5 ms is a
@@ -22,7 +22,7 @@ def main(args: Optional[List[str]] = None) -> int:
     try:
         refuse_non_ros(NAME, ABOUT, arguments)
         sys.setswitchinterval(SWITCH_S)
-        return _start_and_run(arguments, Start())
+        return _start_and_run(arguments, StartupSignals())
     except VlaNavError as error:
         print(f'{NAME}: {error}', file=sys.stderr)
         return 2
@@ -31,7 +31,7 @@ def main(args: Optional[List[str]] = None) -> int:
         return 1
 
 
-def _start_and_run(arguments: Sequence[str], starting: Start) -> int:
+def _start_and_run(arguments: Sequence[str], starting: StartupSignals) -> int:
     context = None
     try:
         context = start(arguments)

@@ -28,8 +28,8 @@ from ..bundle.changes import BundleChanges
 from ..driving.diagnostics.statuses import OK, realtime_status, Status
 from ..driving.settings import MODEL, parameters, Settings, settings_of, updated
 from ..errors import BackendError, VlaNavError
-from ..system.ending import Ending, Start
 from ..system.realtime import Realtime
+from ..system.shutdown_signals import ShutdownSignals, StartupSignals
 from ..system.threads import Threads
 
 NAME = 'vla_nav_node'
@@ -65,7 +65,7 @@ class VlaNavNode(Node):
         self._bundle_changes = BundleChanges(bundle)
         self._changing = Lock()  # what exists, or the settings it is built from
         self._failure = ''
-        self._ending = Ending()
+        self._ending = ShutdownSignals()
         self._realtime = Realtime(self._settings.realtime, self.get_logger())
         self._threads = Threads(self._on_failure)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
@@ -75,7 +75,7 @@ class VlaNavNode(Node):
             'error': self._release})
         self._make_services()
 
-    def run(self, starting: Start) -> int:
+    def run(self, starting: StartupSignals) -> int:
         """Run until a signal, a shutdown of ROS or a failure; return the exit status."""
         self._ros_context.before_shutdown = self._before_shutdown
         self._realtime.lock_memory()
@@ -141,7 +141,7 @@ class VlaNavNode(Node):
             self.configured.reporter.report()
             self.configured.threads.stopping.set()
         self._threads.stopping.set()  # a failure from now on only means that ROS is gone
-        self._ending.because(reason)
+        self._ending.request(reason)
 
     def _end(self, reason: str) -> int:
         self._ros_context.before_shutdown = None
@@ -182,7 +182,7 @@ class VlaNavNode(Node):
                 self.configured.output.close(failure)
         finally:
             self.get_logger().fatal(failure)
-            self._ending.because(failure)
+            self._ending.request(failure)
 
     def _make_services(self) -> None:
         # In separate groups: the robot can be disabled while a swap or a reset waits.

@@ -1,7 +1,7 @@
 """Open runtimes that are ready to drive: allowed by the bundle, and warmed up."""
 
 import logging
-from typing import Callable, Optional, Sequence
+from typing import Callable, List, Optional, Sequence
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from .runtimes import Chain, Link, Runtime
 from ..backends import check_machine
 from ..backends.options import BackendOptions
 from ..bundle.bundle import Bundle
-from ..bundle.verdicts import refuse
+from ..bundle.verdicts import require_verified
 from ..errors import BackendError, VlaNavError
 from ..system.threads import describe
 from ..types import Backend
@@ -47,7 +47,8 @@ class RuntimeOpener:
         if the bundle does not allow it.
         """
         check_machine(runtime.backend)  # first: without it here, the verdict does not matter
-        refuse(on_disk or self.bundle, runtime.backend, runtime.precision, self._allow_unverified)
+        require_verified(on_disk or self.bundle, runtime.backend, runtime.precision,
+                         self._allow_unverified)
         return self._open(runtime.backend, self.bundle, runtime.precision, runtime.device, quiet,
                           runtime.options)
 
@@ -73,10 +74,18 @@ class RuntimeOpener:
         """
         if not fallbacks:
             return Chain((Link(first, self.open_cold(first)),), 0)
-        links = tuple(self._link(runtime) for runtime in (first, *fallbacks))
+        links: List[Link] = []
+        try:
+            for runtime in (first, *fallbacks):
+                links.append(self._link(runtime))
+        except BaseException:
+            for link in links:
+                if link.backend is not None:
+                    close(link.backend)
+            raise
         for index, link in enumerate(links):
             if link.backend is not None:
-                return Chain(links, index)
+                return Chain(tuple(links), index)
         raise BackendError('; '.join(f'{link.runtime}: {link.problem}' for link in links))
 
     def _link(self, runtime: Runtime) -> Link:

@@ -1,4 +1,4 @@
-"""What several verbs take on the command line."""
+"""Types of command-line arguments that several verbs share."""
 
 import argparse
 import re
@@ -8,7 +8,7 @@ SIZE = re.compile('([1-9][0-9]{0,4})[xX]([1-9][0-9]{0,4})')
 
 
 def picture_size(text: str) -> Tuple[int, int]:
-    """Read WxH, such as 640x480, and give width and height in pixels; a type for argparse."""
+    """Parse WxH, such as 640x480, to width and height in pixels; a type for argparse."""
     found = SIZE.fullmatch(text)
     if not found:
         raise argparse.ArgumentTypeError(

@@ -1,30 +1,30 @@
 """
-Python's garbage collection, at moments when it holds nothing up.
+Python's garbage collection, at moments when it delays nothing.
 
-Left to itself it strikes wherever the next object happens to be made, which is in the middle of a
-cycle, and stops all threads meanwhile. Here it is called when a command has just left, and has
-little to look at: what was there at the start is never looked at again.
+By default it runs whenever the next object is allocated, which may be in the middle of a cycle,
+and stops all threads meanwhile. Here it runs when a command has just been published, and is
+short: objects from before `settle` are never examined again.
 """
 
 import gc
 
-WAITING = 700  # young objects that are worth a collection; as many as Python itself waits for
-FULL_EVERY = 20  # collections; the others leave what is old alone
-# Where Python collects by itself after all: when the driving thread hangs and nobody tidies up.
+WAITING = 700  # young objects before a collection; Python's own default
+FULL_EVERY = 20  # collections; the others do not examine old objects
+# Python collects by itself from here on: when the driving thread hangs and calls no `tidy`.
 BACKSTOP = 50_000
 
 
 def settle() -> None:
-    """Set aside all that there is now, and leave collecting to `tidy`; once, after the start."""
+    """Exempt all present objects and leave collecting to `tidy`; call once, after the start."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(BACKSTOP, 10, 10)
 
 
 def tidy() -> None:
-    """Collect what is worth it; to be called often, at harmless moments."""
+    """Collect if there is enough garbage; call often, at moments when a delay does no harm."""
     if gc.get_threshold()[0] != BACKSTOP:
-        return  # never settled, or someone imports a framework and collects in another way
+        return  # not settled, or a framework is being imported with other thresholds
     young, _, partial = gc.get_count()
     if young >= WAITING:
         gc.collect(2 if partial >= FULL_EVERY else 1)

@@ -1,28 +1,28 @@
-"""The one progress bar of all verbs: on stderr, on a terminal, for work that lasts. A leaf."""
+"""The progress bar of all verbs: on stderr, if it is a terminal, for long work. A leaf."""
 
 from contextlib import contextmanager
 import time
 from typing import Callable, Iterable, Iterator, Optional, Sized, TypeVar
 
 Item = TypeVar('Item')
-Bar = Callable[[str, int], Callable[[int], None]]  # title, total -> what moves it on
+Bar = Callable[[str, int], Callable[[int], None]]  # (title, total) -> advance(count)
 
-AFTER_S = 2.0  # work that is done sooner shows no bar
-EVERY_S = 0.1  # between two drawings: what is measured must not wait for a terminal
+AFTER_S = 2.0  # shorter work shows no bar
+EVERY_S = 0.1  # between two drawings: measurements must not wait for a terminal
 
 
 @contextmanager
 def progress() -> Iterator[Bar]:
     """
-    Give a function that makes a bar, and returns the function that moves it on.
+    Yield a function that adds a bar and returns the function to advance it.
 
-    A bar is drawn only when it is moved on, which is when nothing is measured. Where stderr is no
-    terminal nothing is written: a log gets no bars and no blank lines.
+    A bar is drawn only when it advances, which is when nothing is measured. If stderr is not a
+    terminal, nothing is written: a log gets no bars and no blank lines.
     """
     from rich.console import Console
     from rich.progress import Progress
     console = Console(stderr=True)
-    # stdout is not rich's to redirect: a result that is printed meanwhile belongs there.
+    # rich must not redirect stdout: results may be printed meanwhile.
     shown = Progress(auto_refresh=False, transient=True, console=console, redirect_stdout=False)
     due_s = time.monotonic() + AFTER_S if console.is_terminal else float('inf')
     drawn = False
@@ -47,12 +47,12 @@ def progress() -> Iterator[Bar]:
     try:
         yield bar
     finally:
-        if drawn:  # else rich would end its line, and so leave a blank one
+        if drawn:  # else rich would write a blank line
             shown.stop()
 
 
 def track(items: Iterable[Item], title: str, total: Optional[int] = None) -> Iterator[Item]:
-    """Yield `items` and show how many are done; `total` for items that have no length."""
+    """Yield `items` and show how many are done; `total` is for items without a length."""
     if total is None:
         total = len(items) if isinstance(items, Sized) else 0
     with progress() as bar:

@@ -1,4 +1,4 @@
-"""The user's own cache: engines, compiled code, verdicts on kinds of GPU. A leaf."""
+"""The user's cache: engines, compiled code, verdicts for GPUs. A leaf."""
 
 import os
 from pathlib import Path
@@ -10,15 +10,15 @@ OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def cache_root() -> Path:
-    """Return the directory of all of it: in $XDG_CACHE_HOME, or in ~/.cache."""
+    """Return the cache's directory, in $XDG_CACHE_HOME or in ~/.cache."""
     base = os.environ.get('XDG_CACHE_HOME', '')
-    # The specification has a relative path ignored.
+    # The XDG specification says to ignore a relative path.
     root = Path(base) if os.path.isabs(base) else Path.home() / '.cache'
     return root / 'vla_nav_node'
 
 
 def own_directory(directory: Path, what: str = 'engine') -> Path:
-    """Make a directory for what is trusted, or raise BackendError if it cannot be, or be made."""
+    """Create and return a directory for trusted files; raise BackendError if others may write."""
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         found = directory.stat()
@@ -26,20 +26,20 @@ def own_directory(directory: Path, what: str = 'engine') -> Path:
         raise cannot_write(directory, error, what) from None
     if not is_own(found):
         raise BackendError(
-            f'the directory {directory} can be written by others', 'a directory of your own: what '
-            'lies in it is trusted, and is taken from nobody else',
+            f'the directory {directory} can be written by others',
+            'a directory that only you can write: its files are trusted',
             f'chmod 700 {directory}, or set XDG_CACHE_HOME')
     return directory
 
 
 def is_own(found: os.stat_result) -> bool:
-    """Tell whether something belongs to this user, and nobody else may write it."""
+    """Return whether a file belongs to this user and no other user may write it."""
     return found.st_uid == os.getuid() and not found.st_mode & OTHERS_MAY_WRITE
 
 
 def cannot_write(directory: Path, error: OSError, what: str = 'engine',
                  size: int = 0) -> BackendError:
-    """Return the error for what could not be kept."""
+    """Return the error for a file that could not be written to the cache."""
     wanted = f' and {size / 1e6:.0f} MB' if size else ''
     return BackendError(f'no {what} can be kept in {directory}: {error.strerror or error}',
                         f'a directory that can be written{wanted}',

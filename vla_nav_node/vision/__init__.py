@@ -1,1 +1,1 @@
-"""From the bytes of a camera to the input of the network."""
+"""From camera bytes to the input of the network."""

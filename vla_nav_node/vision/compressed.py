@@ -1,8 +1,8 @@
 """
-A CompressedImage -> the frame that image_transport would hand over, uncompressed.
+A CompressedImage -> the raw frame that image_transport would deliver.
 
-That one goes on to the decoder of raw pictures: both transports of one camera end in one picture
-or in one refusal.
+The decoder of raw pictures continues from there, so that both transports of a camera give the same
+picture or the same error.
 """
 
 from dataclasses import replace
@@ -19,15 +19,15 @@ from .jpeg_png_header import codec_of, MAX_SIDE, png_fault, stated_size
 from ..errors import ImageError
 from ..types import Frame
 
-DEEP_GREY = b'\x10\0'  # bits and colour type in a png's header: what else would be mono16
+DEEP_GREY = b'\x10\0'  # bits and colour type in the header of a png of 16-bit grey
 
 
 def decompress(frame: Frame, known: Container[str]) -> Frame:
     """
-    Give a compressed frame as a raw one; `known` are the encodings that can be read raw.
+    Return a compressed frame as a raw one; `known` are the encodings that can be read raw.
 
-    Raise ImageError for what is damaged, or is not what its format says. An encoding that is not
-    known is handed on without a picture, to be refused as it is when it comes raw.
+    Raise ImageError if the data is damaged or contradicts its format. A frame of an unknown
+    encoding is returned without a picture, to be refused like a raw one.
     """
     stated = read_format(frame.encoding)
     data = bytes_of(frame)
@@ -44,12 +44,12 @@ def decompress(frame: Frame, known: Container[str]) -> Frame:
 
 
 def bytes_of(frame: Frame) -> memoryview:
-    """Return the bytes of a frame where they lie: uint8 [N]."""
+    """Return a frame's bytes without a copy: uint8 [N]."""
     return memoryview(frame.data).cast('B')  # type: ignore[arg-type]  # an array is a buffer
 
 
-def told(frame: Frame) -> str:
-    """Return size and encoding of a frame as diagnostics show them; what is compressed states it."""
+def size_and_encoding(frame: Frame) -> str:
+    """Return a frame's size and encoding for diagnostics; compressed data states its size."""
     width, height = frame.width, frame.height
     if frame.compressed:
         width, height = stated_size(bytes_of(frame)) or (0, 0)
@@ -58,10 +58,10 @@ def told(frame: Frame) -> str:
 
 def _check_header(frame: Frame, data: memoryview, stated: Format) -> str:
     """
-    Give the codec, or refuse what no decoder should begin with.
+    Return the codec, or raise ImageError for data that no decoder should start on.
 
-    Two codecs are enough to let bytes from outside to. 2 kB that state 65000x16000 pixels took
-    OpenCV minutes and 6 GB, a png chunk that states 4 GB in 118 bytes took those.
+    Only two codecs are exposed to data from outside. 2 kB that state 65000x16000 pixels took
+    OpenCV minutes and 6 GB; a png chunk that states 4 GB in 118 bytes took 4 GB.
     """
     size, codec = stated_size(data), codec_of(data)
     if size is None:
@@ -79,8 +79,8 @@ def _decode(frame: Frame, data: memoryview, codec: str, stated: Format) -> np.nd
     try:
         if codec == 'jpeg':
             return decode_jpeg(data)
-        as_it_is = stated.encoding is not None or data[24:26] == DEEP_GREY
-        return _decode_png(data, cv2.IMREAD_UNCHANGED if as_it_is else cv2.IMREAD_COLOR)
+        unchanged = stated.encoding is not None or data[24:26] == DEEP_GREY
+        return _decode_png(data, cv2.IMREAD_UNCHANGED if unchanged else cv2.IMREAD_COLOR)
     except ValueError as error:
         raise _undecodable(frame, f': {error}') from None
     except cv2.error as error:
@@ -91,7 +91,7 @@ def _decode_png(data: memoryview, flags: int) -> np.ndarray:
     why = png_fault(data)
     if why:
         raise ValueError(why)
-    # A camera that is mounted upside down is turned by image_rotation, raw and compressed alike.
+    # EXIF is ignored: the parameter image_rotation turns pictures, raw and compressed alike.
     picture = cv2.imdecode(np.asarray(data), flags | (
         cv2.IMREAD_IGNORE_ORIENTATION if flags == cv2.IMREAD_COLOR else 0))
     if picture is None:
@@ -100,7 +100,7 @@ def _decode_png(data: memoryview, flags: int) -> np.ndarray:
 
 
 def _of_jpeg(frame: Frame, stated: Format, picture: np.ndarray) -> str:
-    """Return the encoding that the pixels have, or refuse what the format contradicts."""
+    """Return the encoding of the pixels; raise ImageError if they contradict the format."""
     grey = picture.shape[2] == 1
     if stated.encoding is None:
         return 'mono8' if grey else 'rgb8'
@@ -113,7 +113,7 @@ def _of_jpeg(frame: Frame, stated: Format, picture: np.ndarray) -> str:
 
 
 def _of_png(frame: Frame, stated: Format, picture: np.ndarray) -> str:
-    """Return the encoding that the pixels have, or refuse what the format contradicts."""
+    """Return the encoding of the pixels; raise ImageError if they contradict the format."""
     if stated.encoding is None and picture.itemsize == 1:
         return 'bgr8'
     encoding = stated.encoding or 'mono16'
@@ -127,7 +127,7 @@ def _of_png(frame: Frame, stated: Format, picture: np.ndarray) -> str:
 
 
 def _samples(encoding: str) -> Tuple[int, int]:
-    """Return how many channels of how many bytes image_transport puts into a png."""
+    """Return the number of channels, and their bytes, that image_transport puts into a png."""
     channels = 3 if encoding.startswith('bgr') or encoding.endswith('C3') else 1
     return channels, 2 if encoding.endswith('16') else 1
 
@@ -135,7 +135,7 @@ def _samples(encoding: str) -> Tuple[int, int]:
 def _check_order(frame: Frame, stated: Format) -> None:
     if not stated.order_is_known:
         raise ImageError(f'format {reprlib.repr(frame.encoding)} leaves open whether red or blue '
-                         'comes first', EXPECTED, "have the publisher say 'jpeg' or 'png', or "
+                         'comes first', EXPECTED, "let the publisher write 'jpeg' or 'png', or "
                          "'compressed bgr8'")
 
 
@@ -151,4 +151,4 @@ def _contradicted(frame: Frame, picture: np.ndarray) -> ImageError:
 def _undecodable(frame: Frame, why: str = '') -> ImageError:
     return ImageError(
         f'{bytes_of(frame).nbytes} bytes of format {reprlib.repr(frame.encoding)} do not decode'
-        f'{why}', 'a whole jpeg or png', 'look at the camera driver and the transport')
+        f'{why}', 'a whole jpeg or png', 'check the camera driver and the transport')

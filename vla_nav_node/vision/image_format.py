@@ -8,36 +8,36 @@ from ..errors import ImageError
 CODECS = {'jpeg': 'jpeg', 'jpg': 'jpeg', 'mjpeg': 'jpeg', 'mjpg': 'jpeg', 'image/jpeg': 'jpeg',
           'png': 'png', 'image/png': 'png'}
 EXPECTED = "'jpeg', 'png', 'ENCODING; jpeg compressed bgr8' or 'ENCODING; png compressed '"
-# Every other encoding that is known raw has colours.
+# Every other encoding that can be read raw has colours.
 GREY = ('mono8', '8UC1', 'mono16')
 
 
 class Format(NamedTuple):
-    """What the field `format` says."""
+    """The parts of the field `format`."""
 
-    codec: str  # jpeg, png; '' where it says nothing
-    encoding: Optional[str] = None  # of the raw picture; None where it does not say
-    pixels: str = ''  # the encoding that it was brought into to be compressed, if another
+    codec: str  # jpeg, png; '' if not stated
+    encoding: Optional[str] = None  # of the raw picture; None if not stated
+    pixels: str = ''  # the encoding that was compressed, if it is another
 
     @property
     def is_grey(self) -> bool:
-        """Tell whether the raw picture has no colours."""
+        """Return whether the raw picture has no colours."""
         return self.encoding in GREY
 
     @property
     def order_is_known(self) -> bool:
         """
-        Tell whether colours are as the codec has them.
+        Return whether the order of red and blue is certain.
 
-        image_transport takes what does not say bgr for colours with red and blue exchanged;
-        others who write rgb mean that they are right.
+        Without bgr, image_transport exchanges red and blue; other publishers that write rgb mean
+        that the order is right.
         """
         return self.pixels.startswith('bgr')
 
 
 def read_format(text: str) -> Format:
     """
-    Read the field `format`, or raise ImageError for one that is of no jpeg or png.
+    Parse the field `format`; raise ImageError if it states neither jpeg nor png.
 
     compressed_image_transport writes "ENCODING; CODEC compressed PIXELS", drivers the codec alone.
     """
@@ -51,7 +51,7 @@ def read_format(text: str) -> Format:
             text, 'set the driver to jpeg; raw pictures go out as sensor_msgs/Image, for which '
             'image_transport is raw')
     if rest.strip().casefold().startswith('compresseddepth'):
-        raise ImageError(f'format {reprlib.repr(text)} is of depths', 'of colours',
+        raise ImageError(f'format {reprlib.repr(text)} holds depths', 'colours',
                          "remap `image` to the camera's colour topic")
     pixels = words[2:] if words[1:2] == ['compressed'] else words[1:]
     if not codec or len(pixels) > 1:

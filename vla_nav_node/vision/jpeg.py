@@ -1,8 +1,8 @@
 """
-A jpeg -> its pixels, or an error: libjpeg itself fills up what is missing, and only warns.
+A jpeg -> its pixels, or an error: libjpeg itself fills in missing parts and only warns.
 
-The library is simplejpeg, which raises where libjpeg warns and is no slower than OpenCV. Damage of
-a few bytes that leaves the number of blocks as it was raises no warning: a jpeg has no checksum.
+simplejpeg raises where libjpeg warns, and is no slower than OpenCV. Damage of a few bytes that
+does not change the number of blocks raises no warning: a jpeg has no checksum.
 """
 
 import re
@@ -14,13 +14,13 @@ from .jpeg_png_header import frame_header, MOST_STRAY
 from .jpeg_structure import fault, intervals, without_strays
 from ..errors import ImageError
 
-# libjpeg tells the first of its warnings only.
+# simplejpeg raises the first of libjpeg's warnings only.
 STRAY = re.compile(r'(\d+) extraneous bytes before marker 0x(d[0-79])')
 END = 'd9'
 
 
 def require() -> Any:
-    """Return the library, or raise an ImageError that says how to install it."""
+    """Return simplejpeg; raise ImageError if it is not installed."""
     try:
         import simplejpeg
     except ImportError as error:
@@ -31,9 +31,9 @@ def require() -> Any:
 
 def decode_jpeg(data: memoryview) -> np.ndarray:
     """
-    Give a jpeg as uint8 [H, W, 3] RGB, or [H, W, 1] where it is grey; EXIF turns nothing.
+    Return a jpeg as uint8 [H, W, 3] RGB, or [H, W, 1] if it is grey; EXIF is ignored.
 
-    Raise ValueError with the reason where any of it is missing or damaged.
+    Raise ValueError with the reason if any part is missing or damaged.
     """
     library = require()
     data = without_strays(data)
@@ -51,10 +51,10 @@ def decode_jpeg(data: memoryview) -> np.ndarray:
 
 def _is_harmless(data: memoryview, warning: str) -> bool:
     """
-    Tell whether a warning is of a few bytes behind blocks that were all there, and of no more.
+    Return whether a warning is only about a few stray bytes after blocks that are complete.
 
-    Before the end of the picture that is all there was; before a restart marker something worse
-    may follow, so each interval is looked at.
+    Before the end of the picture, no other warning can follow; before a restart marker something
+    worse may, so each interval is decoded by itself.
     """
     marker = _marker_behind_strays(warning)
     if marker in ('', END):
@@ -64,9 +64,9 @@ def _is_harmless(data: memoryview, warning: str) -> bool:
 
 
 def _marker_behind_strays(warning: str) -> str:
-    """Return the marker that has no more bytes before it than webcams send, else ''."""
-    found = STRAY.search(warning)
-    return found[2] if found and int(found[1]) <= MOST_STRAY else ''
+    """Return the marker after as few stray bytes as webcams send, '' for other warnings."""
+    match = STRAY.search(warning)
+    return match[2] if match and int(match[1]) <= MOST_STRAY else ''
 
 
 def _is_whole(interval: bytes) -> bool:

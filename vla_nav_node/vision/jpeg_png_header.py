@@ -1,28 +1,28 @@
-"""What a jpeg or png states of itself, read before a decoder allocates what it states. A leaf."""
+"""The headers of jpeg and png, read before a decoder allocates what they state. A leaf."""
 
 import re
 import struct
 from typing import Iterator, NamedTuple, Optional, Tuple
 import zlib
 
-MAX_SIDE = 8192  # pixels; larger than any camera's, small enough to refuse a broken header early
+MAX_SIDE = 8192  # pixels; more than any camera has, few enough to refuse a broken header early
 START_OF_JPEG, END_OF_JPEG = b'\xff\xd8\xff', b'\xff\xd9'
 START_OF_PNG = b'\x89PNG\r\n\x1a\n'
-# The markers of a frame header (ITU-T T.81, table B.1): 0xC0 to 0xCF, but for three other uses.
+# The markers of a frame header (ITU-T T.81, table B.1): 0xC0 to 0xCF without 3 others.
 FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 SEGMENTS = frozenset(range(0xC0, 0xFF)) - frozenset(range(0xD0, 0xDA))  # markers with a length
 START_OF_SCAN = 0xDA
 MARKER = re.compile(rb'\xff+([\x01-\xfe])')  # any number of 0xFF is padding
 MOST_MARKERS = 256  # before the first scan; cameras send about ten
 MOST_PADDING = 256  # bytes before a marker
-# Webcams put up to 10 bytes that mean nothing before a marker (Logitech's C270, C910 and C920).
+# Webcams put up to 10 meaningless bytes before a marker (Logitech's C270, C910 and C920).
 MOST_STRAY = 16
 END_OF_PNG = b'IEND'
 MOST_CHUNKS = 65536  # encoders write one for every 8 KiB or more
 
 
 class Segment(NamedTuple):
-    """A marker of a jpeg and what belongs to it: data[start:end]."""
+    """A marker of a jpeg with its data: data[start:end]."""
 
     marker: int
     start: int
@@ -30,14 +30,14 @@ class Segment(NamedTuple):
 
 
 def codec_of(data: memoryview) -> str:
-    """Tell what these bytes (uint8 [N]) begin as: jpeg, png, or ''."""
+    """Return the codec by the first bytes of `data` (uint8 [N]): jpeg, png, or ''."""
     if data[:3] == START_OF_JPEG:
         return 'jpeg'
     return 'png' if data[:8] == START_OF_PNG and data[12:16] == b'IHDR' else ''
 
 
 def stated_size(data: memoryview) -> Optional[Tuple[int, int]]:
-    """Return the width and height that a jpeg or png states; None where neither can be read."""
+    """Return the width and height that a jpeg or png states, None if they cannot be read."""
     codec = codec_of(data)
     if codec == 'jpeg':
         at = frame_header(data)
@@ -52,13 +52,13 @@ def stated_size(data: memoryview) -> Optional[Tuple[int, int]]:
 
 
 def segments(data: memoryview) -> Iterator[Segment]:
-    """Return the segments of a jpeg up to its first scan; stray bytes lie between them."""
+    """Yield the segments of a jpeg up to its first scan; stray bytes may lie between them."""
     at = 2
     for _ in range(MOST_MARKERS):
-        found = MARKER.search(data, at, at + MOST_PADDING)
-        if found is None or found.start() - at > MOST_STRAY or found.end() + 2 > len(data):
+        match = MARKER.search(data, at, at + MOST_PADDING)
+        if match is None or match.start() - at > MOST_STRAY or match.end() + 2 > len(data):
             return
-        marker, start = found[1][0], found.end()
+        marker, start = match[1][0], match.end()
         if marker not in SEGMENTS:
             return
         at = start + max(2, int.from_bytes(data[start:start + 2], 'big'))
@@ -68,7 +68,7 @@ def segments(data: memoryview) -> Iterator[Segment]:
 
 
 def frame_header(data: memoryview) -> Optional[int]:
-    """Return where a jpeg's frame header lies, whole, with nothing but segments before it."""
+    """Return where a jpeg's frame header starts; None if it is cut or not among the segments."""
     for segment in segments(data):
         if segment.marker in FRAME_HEADERS:
             return segment.start if segment.start + 10 <= len(data) else None
@@ -76,7 +76,7 @@ def frame_header(data: memoryview) -> Optional[int]:
 
 
 def png_fault(data: memoryview) -> str:
-    """Tell what keeps a png from being whole, '' for nothing: its chunks carry checksums."""
+    """Return what is wrong with a png's chunks and their checksums, '' if it is whole."""
     at = len(START_OF_PNG)
     for _ in range(MOST_CHUNKS):
         end = at + 12 + int.from_bytes(data[at:at + 4], 'big')  # length, type, data, CRC

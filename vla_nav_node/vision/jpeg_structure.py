@@ -1,4 +1,4 @@
-"""How the parts of a jpeg have to fit together, where libjpeg says nothing of it."""
+"""Checks of a jpeg's structure that libjpeg does not make."""
 
 from itertools import chain, cycle, islice
 import re
@@ -6,8 +6,8 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from .jpeg_png_header import END_OF_JPEG, frame_header, Segment, segments, START_OF_SCAN
 
-MOST_SCANS = 100  # encoders write about 10; each costs as much as the whole picture
-MOST_INTERVALS = 4096  # between restart markers, that are decoded one by one
+MOST_SCANS = 100  # encoders write about 10; each takes as long as the whole picture
+MOST_INTERVALS = 4096  # between restart markers; each is decoded by itself
 LONGEST_SIDE = 65500  # pixels; libjpeg's own limit
 SCAN_HEADER = 10  # bytes, at the least
 SCAN = re.compile(rb'\xff\xda[\s\S]{3}')
@@ -15,26 +15,28 @@ RESTART_OR_END = re.compile(rb'\xff+([\xd0-\xd7\xd9])')
 RESTARTS = [bytes([marker]) for marker in range(0xD0, 0xD8)]
 SEQUENTIAL = (0xC0, 0xC1)  # frame headers
 RESTART_INTERVAL, HUFFMAN_TABLES = 0xDD, 0xC4
-LONG_ZEROS = bytes(16)  # 40 coefficients of a block, by the usual tables
-END_OF_BLOCK, FIRST_SYMBOL = 0x00, 0x01  # of the usual tables for colours and for brightness
+LONG_ZEROS = bytes(16)  # 40 coefficients of a block with the usual tables
+# The meaning of an all-zero code in the usual tables for colours and for brightness.
+END_OF_BLOCK, FIRST_SYMBOL = 0x00, 0x01
 
 
 def without_strays(data: memoryview) -> memoryview:
-    """Leave out stray bytes between the segments, of which libjpeg would warn."""
+    """Return a jpeg without the stray bytes between its segments, which libjpeg warns about."""
     parts = list(segments(data))
-    if all(one.end == two.start for one, two in zip(parts, parts[1:])) and parts[0].start == 2:
+    ends = [2, *(part.end for part in parts)]
+    if all(end == part.start for end, part in zip(ends, parts)):
         return data
     whole = [data[:2], *(data[part.start:part.end] for part in parts), data[parts[-1].end:]]
     return memoryview(b''.join(whole))
 
 
 def fault(data: memoryview) -> str:
-    """Tell what is wrong with a jpeg that states its size, '' for nothing that shows here."""
+    """Return what is wrong with the structure of a jpeg that states its size, '' if nothing."""
     parts = list(segments(data))
     scan = parts[-1]
     if scan.marker != START_OF_SCAN or scan.end - scan.start < SCAN_HEADER:
         return 'the jpeg has no scan'
-    coded = bytes(data[scan.end:])  # not from its front on: a thumbnail has an end of its own
+    coded = bytes(data[scan.end:])  # not all of it: a thumbnail has an end marker, too
     end = coded.find(END_OF_JPEG)
     if end < 0:
         return 'the jpeg has no end'
@@ -45,13 +47,13 @@ def fault(data: memoryview) -> str:
 
 
 def _is_one_scan(data: memoryview, scan: Segment) -> bool:
-    """Tell whether the first scan has to be all there is, as in what cameras send."""
+    """Return whether the first scan holds the whole picture, as cameras send it."""
     at = frame_header(data) or 0
     return data[at + 1] in SEQUENTIAL and data[scan.start + 4] == data[at + 9]
 
 
 def _fault_of_scans(data: memoryview, start: int, end: int) -> str:
-    """Tell whether scans are missing: libjpeg takes a picture with fewer details for whole."""
+    """Return whether scans are missing: libjpeg accepts a picture with fewer details."""
     scans = [found.start() for found in SCAN.finditer(data, start, end)]
     if len(scans) > MOST_SCANS:
         return f'the jpeg has more than {MOST_SCANS} scans'
@@ -67,7 +69,7 @@ def _fault_of_scans(data: memoryview, start: int, end: int) -> str:
 
 
 def _components(data: memoryview) -> List[Tuple[int, int]]:
-    """Return name and sampling of each component."""
+    """Return the identifier and sampling factors of each component."""
     at = frame_header(data) or 0
     stated = bytes(data[at + 10:at + 10 + 3 * data[at + 9]])
     return list(zip(stated[0::3], stated[1::3]))
@@ -75,25 +77,25 @@ def _components(data: memoryview) -> List[Tuple[int, int]]:
 
 def _may_be_zeros(data: memoryview, parts: List[Segment]) -> bool:
     """
-    Tell whether zeros may be sound data: where they stand for blocks that end at once.
+    Return whether zeros may be sound data: blocks without coefficients.
 
-    In the usual tables they stand for coefficients of -1 in all of a block, which no picture has.
+    In the usual tables they mean coefficients of -1 in a whole block, which no picture has.
     """
     meaning = {0: FIRST_SYMBOL, 1: END_OF_BLOCK}
     for part in parts:
         at = part.start + 4
         while part.marker == HUFFMAN_TABLES and at + 17 < part.end:
-            if data[at] >> 4:  # of what follows a block's mean
-                meaning[data[at] & 15] = data[at + 17]  # of the code that is all zeros
+            if data[at] >> 4:  # a table for the coefficients after a block's mean
+                meaning[data[at] & 15] = data[at + 17]  # its first code is all zeros
             at += 17 + sum(data[at + 1:at + 17])
     return meaning.get(data[parts[-1].start + 6] & 15) == END_OF_BLOCK
 
 
 def intervals(data: memoryview) -> Optional[Iterator[bytes]]:
     """
-    Give what lies between the restart markers of a jpeg, each as a jpeg of its own.
+    Return the data between a jpeg's restart markers, each interval as a jpeg one block high.
 
-    They are one block high. None where some are missing, or cannot be told apart.
+    Return None if markers are missing or out of order.
     """
     layout = _layout(data)
     if layout is None:
@@ -109,16 +111,16 @@ def intervals(data: memoryview) -> Optional[Iterator[bytes]]:
 
 
 class _Layout(NamedTuple):
-    """How the blocks of a jpeg of one scan lie between its restart markers."""
+    """How the blocks of a jpeg with one scan are divided by restart markers."""
 
-    frame: int  # where the frame header lies
-    scan: int  # where its coded data begins
+    frame: int  # where the frame header starts
+    scan: int  # where the coded data starts
     interval: int  # blocks between two restart markers
     blocks: int  # of the whole picture
     block: Tuple[int, int]  # width and height in pixels
 
     def header(self, data: memoryview, blocks: int) -> bytes:
-        """Return the header for a picture of so many blocks, side by side."""
+        """Return the header of a picture of this many blocks, side by side."""
         height, width = (size.to_bytes(2, 'big') for size in (self.block[1],
                                                               blocks * self.block[0]))
         return bytes(data[:self.frame + 5]) + height + width + bytes(
@@ -141,7 +143,8 @@ def _layout(data: memoryview) -> Optional[_Layout]:
 
 
 def _block(samplings: List[int]) -> Tuple[int, int]:
-    """Return the size in pixels of what is coded together."""
-    if len(samplings) == 1:  # coded block by block, whatever it states
+    """Return width and height in pixels of a block of all components."""
+    if len(samplings) == 1:  # its sampling factors have no effect
         return 8, 8
-    return 8 * max(one >> 4 for one in samplings), 8 * max(one & 15 for one in samplings)
+    across, down = max(one >> 4 for one in samplings), max(one & 15 for one in samplings)
+    return 8 * across, 8 * down

@@ -1,4 +1,4 @@
-"""Encodings and strides -> RGB: whatever a camera sends becomes uint8 [H, W, 3]."""
+"""Frames of any encoding and stride -> RGB pictures, uint8 [H, W, 3]."""
 
 from dataclasses import dataclass
 import reprlib
@@ -12,20 +12,20 @@ from .jpeg_png_header import MAX_SIDE
 from ..errors import ImageError
 from ..types import Frame
 
-# What may lie behind the last row of a packed picture: video hardware aligns heights to 16 rows,
-# and memory comes in pages.
+# What may follow the last row of a packed picture: video hardware aligns heights to 16 rows, and
+# memory is allocated in pages.
 MORE_ROWS, MORE_BYTES = 15, 4095
 DARK_MONO16 = 16  # of 256: 12 bits that were not shifted up stay below it
-PIXEL_SIZES = (2, 3, 4, 6, 8)  # bytes of a pixel of ROS's packed encodings, but for one
+PIXEL_SIZES = (2, 3, 4, 6, 8)  # bytes of a pixel in ROS's packed encodings, except 1
 
 Convert = Callable[[Frame, Optional[np.ndarray]], np.ndarray]  # the array may be written into
 
 
 class Decoder:
-    """Decode as `decode` does, into memory that is allocated again only for another size."""
+    """`decode` into a buffer that is allocated again only for another size."""
 
     def __init__(self) -> None:
-        """Start without memory; the first picture tells how much it takes."""
+        """Start without a buffer; the first picture decides its size."""
         self._rgb: Optional[np.ndarray] = None
 
     def __call__(self, frame: Frame) -> np.ndarray:
@@ -38,10 +38,10 @@ class Decoder:
 
 def decode(frame: Frame, out: Optional[np.ndarray] = None) -> np.ndarray:
     """
-    Give the picture as uint8 [H, W, 3] RGB, a read-only view of its bytes where that is rgb8.
+    Return the picture as uint8 [H, W, 3] RGB; for rgb8, a read-only view of the frame's bytes.
 
-    It is written into `out` where that has the right shape and the conversion can. Raise
-    ImageError for anything that is not a whole picture of a known encoding.
+    It is written into `out` if that has the right shape and the conversion can. Raise ImageError
+    for anything that is not a whole picture of a known encoding.
     """
     if frame.compressed:
         frame = decompress(frame, LAYOUTS)
@@ -54,15 +54,15 @@ def decode(frame: Frame, out: Optional[np.ndarray] = None) -> np.ndarray:
 
 def stay_in_one_thread() -> None:
     """
-    Keep OpenCV in the thread that calls it, in the whole process.
+    Make OpenCV run in the calling thread only, in the whole process.
 
-    A conversion that is shared out is over when the last of its threads has found a core.
+    A conversion in several threads ends only when the last of them has got a core.
     """
     cv2.setNumThreads(1)
 
 
 def check(frame: Frame) -> 'Layout':
-    """Return the layout of an uncompressed frame, after holding its sizes against its bytes."""
+    """Return the layout of an uncompressed frame; raise ImageError unless it fits the bytes."""
     layout = LAYOUTS.get(frame.encoding)
     if layout is None:
         raise ImageError(f'no picture can be read from encoding '
@@ -79,29 +79,28 @@ def _check_step(frame: Frame, layout: 'Layout') -> None:
     row = frame.width * layout.pixel_bytes
     if frame.step < row:
         raise ImageError(f'{describe(frame)} has rows (step) of {frame.step} bytes',
-                         f'at least {row}', "mend the camera driver's step")
+                         f'at least {row}', "correct the camera driver's step")
     if frame.step in (frame.width * size for size in PIXEL_SIZES if size > layout.pixel_bytes):
         raise ImageError(f'{describe(frame)} has rows (step) of {frame.step} bytes, as '
                          f'{frame.step // frame.width} bytes for each pixel would have',
                          f'{row}, or rows that are padded to another length',
-                         "mend the camera driver's encoding")
+                         "correct the camera driver's encoding")
 
 
 def _check_bytes(frame: Frame, layout: 'Layout') -> None:
     """
     Raise ImageError unless the header explains the bytes.
 
-    Drivers leave the last padding out, and hand out buffers that are a few rows or a part of a
-    page longer than a packed picture (1080 rows in a buffer of 1088). Anything else is another
-    picture than the header says: with the planes of nv12 elsewhere, with longer rows, with larger
-    pixels or with more rows.
+    Drivers omit the last padding, and send buffers that are a few rows or a part of a page longer
+    than a packed picture (1080 rows in a buffer of 1088). Any other size means that the picture
+    is not as the header says: other planes, longer rows, larger pixels or more rows.
     """
     rows = round(frame.height * layout.rows)
     whole, found = rows * frame.step, buffer(frame).nbytes
     least = whole - frame.step + frame.width * layout.pixel_bytes
     if found < least:
         raise ImageError(f'{describe(frame)} has {found} bytes of data', f'at least {least}',
-                         'the picture was cut off: look at the camera driver and the transport')
+                         'the picture was cut off: check the camera driver and the transport')
     extra = found - whole
     if extra <= 0:
         return
@@ -110,36 +109,36 @@ def _check_bytes(frame: Frame, layout: 'Layout') -> None:
         raise ImageError(
             f'{describe(frame)} in rows (step) of {frame.step} bytes has {found} bytes of data',
             f'{whole}' if layout.rows != 1 else
-            f'{whole}, and at most {most} behind the last row that are no part of the rows',
-            "mend the camera driver's encoding, width, height or step")
+            f'{whole}, and at most {most} after the last row that do not divide into rows',
+            "correct the camera driver's encoding, width, height or step")
 
 
 def describe(frame: Frame) -> str:
-    """Name the picture in messages."""
+    """Return the picture's size and encoding for messages."""
     return f'a picture of {frame.width}x{frame.height} {frame.encoding}'
 
 
 def buffer(frame: Frame) -> memoryview:
-    """Return the bytes where they lie."""
+    """Return the frame's bytes without a copy."""
     return memoryview(frame.data)  # type: ignore[arg-type]  # an array is a buffer, typed or not
 
 
 def _check_size(frame: Frame, layout: 'Layout') -> None:
     if not (0 < frame.width <= MAX_SIDE and 0 < frame.height <= MAX_SIDE):
         raise ImageError(describe(frame), f'sides of 1 to {MAX_SIDE} pixels',
-                         "mend the camera driver's width and height")
+                         "correct the camera driver's width and height")
     if min(frame.width, frame.height) < layout.least_side:
         raise ImageError(f'{describe(frame)} is too small to have colours',
                          f'sides of at least {layout.least_side} pixels',
                          'set another resolution')
     if frame.width % layout.even_width or frame.height % layout.even_height:
-        raise ImageError(f'{describe(frame)} shares its colours between pixels it does not have',
+        raise ImageError(f'{describe(frame)} shares its colours with pixels that it does not have',
                          f'a width that divides by {layout.even_width} and a height that '
                          f'divides by {layout.even_height}', 'set another resolution')
 
 
 def _view(frame: Frame, channels: int, rows: float = 1) -> np.ndarray:
-    """Look at the rows where they lie, padding left out: uint8 [rows * H, W, channels]."""
+    """Return the rows without padding or copy: uint8 [rows * H, W, channels]."""
     shape = (int(frame.height * rows), frame.width, channels)
     return np.ndarray(shape, np.uint8, buffer(frame), 0, (frame.step, channels, 1))
 
@@ -158,10 +157,10 @@ def _by_opencv(code: int, channels: int, rows: float = 1) -> Convert:
 
 def _mono16(frame: Frame, out: Optional[np.ndarray]) -> np.ndarray:
     """
-    Keep the high byte of each pixel.
+    Convert the high byte of each pixel.
 
-    Raise ImageError if none is as bright as a sixteenth of white: then the camera sends 10 or 12
-    bits in the low ones, and the picture would come out black.
+    Raise ImageError if no pixel reaches a sixteenth of white: then the camera sends 10 or 12 bits
+    in the low bits, and the picture would be black.
     """
     high = cv2.extractChannel(_view(frame, 2), 0 if frame.is_bigendian else 1)
     brightest = int(high.max())
@@ -169,7 +168,7 @@ def _mono16(frame: Frame, out: Optional[np.ndarray]) -> np.ndarray:
         raise ImageError(
             f'{describe(frame)} has no pixel above {(brightest + 1) * 256 - 1} of 65535',
             'pixels that use all 16 bits',
-            'if the camera has 10 or 12 bits, have its driver shift them up, or send mono8')
+            'if the camera has 10 or 12 bits, let its driver shift them up, or send mono8')
     return cv2.cvtColor(high, cv2.COLOR_GRAY2RGB, dst=out)
 
 
@@ -187,12 +186,12 @@ def _nv24(frame: Frame, out: Optional[np.ndarray]) -> np.ndarray:
 class Layout:
     """How an encoding lays a picture out in memory."""
 
-    pixel_bytes: int  # in a row
+    pixel_bytes: int  # of a pixel in a row
     convert: Convert
-    even_width: int = 1  # 2 where neighbours share their colours
+    even_width: int = 1  # 2 if neighbours share their colours
     even_height: int = 1
     rows: float = 1  # rows of `step` bytes for each row of the picture, all planes together
-    least_side: int = 1  # pixels; OpenCV paints smaller Bayer pictures black and says nothing
+    least_side: int = 1  # pixels; OpenCV silently paints smaller Bayer pictures black
 
 
 def _bayer(code: int) -> Layout:

@@ -13,7 +13,7 @@ from vla_nav_node.backends import open_backend
 from vla_nav_node.backends.tensorrt.engine_cache import cache_directory
 from vla_nav_node.backends.tensorrt.tensorrt_backend import graph_of, TensorrtBackend
 from vla_nav_node.bundle.bundle import write_bundle
-from vla_nav_node.convert.int8.trial import StepFile
+from vla_nav_node.convert.verify.drift import StepFile
 from vla_nav_node.errors import BackendError, BundleError
 
 
@@ -156,23 +156,11 @@ def largest_difference(backend, reference, bundle):
     return worst
 
 
-class GraphAlone:
-    """A graph without the backend, which refuses int8 that a CPU computes in fp32."""
-
-    def __init__(self, path):
-        """Open it."""
-        self.step = StepFile(path)
-
-    def infer(self, image, state):
-        """Run one step."""
-        action, after = self.step(image[0], state)
-        return action[None], after
-
-
 @pytest.mark.parametrize('precision', LARGEST)
 def test_the_graphs_of_these_tests_are_the_policy(precise, precision):
     good, _ = precise
-    assert largest_difference(GraphAlone(good.file(f'policy.{precision}.onnx')),
+    # Without the backend, which refuses int8 that a CPU computes in fp32.
+    assert largest_difference(StepFile(good.file(f'policy.{precision}.onnx')),
                               open_backend('onnx', good, 'fp32', 'cpu'), good) < LARGEST[precision]
 
 

@@ -15,11 +15,10 @@ from vla_nav_node.backends.options import BackendOptions  # noqa: E402
 from vla_nav_node.backends.tensorrt.engine_graph import read_for_tensorrt  # noqa: E402
 from vla_nav_node.backends.torch.network import bin_means, PolicyNetwork  # noqa: E402
 from vla_nav_node.bundle.bundle import write_bundle  # noqa: E402
-from vla_nav_node.convert.export.export_bundle import export_bundle  # noqa: E402
-from vla_nav_node.convert.export.step_file import write_step_file  # noqa: E402
+from vla_nav_node.convert.export.step_file import export_bundle, write_step_file  # noqa: E402
 from vla_nav_node.convert.int8.fixed_scales import write_fixed_scales  # noqa: E402
 from vla_nav_node.convert.int8.int8_graph import quantise  # noqa: E402
-from vla_nav_node.convert.int8.trial import Reference, StepFile  # noqa: E402
+from vla_nav_node.convert.verify.drift import Reference, StepFile  # noqa: E402
 from vla_nav_node.errors import BundleError  # noqa: E402
 from vla_nav_node.policy.recurrent_policy import Policy  # noqa: E402
 from vla_nav_node.vision.preprocess import InputSpec  # noqa: E402

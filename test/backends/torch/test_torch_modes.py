@@ -11,7 +11,7 @@ import tiny  # noqa: E402, I100, they come after the check above
 from vla_nav_node.backends import open_backend  # noqa: E402
 from vla_nav_node.backends.options import BackendOptions  # noqa: E402
 from vla_nav_node.backends.torch.torch_device import cuda_problem  # noqa: E402
-from vla_nav_node.bundle.verdicts import standing  # noqa: E402
+from vla_nav_node.bundle.verdicts import verification_status  # noqa: E402
 from vla_nav_node.errors import BackendError  # noqa: E402
 
 CLOSE = 1e-5  # m/s
@@ -59,9 +59,9 @@ def test_info_tells_how_it_runs_and_how_far_off_it_is(bundle, mode, provider):
     assert info.provider == provider
     assert info.layers.startswith('6 of 6 products in fp32; ')
     assert ('off torch eager in 5 steps' in info.layers) == (provider != 'eager')
-    assert standing(bundle, info) == (
+    assert verification_status(bundle, info) == (
         ('the reference', '') if provider == 'eager' else
-        ('the reference by TorchScript, held against torch eager when it was opened', ''))
+        ('the reference by TorchScript, compared with torch eager when it was opened', ''))
 
 
 @pytest.mark.parametrize('device', ['cpu', 'auto'])

@@ -5,16 +5,15 @@ import json
 from hypothesis import given, strategies as st
 import pytest
 
-for package in ('onnxruntime', 'torch', 'rich', 'matplotlib'):
+for package in ('onnxruntime', 'psutil', 'torch', 'rich', 'matplotlib'):
     pytest.importorskip(package)
 
 import tiny  # noqa: E402, I100, they come after the checks above
 from vla_nav_node import cli  # noqa: E402
-from vla_nav_node.bench.models.benchmark import (  # noqa: E402
-    benchmark_plot, benchmark_report as told, presets_on_disk)
-from vla_nav_node.bench.models.benchmark.advice import advise, KINDS  # noqa: E402
-from vla_nav_node.bench.models.benchmark.benchmark_plan import plan_rows  # noqa: E402
-from vla_nav_node.bench.models.benchmark.ranking import rank  # noqa: E402
+from vla_nav_node.bench.bench_options import MODELS  # noqa: E402
+from vla_nav_node.bench.models import matrix_report, plots, policies  # noqa: E402
+from vla_nav_node.bench.models.matrix import all_kinds, plan_rows  # noqa: E402
+from vla_nav_node.bench.models.ranking import advise, rank, ROBOTS  # noqa: E402
 from vla_nav_node.bundle.bundle import load_bundle  # noqa: E402
 from vla_nav_node.commands import benchmark  # noqa: E402
 from vla_nav_node.convert.structure import presets  # noqa: E402
@@ -46,10 +45,11 @@ def test_every_row_is_measured_and_the_one_shot_export_is_not_ranked(bundle, tmp
     assert {row['label'] for row in group['rows']} == set(rows) - {'one-shot export'}
     assert rows['torch fp32 script']['provider'] == 'TorchScript'
     assert report['absent']['tiny']['torch fp32 cuda_graph'] == (
-        'torch_mode cuda_graph on device cpu')
+        'torch_mode cuda_graph on device cpu; expected a GPU; fix: set torch_mode to auto, or '
+        'device to cuda')
     refused, = report['refused']
     assert refused.startswith('tiny, one-shot export: not ranked, it carries no state')
-    assert {one['kind'] for one in report['advice']} == {kind.name for kind in KINDS}
+    assert {one['kind'] for one in report['advice']} == {kind.name for kind in ROBOTS}
     assert report['untrained'] == [] and report['bandwidth_gb_s'] > 0.1
     assert [row['may_not_drive'] for row in rows.values()] == ['', '', '', 'is no bundle']
     assert 'tiny, one-shot export: not ranked' in said
@@ -86,44 +86,42 @@ def test_it_tells_why_it_cannot_run(arguments, reason, capsys):
 
 
 def test_the_presets_are_those_that_can_be_written():
-    assert set(presets_on_disk.PRESETS) == set(presets.PRESETS)
+    assert set(MODELS) == {'shipped', *presets.PRESETS}
 
 
 def test_a_preset_is_made_once(tmp_path, monkeypatch):
     small = presets.PRESETS['simple'] | {'head': [8], 'recurrent': {
         'type': 'RNN', 'input_size': 2048, 'hidden_size': 8, 'num_layers': 1}}
     monkeypatch.setitem(presets.PRESETS, 'simple', small)
-    first = presets_on_disk.open_model('simple', tmp_path, ['fp32', 'fp16'], 'noise')
+    first = policies.open_model('simple', tmp_path, ['fp32', 'fp16'], 'noise')
     assert {'fp32', 'fp16'} <= set(first.precisions)
     written = (tmp_path / 'simple' / 'policy.yaml').stat().st_mtime_ns
-    presets_on_disk.open_model('simple', tmp_path, ['fp32', 'fp16'], 'noise')
+    policies.open_model('simple', tmp_path, ['fp32', 'fp16'], 'noise')
     assert (tmp_path / 'simple' / 'policy.yaml').stat().st_mtime_ns == written
     assert not first.manifest['training']['trained']
 
 
-def test_a_plan_has_a_row_for_what_there_is_and_a_reason_for_the_rest(bundle, tmp_path):
-    plan = plan_rows('tiny', bundle, ['fp32', 'int8'], 'cpu', False, tmp_path)
-    assert [entry.label for entry in plan.entries] == ['torch fp32', 'onnx fp32']
+def test_a_plan_has_a_row_for_what_there_is_and_a_reason_for_the_rest(bundle):
+    plan = plan_rows('tiny', bundle, all_kinds(['fp32', 'int8']), 'cpu')
+    assert list(dict.fromkeys(each.name for each, in plan.batches)) == ['torch fp32', 'onnx fp32']
     assert {'torch int8', 'onnx int8'} <= set(plan.absent)
-    torch_entry = plan.entries[0]
-    threads = [one.threads for one in torch_entry.alternatives]
+    threads = [each.threads for each, in plan.batches if each.name == 'torch fp32']
     assert threads == sorted(set(threads)) and threads[0] == 1
-    assert not list(tmp_path.iterdir())
 
 
-def test_torch_has_a_row_for_each_way_to_run_it(bundle, tmp_path):
-    plan = plan_rows('tiny', bundle, ['fp32', 'int8'], 'cpu', False, tmp_path,
-                     ['auto', 'script', 'compile'])
-    assert [entry.label for entry in plan.entries] == [
+def test_torch_has_a_row_for_each_way_to_run_it(bundle):
+    plan = plan_rows('tiny', bundle, all_kinds(['fp32', 'int8'], ['auto', 'script', 'compile']),
+                     'cpu')
+    assert list(dict.fromkeys(each.name for each, in plan.batches)) == [
         'torch fp32', 'torch fp32 script', 'torch fp32 compile', 'onnx fp32']
     assert {'torch int8', 'torch int8 script', 'onnx int8'} <= set(plan.absent)
-    modes = [one.options.torch_mode for entry in plan.entries for one in entry.alternatives]
+    modes = [each.options.torch_mode for each, in plan.batches]
     assert set(modes) == {'auto', 'script', 'compile'}
-    assert [one.threads for one in plan.entries[2].alternatives] == [0]
+    assert [each.threads for each, in plan.batches if each.name == 'torch fp32 compile'] == [0]
 
 
 def made_row(label='onnx fp32', policy='p', device='cpu', p95=1.0, **other):
-    """Make a row up."""
+    """Return a made-up row."""
     precision = label.split()[-1]
     paced = {'p50': p95 / 2, 'p95': p95, 'p99': p95, 'max': p95, 'cpu_ms': p95, 'runs': 100,
              'mean': p95, 'std': 0.0, 'fps': 1e3 / p95, 'share': {'10': 0.1, '20': 0.05},
@@ -194,7 +192,7 @@ def test_advice_is_of_rows_that_keep_the_time(made):
     groups = rank(made).groups
     for one in advise(groups):
         group = next(g for g in groups if (g.policy, g.device) == (one.policy, one.device))
-        budget = next(kind.budget for kind in KINDS if kind.name == one.kind)
+        budget = next(kind.budget for kind in ROBOTS if kind.name == one.kind)
         good = [row for row in group.rows if not row['paced']['misses'][budget]]
         assert (one.row is None) == (not good)
         assert one.row is None or one.row in {row['label'] for row in good}
@@ -222,14 +220,14 @@ def test_a_report_of_two_devices_holds_no_ratio_between_them(tmp_path):
     report = {
         'rows': made, 'bandwidth_gb_s': 30.0, 'ranking': [], 'refused': ranking.refused,
         'advice': []}
-    first = told.tables(report)[1]
+    first = matrix_report.benchmark_tables(report)[1]
     assert [row[-2:] for row in first.rows] == [['-', '-'], ['-', '-']]
-    benchmark_plot.draw(made, tmp_path / 'a.png')
+    plots.draw_benchmark(made, tmp_path / 'a.png')
     assert (tmp_path / 'a.png').stat().st_size > 10_000
 
 
 def test_the_shipped_policy_is_a_model():
-    assert presets_on_disk.open_model('shipped', None, ['fp32'], 'noise').directory == \
+    assert policies.open_model('shipped', None, ['fp32'], 'noise').directory == \
         load_bundle().directory
 
 

@@ -13,15 +13,14 @@ from hypothesis import given, strategies as st
 import numpy as np
 import pytest
 
-for package in ('onnxruntime', 'torch', 'rich', 'matplotlib'):
+for package in ('onnxruntime', 'psutil', 'torch', 'rich', 'matplotlib'):
     pytest.importorskip(package)
 
 import tiny  # noqa: E402, I100, they come after the checks above
 from vla_nav_node import cli  # noqa: E402
 from vla_nav_node.backends.torch.network import load_network  # noqa: E402
-from vla_nav_node.bench.models.compare import compare_plot, compare_score  # noqa: E402
-from vla_nav_node.bench.models.compare.compare_session import Result  # noqa: E402
-from vla_nav_node.convert.export.one_shot import export_one_shot  # noqa: E402
+from vla_nav_node.bench.models import plots, score  # noqa: E402
+from vla_nav_node.convert.export.step_graph import export_one_shot  # noqa: E402
 from vla_nav_node.policy.recurrent_policy import Policy  # noqa: E402
 from vla_nav_node.vision.preprocess import InputSpec, Preprocess  # noqa: E402
 
@@ -46,7 +45,7 @@ def labelled(bundle, tmp_path_factory):
 
 
 def compare(a, b, out, *arguments):
-    """Run the verb; give its exit status and report."""
+    """Run the verb; return its exit status and report."""
     status = cli.main(['compare', str(a), str(b), '--out', str(out), '--warm-up', '2', '--runs',
                        '10', '--device', 'cpu', *map(str, arguments)])
     return status, json.loads((out / 'compare.json').read_text())
@@ -70,12 +69,12 @@ def test_two_backends_of_a_bundle_agree(bundle, labelled, tmp_path, capsys):
     for side in sides.values():
         assert side['latency']['runs'] == 10 and side['carries_state']
         assert side['device'] == 'cpu' and side['version'] and side['provider']
-    assert compare_score.FORMULA in said.replace('\n', ' ') or 'quality^0.5' in said
+    assert score.FORMULA in said.replace('\n', ' ') or 'quality^0.5' in said
     assert 'Verdict: B keeps the quality' in said
     assert json.loads(also.read_text()) == report
     assert (tmp_path / 'compare.png').read_bytes()[:4] == b'\x89PNG'
     page = (tmp_path / 'compare.md').read_text()
-    assert 'correlation' in page and 'compare.png' in page and compare_score.FORMULA in page
+    assert 'correlation' in page and 'compare.png' in page and score.FORMULA in page
     with np.load(tmp_path / 'compare.npz') as arrays:
         assert arrays['a'].shape == arrays['labels'].shape == (FRAMES, 2)
 
@@ -122,7 +121,7 @@ def children_of(pid):
 
 
 def runs(pid):
-    """Tell whether a process is there and not merely unburied."""
+    """Return whether a process runs and is no zombie."""
     try:
         return Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0] != 'Z'
     except OSError:
@@ -162,13 +161,13 @@ def test_no_side_is_left_when_it_is_ended(bundle, labelled, tmp_path, number, af
 
 
 def made_side(p95=1.0, own=100.0, file_mb=10.0, mae=None, device='cpu', carries_state=True):
-    """Make a side's figures up."""
+    """Return made-up figures of a side."""
     return {'latency': {'p50': p95, 'p95': p95}, 'memory': {'own': own}, 'file_mb': file_mb,
             'action_mae': mae, 'device': device, 'carries_state': carries_state}
 
 
 def made_quality(mean=0.0, finite=True, alive=True):
-    """Make an agreement up."""
+    """Return a made-up agreement."""
     return {'mean': mean, 'max': mean and 2 * mean, 'finite': finite, 'alive': alive}
 
 
@@ -178,30 +177,30 @@ costs = st.floats(0.01, 1e4)
 @given(costs, costs, costs, costs, st.floats(0.0, 10.0))
 def test_the_score_is_its_formula(a_ms, b_ms, a_mb, b_mb, mean):
     sides = {'A': made_side(a_ms, a_mb, a_mb), 'B': made_side(b_ms, b_mb, b_mb)}
-    found = compare_score.scores(sides, made_quality(mean))
+    found = score.scores(sides, made_quality(mean))
     for parts in found.values():
         assert 0.0 < parts['score'] <= 1.0
         assert parts['score'] == pytest.approx(
             math.sqrt(parts['quality']) * parts['speed'] ** 0.25 * parts['memory'] ** 0.15
             * parts['size'] ** 0.10)
     assert max(parts['speed'] for parts in found.values()) == 1.0
-    assert sum(compare_score.WEIGHTS.values()) == pytest.approx(1.0)
-    for name, weight in compare_score.WEIGHTS.items():
-        assert f'{name}^{weight:g}' in compare_score.FORMULA
+    assert sum(score.WEIGHTS.values()) == pytest.approx(1.0)
+    for name, weight in score.WEIGHTS.items():
+        assert f'{name}^{weight:g}' in score.FORMULA
 
 
 def test_labels_decide_where_there_are_some():
     worse = {'A': made_side(mae=0.05), 'B': made_side(mae=0.09)}
-    assert compare_score.scores(worse, made_quality(0.5))['B']['quality'] == pytest.approx(5 / 9)
-    assert not compare_score.judge(worse, made_quality(0.0), 0.01).good
+    assert score.scores(worse, made_quality(0.5))['B']['quality'] == pytest.approx(5 / 9)
+    assert not score.judge(worse, made_quality(0.0), 0.01).good
     better = {'A': made_side(mae=0.09), 'B': made_side(mae=0.05)}
-    assert compare_score.judge(better, made_quality(0.5), 0.01).good
+    assert score.judge(better, made_quality(0.5), 0.01).good
 
 
 def test_times_of_two_devices_are_not_compared():
     sides = {'A': made_side(0.3, device='cuda (a GPU)'), 'B': made_side(1.7)}
-    assert compare_score.scores(sides, made_quality()) is None
-    verdict = compare_score.judge(sides, made_quality(), 0.01)
+    assert score.scores(sides, made_quality()) is None
+    verdict = score.judge(sides, made_quality(), 0.01)
     assert verdict.good and 'time' not in verdict.text
     assert any('A ran on cuda (a GPU) and B on cpu' in note for note in verdict.notes)
 
@@ -211,8 +210,8 @@ def test_a_picture_of_two_devices_is_drawn_without_ratios_of_times():
     sides = {key: {**made_side(device=device), 'name': key, 'start_s': 1.0, 'latency': latency}
              for key, device in (('A', 'cuda'), ('B', 'cpu'))}
     actions = [np.zeros((5, 2), np.float32)] * 2
-    result = Result(sides, made_quality(), actions, None, [np.ones(5)] * 2)
-    figure = compare_plot.figure_of(result, 'verdict')
+    result = score.Comparison(sides, made_quality(), actions, None, [np.ones(5)] * 2)
+    figure = plots.comparison_figure(result, 'verdict')
     assert [tick.get_text() for tick in figure.axes[-1].get_yticklabels()] == ['model file']
 
 
@@ -223,7 +222,7 @@ def test_a_picture_of_two_devices_is_drawn_without_ratios_of_times():
     (made_quality(alive=False), True, 'keeps the quality')])
 def test_the_verdict_follows_from_the_agreement(quality, good, part):
     sides = {'A': made_side(), 'B': made_side()}
-    verdict = compare_score.judge(sides, quality, 0.01)
+    verdict = score.judge(sides, quality, 0.01)
     assert verdict.good is good and part in verdict.text
     assert bool(verdict.notes) == (not quality['alive'])
     if good:
@@ -232,4 +231,4 @@ def test_the_verdict_follows_from_the_agreement(quality, good, part):
 
 def test_a_gain_is_told():
     sides = {'A': made_side(4.0), 'B': made_side(1.0)}
-    assert '0.25 of its time (p50)' in compare_score.judge(sides, made_quality(), 0.01).text
+    assert '0.25 of its time (p50)' in score.judge(sides, made_quality(), 0.01).text

@@ -10,19 +10,19 @@ from hypothesis import given, settings, strategies as st
 import numpy as np
 import pytest
 
-for package in ('onnxruntime', 'onnx', 'torch', 'rich'):
+for package in ('onnxruntime', 'psutil', 'onnx', 'torch', 'rich'):
     pytest.importorskip(package)
 
 import tiny  # noqa: E402, I100, they come after the checks above
 from vla_nav_node import cli  # noqa: E402
 from vla_nav_node.backends.onnx.onnx_cuda import NO_TF32  # noqa: E402
-from vla_nav_node.bench.models.gpu import gpu_policies  # noqa: E402
-from vla_nav_node.bench.models.gpu.budget import Budget, LimitError  # noqa: E402
-from vla_nav_node.bench.models.gpu.gpu import gpu_told  # noqa: E402
-from vla_nav_node.bench.models.gpu.gpu_plan import (  # noqa: E402
-    batches, BY_LABEL, KINDS, plan_rows, Wanted)
-from vla_nav_node.bench.models.gpu.targets import BEST, targets  # noqa: E402
-from vla_nav_node.bench.models.runners.contestant import Contestant  # noqa: E402
+from vla_nav_node.bench.hardware import gpu_report  # noqa: E402
+from vla_nav_node.bench.models import frame_sets, policies  # noqa: E402
+from vla_nav_node.bench.models.candidate import Candidate  # noqa: E402
+from vla_nav_node.bench.models.matrix import (  # noqa: E402
+    GPU_KINDS, gpu_kinds, plan_rows)
+from vla_nav_node.bench.models.runners.row_process import Budget, LimitError  # noqa: E402
+from vla_nav_node.bench.models.targets import BEST, targets  # noqa: E402
 from vla_nav_node.bundle.bundle import load_bundle, write_bundle  # noqa: E402
 from vla_nav_node.bundle.verdicts import STEPS  # noqa: E402
 from vla_nav_node.convert.structure import presets  # noqa: E402
@@ -30,13 +30,13 @@ from vla_nav_node.convert.verify.open_loop import check_frames  # noqa: E402
 from vla_nav_node.errors import SettingError  # noqa: E402
 from vla_nav_node.vision.preprocess import InputSpec  # noqa: E402
 
-EVERYTHING = Wanted(('torch', 'onnx', 'tensorrt'), ('fp32', 'fp16', 'int8'),
-                    ('eager', 'cuda_graph', 'script', 'compile', 'tensorrt'), 'cpu')
+EVERYTHING = gpu_kinds(('torch', 'onnx', 'tensorrt'), ('fp32', 'fp16', 'int8'),
+                       ('eager', 'cuda_graph', 'script', 'compile', 'tensorrt'))
 
 
 @pytest.fixture(autouse=True)
 def _tf32(monkeypatch):
-    """Have what the verb sets for its process not outlive a test."""
+    """Restore after each test what the verb sets for its process."""
     monkeypatch.setenv(NO_TF32, '0')
 
 
@@ -48,7 +48,7 @@ def bundle(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def altered(bundle):
-    """Write one whose graph was made of other weights than it has."""
+    """Write a bundle whose graph was exported from other weights."""
     other = tiny.write_tiny(bundle.directory.with_name('other'), seed=1)
     described = {key: value for key, value in bundle.manifest.items() if key != 'files'}
     return write_bundle(bundle.directory.with_name('altered'), described, {
@@ -77,13 +77,13 @@ def test_rows_are_compared_and_timed_and_a_wrong_one_fails(bundle, altered, tmp_
         assert row['parity']['figures']['rollout']['steps'] == STEPS
         assert row['device'] == 'cpu'
     good, bad = rows['tiny', 'onnx fp32']['parity'], rows['altered', 'onnx fp32']['parity']
-    assert good['problems'] == [] and any('the gate is' in one for one in bad['problems'])
+    assert good['problems'] == [] and any('the limit is' in one for one in bad['problems'])
     assert 'tensorrt fp32' in report['absent']['tiny']
     *ratios, gates = report['targets']
     assert gates['met'] is False and gates['found'] == '3 of 4; not: altered onnx fp32'
     assert all(one['met'] is None for one in ratios)
-    assert said.index('What was wanted') > said.index('No row tiny, tensorrt fp32: ')
-    assert 'NOT PASSED' in said and report['gpu'] == gpu_told()
+    assert said.index('Targets for a GPU') > said.index('No row tiny, tensorrt fp32: ')
+    assert 'NOT PASSED' in said and report['gpu'] == gpu_report()
 
 
 def test_what_does_not_fit_into_the_limit_is_named(bundle, tmp_path, capsys):
@@ -108,36 +108,38 @@ def test_it_tells_why_it_cannot_run(arguments, reason, capsys, tmp_path):
 
 
 def test_every_way_to_run_has_a_row_or_a_reason(bundle):
-    plan = plan_rows('tiny', bundle, EVERYTHING)
-    labels = [entry.label for entry in plan.entries]
-    assert {*labels, *plan.absent} == {kind.label for kind in KINDS}
+    plan = plan_rows('tiny', bundle, EVERYTHING, 'cpu', quick=True)
+    labels = [each.name for batch in plan.batches for each in batch]
+    assert {*labels, *plan.absent} == {kind.label for kind in GPU_KINDS}
     assert {'torch fp32 compile', 'torch fp16 cuda_graph', 'onnx fp32 tensorrt'} <= set(labels)
-    modes = {entry.label: entry.alternatives[0].options for entry in plan.entries}
+    modes = {each.name: each.options for batch in plan.batches for each in batch}
     assert modes['torch fp32 script'].torch_mode == 'script'
     assert modes['onnx fp32 tensorrt'].onnx_provider == 'tensorrt'
     assert modes['onnx fp32'].onnx_provider == 'auto'
-    only = EVERYTHING._replace(modes=('eager',), precisions=('fp32',))
-    assert [entry.label for entry in plan_rows('tiny', bundle, only).entries] == [
-        'torch fp32 eager', 'onnx fp32']
+    only = gpu_kinds(('torch', 'onnx', 'tensorrt'), ('fp32',), ('eager',))
+    batch, = plan_rows('tiny', bundle, only, 'cpu', quick=True).batches
+    assert [each.name for each in batch] == ['torch fp32 eager', 'onnx fp32']
 
 
 def test_what_times_kernels_while_it_opens_is_alone(bundle):
-    entries = plan_rows('tiny', bundle, EVERYTHING).entries
-    found = batches(entries)
-    assert [entry for batch in found for entry in batch] == entries
-    alone = [batch for batch in found if any(BY_LABEL[entry.label].builds for entry in batch)]
+    found = plan_rows('tiny', bundle, EVERYTHING, 'cpu', quick=True).batches
+    builds = {kind.label for kind in GPU_KINDS if kind.builds}
+    order = [kind.label for kind in GPU_KINDS]
+    places = [order.index(each.name) for batch in found for each in batch]
+    assert places == sorted(places)
+    alone = [batch for batch in found if any(each.name in builds for each in batch)]
     assert alone and all(len(batch) == 1 for batch in alone)
     assert max(map(len, found)) > 2
 
 
 def made(policy, label, p50, device='cuda (a GPU)', **parity):
-    """Make a row up."""
+    """Return a made-up row."""
     return {'policy': policy, 'label': label, 'device': device, 'back_to_back': {'p50': p50},
             'parity': parity or {'figures': {}, 'problems': []}}
 
 
 def found(rows, absent=None, policies_=('simple',)):
-    """Return what the targets say, by their names."""
+    """Return the targets by name."""
     return {one.what: one for one in targets(policies_, rows, absent or {})}
 
 
@@ -171,25 +173,25 @@ def test_a_row_that_was_not_compared_is_not_passed():
 def test_a_budget_runs_out():
     budget = Budget(60.0)
     assert 0.0 < budget.share(3).left_s <= 20.0 and budget.share(1, 61.0).left_s == 0.0
-    assert list(budget.watch(range(3))) == [0, 1, 2]
-    with pytest.raises(LimitError, match='are over'):
-        list(Budget(0.0).watch(range(3)))
+    assert list(budget.limit(range(3))) == [0, 1, 2]
+    with pytest.raises(LimitError, match='is over'):
+        list(Budget(0.0).limit(range(3)))
 
 
 @settings(deadline=None, max_examples=25)
 @given(st.integers(24, 250), st.integers(24, 250), st.integers(0, 3))
 def test_the_frames_that_are_made_would_show_a_wrong_network(height, width, seed):
-    frames = gpu_policies.frames_of(gpu_policies.MADE, InputSpec(height, width), 40, seed)
+    frames = frame_sets.load_frame_set(frame_sets.MADE, InputSpec(height, width), 40, seed).frames
     assert frames.shape == (40, height, width, 3) and frames.dtype == np.uint8
     check_frames(frames)
 
 
 def test_a_policy_of_the_simulator_sees_that_where_it_can_be_had(bundle, monkeypatch):
-    assert gpu_policies.source_for('auto', bundle) == gpu_policies.MADE  # it has no seeds
-    assert gpu_policies.source_for('some.npy', bundle) == 'some.npy'
+    assert frame_sets.source_for('auto', bundle) == frame_sets.MADE  # it has no seeds
+    assert frame_sets.source_for('some.npy', bundle) == 'some.npy'
     shipped = load_bundle()
     monkeypatch.setitem(sys.modules, 'mujoco', None)
-    assert gpu_policies.source_for('auto', shipped) == gpu_policies.MADE
+    assert frame_sets.source_for('auto', shipped) == frame_sets.MADE
 
 
 def test_a_preset_gets_fixed_scales_once_and_the_shipped_one_in_a_place_of_its_own(
@@ -199,28 +201,29 @@ def test_a_preset_gets_fixed_scales_once_and_the_shipped_one_in_a_place_of_its_o
     monkeypatch.setitem(presets.PRESETS, 'simple', small)
     monkeypatch.setitem(presets.INPUT, 'height', 48)
     monkeypatch.setitem(presets.INPUT, 'width', 48)
-    plain = gpu_policies.open_policy('simple', tmp_path, ['fp32', 'fp16', 'int8'])
+    plain = policies.open_gpu_model('simple', tmp_path, ['fp32', 'fp16', 'int8'])
     assert set(plain.precisions) == {'fp32', 'fp16'}
-    frames = gpu_policies.frames_of(gpu_policies.MADE, plain.input, 5, seed=1)
-    first = gpu_policies.with_fixed_scales('simple', plain, tmp_path, frames)
-    assert gpu_policies.FIXED in first.manifest['files']
-    again = gpu_policies.with_fixed_scales('simple', first, tmp_path, frames)
+    frames = frame_sets.load_frame_set(frame_sets.MADE, plain.input, 5, seed=1).frames
+    first = policies.with_fixed_scales('simple', plain, tmp_path, frames)
+    assert policies.FIXED in first.manifest['files']
+    again = policies.with_fixed_scales('simple', first, tmp_path, frames)
     assert again is first
-    fixed = Contestant('a', 'bundle', first.directory, 'int8', 'tensorrt')
-    assert fixed.bytes == (first.directory / gpu_policies.FIXED).stat().st_size
-    assert gpu_policies.with_fixed_scales(
+    fixed = Candidate('a', 'bundle', first.directory, 'int8', 'tensorrt')
+    assert fixed.size_bytes == (first.directory / policies.FIXED).stat().st_size
+    assert policies.with_fixed_scales(
         str(tmp_path / 'simple'), plain, tmp_path, frames) is plain
     stale = {**plain.manifest['files'], 'policy.fp32.onnx': {'sha256': '0'}}
     monkeypatch.setitem(plain.manifest, 'files', stale)
     with pytest.raises(SettingError, match='was made of another'):
-        gpu_policies._same(plain, first)
+        policies._same(plain, first)
 
 
 def test_it_needs_no_ros_no_simulator_and_no_plots(monkeypatch):
     for name in ('rclpy', 'mujoco', 'matplotlib', 'scipy', 'rosbags', 'sensor_msgs'):
         monkeypatch.setitem(sys.modules, name, None)
-    folder = Path(gpu_policies.__file__).parent
-    for path in folder.glob('*.py'):
-        name = f'vla_nav_node.bench.models.gpu.{path.stem}'
-        sys.modules.pop(name, None)
-        importlib.import_module(name)
+    folder = Path(policies.__file__).parent
+    for path in folder.rglob('*.py'):
+        if path.name not in ('plots.py', '__init__.py'):
+            name = '.'.join(path.relative_to(folder).with_suffix('').parts)
+            monkeypatch.delitem(sys.modules, f'vla_nav_node.bench.models.{name}', False)
+            importlib.import_module(f'vla_nav_node.bench.models.{name}')

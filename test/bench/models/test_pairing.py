@@ -1,4 +1,4 @@
-"""States of foreign graphs are paired by their names, whatever their order; never by chance."""
+"""States of foreign graphs are paired by name in any order, and never by chance."""
 
 from hypothesis import given, strategies as st
 import numpy as np
@@ -10,11 +10,11 @@ pytest.importorskip('onnxruntime', reason='ONNX Runtime is not installed')
 pytest.importorskip('torch', reason='PyTorch is not installed')
 
 from vla_nav_node.backends import open_backend  # noqa: E402
-from vla_nav_node.bench.models.runners.contestant import parse  # noqa: E402
-from vla_nav_node.bench.models.runners.pairing import action_of, pair_states  # noqa: E402
+from vla_nav_node.bench.models.candidate import parse  # noqa: E402
 from vla_nav_node.bench.models.runners.runners import open_runner  # noqa: E402
+from vla_nav_node.bench.models.runners.state_pairs import action_of, pair_states  # noqa: E402
 from vla_nav_node.bundle.bundle import write_bundle  # noqa: E402
-from vla_nav_node.convert.int8.trial import StepFile  # noqa: E402
+from vla_nav_node.convert.verify.drift import StepFile  # noqa: E402
 from vla_nav_node.errors import BackendError  # noqa: E402
 from vla_nav_node.policy.recurrent_policy import Policy  # noqa: E402
 
@@ -95,8 +95,8 @@ def test_a_graph_in_any_order_drives_alike(tmp_path, inputs, outputs):
     step, found = StepFile(path), []
     state = step.zero
     for image in tiny.images(20):
-        action, state = step(image[0], state)
-        found.append(action)
+        action, state = step.infer(image, state)
+        found.append(action[0])
     assert np.array(found) == pytest.approx(expected, abs=1e-5)
     other = write_bundle(tmp_path / 'q', {
         key: value for key, value in bundle.manifest.items() if key != 'files'}, {

@@ -1,4 +1,4 @@
-"""What compare and benchmark share: every kind of model opens, or says why it does not."""
+"""Rows of the matrix: every kind of model opens, or says why it does not."""
 
 import json
 import mmap
@@ -17,17 +17,18 @@ import tiny  # noqa: E402, I100, they come after the checks above
 import torch  # noqa: E402
 from vla_nav_node.backends import open_backend  # noqa: E402
 from vla_nav_node.backends.torch.network import load_network, StepGraph  # noqa: E402
-from vla_nav_node.bench.models.runners.contestant import (  # noqa: E402
-    complete, Contestant, parse, Recipe, recipe_of)
+from vla_nav_node.bench import process_memory  # noqa: E402
+from vla_nav_node.bench.hardware import read_bandwidths  # noqa: E402
+from vla_nav_node.bench.models import agreement  # noqa: E402
+from vla_nav_node.bench.models.candidate import (  # noqa: E402
+    Candidate, complete, parse, Recipe, recipe_of)
+from vla_nav_node.bench.models.frame_sets import load_frame_set  # noqa: E402
+from vla_nav_node.bench.models.measure import latency, take_turns  # noqa: E402
+from vla_nav_node.bench.models.runners.row_process import RowProcess  # noqa: E402
 from vla_nav_node.bench.models.runners.runners import open_runner  # noqa: E402
-from vla_nav_node.bench.models.side_by_side import (  # noqa: E402
-    agreement, bench_pictures, figures, memory)
-from vla_nav_node.bench.models.side_by_side.bandwidth import read_bandwidths  # noqa: E402
-from vla_nav_node.bench.models.side_by_side.contender import Contender  # noqa: E402
-from vla_nav_node.bench.models.side_by_side.rounds import take_turns  # noqa: E402
-from vla_nav_node.bench.models.side_by_side.tables import shown, Table  # noqa: E402
-from vla_nav_node.bench.models.side_by_side.worker import Span  # noqa: E402
-from vla_nav_node.convert.export.one_shot import export_one_shot, OneShot  # noqa: E402
+from vla_nav_node.bench.models.runners.worker import Span  # noqa: E402
+from vla_nav_node.bench.tables import shown, Table  # noqa: E402
+from vla_nav_node.convert.export.step_graph import export_one_shot, OneShot  # noqa: E402
 from vla_nav_node.errors import BackendError, SettingError, VlaNavError  # noqa: E402
 from vla_nav_node.policy.recurrent_policy import Policy  # noqa: E402
 from vla_nav_node.vision.preprocess import InputSpec  # noqa: E402
@@ -48,12 +49,12 @@ def bundle(request, tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def lstm(tmp_path_factory):
-    """Write one where its kind does not matter."""
+    """Write a tiny LSTM bundle."""
     return tiny.write_tiny(tmp_path_factory.mktemp('lstm') / 'tiny')
 
 
 def outside(lstm, path, location):
-    """Write the step graph with its weights in a file beside it; give the names of both."""
+    """Write the step graph with its weights in a file beside it."""
     onnx = pytest.importorskip('onnx')
     model = onnx.load(str(lstm.file('policy.fp32.onnx')))
     onnx.save(model, str(path), save_as_external_data=True, location='w.bin', size_threshold=0)
@@ -66,13 +67,13 @@ def outside(lstm, path, location):
 
 def test_weights_in_a_file_of_their_own_count_by_whatever_name(lstm, tmp_path):
     outside(lstm, tmp_path / 'm.onnx', 'w.bin')
-    contestant = parse(str(tmp_path / 'm.onnx'))
+    candidate = parse(str(tmp_path / 'm.onnx'))
     here, there = ((tmp_path / name).stat().st_size for name in ('m.onnx', 'w.bin'))
-    assert there > 5_000 and contestant.bytes == here + there
+    assert there > 5_000 and candidate.size_bytes == here + there
     (tmp_path / 'link').mkdir()
     for name in ('m.onnx', 'w.bin'):
         (tmp_path / 'link' / name).symlink_to(tmp_path / name)
-    assert parse(str(tmp_path / 'link' / 'm.onnx')).bytes == here + there
+    assert parse(str(tmp_path / 'link' / 'm.onnx')).size_bytes == here + there
     (tmp_path / 'w.bin').unlink()
     with pytest.raises(SettingError, match="reads weights from 'w.bin'"):
         parse(str(tmp_path / 'm.onnx'))
@@ -106,16 +107,16 @@ def wanted(bundle, carried=True):
     return np.array(found)
 
 
-def acted(contestant):
-    """Return what a contestant does with the same frames."""
-    runner = open_runner(contestant)
+def acted(candidate):
+    """Return what a candidate does with the same frames."""
+    runner = open_runner(candidate)
     return runner, np.array([runner.step(runner.prepare(image)) for image in tiny.images(6)])
 
 
 def of_file(path, recipe=NORMALISED):
-    """Name a file as a contestant, with a recipe."""
+    """Return a file as a candidate with a recipe."""
     found = parse(str(path), 'cpu')
-    return Contestant(**{**vars(found), 'recipe': recipe})
+    return Candidate(**{**vars(found), 'recipe': recipe})
 
 
 @pytest.mark.parametrize('suffix', [':fp32@torch', ':fp32', ''])
@@ -130,8 +131,8 @@ def test_a_bundle_acts_as_it_drives(bundle, suffix):
 
 
 def test_a_step_graph_acts_as_its_bundle(bundle):
-    contestant = of_file(bundle.file('policy.fp32.onnx'), Recipe())
-    runner, actions = acted(contestant)
+    candidate = of_file(bundle.file('policy.fp32.onnx'), Recipe())
+    runner, actions = acted(candidate)
     assert actions == pytest.approx(wanted(bundle), abs=1e-5)
     assert runner.carries_state and runner.size == (tiny.HEIGHT, tiny.WIDTH)
     assert runner.info['provider'] == 'CPUExecutionProvider'
@@ -204,7 +205,7 @@ class Embedded(torch.nn.Module):
 
 
 def write_embedded(path, network):
-    """Write a graph with an input that nobody can fill."""
+    """Write a graph with an unsupported input."""
     torch.onnx.export(Embedded(), (torch.zeros(1, 3, 8, 8), torch.zeros(1, 512)), str(path),
                       dynamo=False, input_names=['image', 'text_features'])
 
@@ -222,17 +223,17 @@ def write_open_size(path, network):
 
 
 def write_junk(path, network):
-    """Write no model."""
+    """Write a file that is no model."""
     path.write_bytes(b'no model')
 
 
 def write_checkpoint(path, network):
-    """Write what people have where TorchScript is wanted."""
+    """Write a checkpoint where TorchScript is wanted."""
     torch.save({'model_state_dict': network.state_dict()}, path)
 
 
 def write_square(path, network):
-    """Write a module that takes none of the forms of a picture."""
+    """Write a module that takes no form of an image."""
     torch.jit.trace(torch.nn.Linear(7, 2), torch.zeros(1, 7)).save(path)
 
 
@@ -256,7 +257,7 @@ def test_what_cannot_be_run_is_refused_with_the_reason(network, tmp_path, write,
 
 @settings(max_examples=50)
 @given(st.text(max_size=300))
-def test_any_text_is_a_contestant_or_a_message(text):
+def test_any_text_is_a_candidate_or_a_message(text):
     try:
         parse(text)
     except VlaNavError as error:
@@ -272,8 +273,8 @@ def test_what_a_bundle_does_not_have_is_told_at_once(lstm, ending, reason):
     assert reason in str(told.value)
 
 
-def test_contenders_take_turns_in_processes_of_their_own(lstm):
-    sides = [Contender(parse(f'{lstm.directory}:fp32@{name}', 'cpu'))
+def test_rows_take_turns_in_processes_of_their_own(lstm):
+    sides = [RowProcess(parse(f'{lstm.directory}:fp32@{name}', 'cpu'))
              for name in ('onnx', 'torch')]
     try:
         onnx, torch_side = sides
@@ -281,13 +282,13 @@ def test_contenders_take_turns_in_processes_of_their_own(lstm):
         # Each holds what it needs itself: torch's libraries alone are far over 50 MB.
         own = [one.opened.memory_after - one.opened.memory_before for one in sides]
         assert own[0] > 5.0 and own[1] > own[0] + 50.0
-        assert all(one.most_memory() >= one.opened.memory_after - 20.0 for one in sides)
+        assert all(one.call('most_memory') >= one.opened.memory_after - 20.0 for one in sides)
         assert all(one.start_s > 0.0 for one in sides)
         frames = tiny.images(6)[:, 0]
         starts = [True, False, False, True, False, False]
         for one in sides:
-            one.show(frames)
-        found = [one.actions(starts) for one in sides]
+            one.load(frames)
+        found = [one.call('actions', starts) for one in sides]
         assert found[0] == pytest.approx(found[1], abs=1e-5)
         assert found[0][:3] == pytest.approx(wanted(lstm)[:3], abs=1e-5)
         turns = []
@@ -296,8 +297,8 @@ def test_contenders_take_turns_in_processes_of_their_own(lstm):
         assert all((span.ms > 0.0).all() and span.cpu_ms > 0.0 for span in spans)
         os.kill(onnx._process.pid, signal.SIGKILL)
         with pytest.raises(BackendError, match=r'ended \(exit status -9\)'):
-            onnx.run(5, 0)
-        assert len(torch_side.run(5, 0).ms) == 5
+            onnx.call('run', 5, 0)
+        assert len(torch_side.call('run', 5, 0).ms) == 5
     finally:
         for one in sides:
             one.close()
@@ -305,24 +306,24 @@ def test_contenders_take_turns_in_processes_of_their_own(lstm):
 
 
 def test_a_paced_step_begins_at_its_time(lstm):
-    contender = Contender(parse(str(lstm.directory), 'cpu'))
+    process = RowProcess(parse(str(lstm.directory), 'cpu'))
     begin = os.times().elapsed
-    contender.run(10, 0, 0.02)
-    contender.close()
+    process.call('run', 10, 0, 0.02)
+    process.close()
     assert os.times().elapsed - begin >= 0.19
 
 
 def test_what_cannot_be_opened_leaves_no_process(tmp_path):
     write_junk(tmp_path / 'a.onnx', None)
     with pytest.raises(BackendError, match='cannot open') as told:
-        Contender(of_file(tmp_path / 'a.onnx'))
+        RowProcess(of_file(tmp_path / 'a.onnx'))
     assert str(told.value).count('a.onnx:') == 1
     assert not multiprocessing.active_children()
 
 
 @given(st.lists(st.floats(0.001, 1e4), min_size=2, max_size=50), st.floats(0.0, 1e4))
 def test_latencies_amount_to(ms, cpu_ms):
-    found = figures.latency(Span(np.array(ms), cpu_ms))
+    found = latency(Span(np.array(ms), cpu_ms))
     assert min(ms) <= found['p50'] <= found['p95'] <= found['p99'] <= found['max'] == max(ms)
     assert found['misses'] == {'10': sum(one > 10 for one in ms),
                                '20': sum(one > 20 for one in ms)}
@@ -333,14 +334,15 @@ def test_latencies_amount_to(ms, cpu_ms):
 @given(st.integers(0, 10 ** 9), st.integers(0, 10 ** 9))
 def test_memory_is_read(now, most):
     text = f'Name:\tpython\nVmPeak:\t  9 kB\nVmHWM:\t {most} kB\nVmRSS:\t {now} kB\nVmSwap: 0 kB\n'
-    assert memory.parse_status(text) == pytest.approx((now * 1.024e-3, most * 1.024e-3))
+    sizes = process_memory.parse_sizes(text)
+    assert (sizes['VmRSS'], sizes['VmHWM']) == pytest.approx((now * 1.024e-3, most * 1.024e-3))
 
 
 def test_memory_of_this_process_grows_with_what_it_holds():
-    before = memory.own_memory()
+    before = process_memory.own_memory()
     with mmap.mmap(-1, 50_000_000) as held:  # not from what an earlier test has given back
         np.frombuffer(held, np.uint8).fill(1)
-        after = memory.own_memory()
+        after = process_memory.own_memory()
     assert 40.0 < after.now - before.now < 60.0 and after.most >= after.now - 1.0
 
 
@@ -350,7 +352,7 @@ def test_bandwidth_is_that_of_memory():
 
 
 def test_noise_is_the_same_picture_at_any_size():
-    small, large = (bench_pictures.load_pictures('noise', InputSpec(height, width), 2, 3).frames
+    small, large = (load_frame_set('noise', InputSpec(height, width), 2, 3).frames
                     for height, width in ((36, 48), (72, 96)))
     assert small.shape == (2, 36, 48, 3) and small[0].std() > 20.0
     assert not np.array_equal(small[0], small[1])
@@ -362,7 +364,7 @@ def test_labels_come_with_their_frames(tmp_path):
     frames, actions = tiny.images(4)[:, 0], np.arange(8.0).reshape(4, 2)
     np.savez(tmp_path / 'a.npz', frames=frames, actions=actions,
              starts=np.array([0, 0, 1, 0], bool))
-    found = bench_pictures.load_pictures(str(tmp_path / 'a.npz'), SPEC, 3)
+    found = load_frame_set(str(tmp_path / 'a.npz'), SPEC, 3)
     assert found.frames.shape == (3, tiny.HEIGHT, tiny.WIDTH, 3)
     assert found.starts == [True, False, True]
     assert found.actions.tolist() == actions[:3].tolist()
@@ -378,7 +380,7 @@ def test_labels_come_with_their_frames(tmp_path):
 def test_labels_that_do_not_fit_are_refused(tmp_path, arrays, reason):
     np.savez(tmp_path / 'a.npz', **arrays)
     with pytest.raises(SettingError) as told:
-        bench_pictures.load_pictures(str(tmp_path / 'a.npz'), SPEC, 5)
+        load_frame_set(str(tmp_path / 'a.npz'), SPEC, 5)
     assert reason in str(told.value)
 
 
@@ -387,7 +389,7 @@ def test_any_bytes_are_refused_as_labels(tmp_path_factory, content):
     path = tmp_path_factory.mktemp('junk') / 'a.npz'
     path.write_bytes(content)
     with pytest.raises(SettingError, match='cannot be read'):
-        bench_pictures.load_pictures(str(path), SPEC, 5)
+        load_frame_set(str(path), SPEC, 5)
 
 
 actions = st.integers(2, 20).flatmap(lambda count: st.lists(

@@ -1,4 +1,4 @@
-"""The benchmark of the node: that it measures what it says, loses nothing and tells all."""
+"""The benchmark of the node measures what it reports, and counts every image."""
 
 from contextlib import contextmanager
 import json
@@ -9,11 +9,13 @@ import subprocess
 import sys
 from threading import Event, Thread
 import time
+from types import SimpleNamespace
+from unittest.mock import patch
 
 from hypothesis import given, strategies as st
 import pytest
 
-for package in ('rclpy', 'rich', 'PIL', 'onnxruntime', 'torch'):
+for package in ('rclpy', 'rich', 'PIL', 'psutil', 'onnxruntime', 'torch'):
     pytest.importorskip(package)
 
 from geometry_msgs.msg import Twist  # noqa: E402, I100, they come after the checks above
@@ -24,6 +26,7 @@ from rclpy.serialization import deserialize_message  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 from tiny import write_tiny  # noqa: E402
 from vla_nav_node.backends import open_backend  # noqa: E402
+from vla_nav_node.bench import process_memory  # noqa: E402
 from vla_nav_node.bench.node import node_figures, node_tables, startup  # noqa: E402
 from vla_nav_node.bench.node.probe import Block, make_pictures, Probe  # noqa: E402
 from vla_nav_node.bench.node.sides import (  # noqa: E402
@@ -57,7 +60,7 @@ def start_latency(*arguments):
 
 
 def latency(*arguments):
-    """Run the verb; give its exit status and what it said."""
+    """Run the verb; return its exit status and its output."""
     bench = start_latency(*arguments)
     try:
         said = bench.communicate(timeout=115.0)[0]
@@ -146,10 +149,10 @@ def test_it_tells_why_it_cannot_run(arguments, reason):
 
 
 class Answerer:
-    """A node that answers each image with the commands it was given, each after a while."""
+    """A node that answers each image with the commands of a script, each after a while."""
 
     def __init__(self, side, script):
-        """Answer with (seconds to wait, linear.x) after (...), over and over."""
+        """Answer each image with the script: (seconds to wait, linear.x) for each command."""
         self.node = rclpy.create_node('answerer', namespace=side.namespace)
         self.commands = self.node.create_publisher(Twist, 'cmd_vel', 10)
         self.node.create_subscription(Image, 'image', self.on_image, qos_profile_sensor_data)
@@ -161,7 +164,7 @@ class Answerer:
         self.thread.start()
 
     def run(self):
-        """Spin until it is to end."""
+        """Spin until `close`."""
         while not self.ending.is_set():
             self.executor.spin_once(timeout_sec=0.05)
 
@@ -174,7 +177,7 @@ class Answerer:
             self.commands.publish(command)
 
     def close(self):
-        """Leave."""
+        """Leave the graph."""
         self.ending.set()
         self.thread.join()
         self.executor.shutdown()
@@ -196,11 +199,11 @@ def scripted(side, script):
     try:
         picture, = make_pictures(16, 12)[:1]
         deadline = time.monotonic() + 30.0
-        while probe.ask(picture) is None:
+        while probe.send(picture) is None:
             assert time.monotonic() < deadline, 'no answer'
-        assert probe.ask(picture, 0.5) is not None  # and what comes after the first command
-        probe._listen(time.perf_counter() + 0.5)
-        yield lambda: probe.ask(picture), answerer
+        assert probe.send(picture, 0.5) is not None  # and what comes after the first command
+        probe._spin(time.perf_counter() + 0.5)
+        yield lambda: probe.send(picture), answerer
     finally:
         probe.close()
         answerer.close()
@@ -223,7 +226,7 @@ def test_a_command_that_is_repeated_is_no_answer(graph, repeats):
 
 def test_images_without_an_answer_and_the_turns_that_pass_are_counted(graph):
     probe = Probe(Side('nobody', '', ''))
-    block = probe.film(make_pictures(16, 12), 2)
+    block = probe.measure(make_pictures(16, 12), 2)
     probe.close()
     assert block.waits_ms == [None, None]
     assert block.skipped >= 2 * 49  # each is waited for during a second of 50 turns
@@ -256,12 +259,12 @@ def test_summary_counts_every_image(waits, skipped, cycles):
 
 @pytest.fixture(scope='module')
 def this_machine():
-    """Describe it, once."""
+    """Describe this machine, once."""
     return verb.describe_machine()
 
 
 def made_report(this_machine, ours_ms, others_ms=6.0):
-    """Make a report up: every time of ours is one number, every one of the others another."""
+    """Return a made-up report: all times of our node are equal, and all those of the others."""
     def block(value):
         return Block([value] * 10, 0, [(value, value / 2.0)] * 10)
 
@@ -329,22 +332,23 @@ def test_our_side_has_the_fields_of_the_node():
 def test_memory_is_read(rss, pss):
     text = (f'55a-7ff ---p 00000000 00:00 0    [rollup]\nRss:      {rss} kB\nPss:  {pss} kB\n'
             f'Pss_Anon:   1 kB\nSwap: 0 kB\n')
-    assert startup.parse_rollup(text) == pytest.approx(
-        {'rss_mb': rss * 1.024e-3, 'pss_mb': pss * 1.024e-3})
+    sizes = process_memory.parse_sizes(text)
+    assert (sizes['Rss'], sizes['Pss']) == pytest.approx((rss * 1.024e-3, pss * 1.024e-3))
 
 
 def test_memory_of_this_process():
-    found = startup.memory_of(os.getpid())
+    found = process_memory.memory_of(os.getpid())
     assert found['rss_mb'] >= found['pss_mb'] > 1.0
 
 
-@given(st.lists(st.integers(0, 10 ** 9), min_size=10, max_size=10))
+@given(st.lists(st.integers(0, 10 ** 9), min_size=8, max_size=8))
 def test_times_are_read(numbers):
-    user, nice, system, _, _, irq, softirq, steal, _, _ = numbers
-    text = 'cpu  ' + ' '.join(map(str, numbers)) + '\ncpu0 1 2 3\n'
-    found = machine.parse_times(text, 1.0, 100)
-    assert found.used == pytest.approx((user + nice + system + irq + softirq) / 100)
-    assert found.stolen == steal / 100
+    names = ('user', 'nice', 'system', 'idle', 'iowait', 'irq', 'softirq', 'steal')
+    times = SimpleNamespace(**dict(zip(names, numbers)))
+    with patch('psutil.cpu_times', lambda: times):
+        found = machine.now()
+    assert found.used == sum(numbers) - times.idle - times.iowait - times.steal
+    assert found.stolen == times.steal
 
 
 def test_a_machine_that_does_something_else_is_told():

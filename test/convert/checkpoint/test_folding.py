@@ -1,4 +1,4 @@
-"""Norms and masks of training are folded into the weights, to the numbers of torch's forward."""
+"""Norms and masks are folded into the weights, equal to torch's forward pass."""
 
 import re
 
@@ -78,7 +78,7 @@ LAYERS = {
 
 
 def trained(layer, inputs, steps=5):
-    """Train a little, so that g, u and v are no longer as they began; give it for evaluation."""
+    """Train a little, so that g, u and v change; return the layer in evaluation mode."""
     optimizer = torch.optim.SGD(layer.parameters(), 0.01)
     for _ in range(steps):
         output = layer(inputs)
@@ -130,7 +130,7 @@ def test_other_types_keep_their_precision(dtype):
 
 
 def test_dropout_of_recurrent_weights_does_nothing_in_evaluation():
-    """As AWD-LSTM keeps them: raw beside, or instead of, what dropout left."""
+    """AWD-LSTM keeps raw weights beside, or instead of, the dropped ones."""
     raw, left = torch.ones(8, 2), torch.zeros(8, 2)
     tensors, _ = folded({'rnn.weight_hh_l0_raw': raw, 'rnn.weight_hh_l0': left})
     assert tensors.keys() == {'rnn.weight_hh_l0'} and torch.equal(
@@ -141,7 +141,7 @@ def test_dropout_of_recurrent_weights_does_nothing_in_evaluation():
 
 
 class Doubled(nn.Module):
-    """A parametrization that only its own training knows."""
+    """A parametrization that only its own code can compute."""
 
     def forward(self, weight):
         """Return twice the weight."""
@@ -184,10 +184,10 @@ UNCERTAIN = {
 def test_what_is_not_certain_is_refused_with_all_its_tensors(kind):
     torch.manual_seed(0)
     tensors = UNCERTAIN[kind]()
-    with pytest.raises(CheckpointError) as told:
+    with pytest.raises(CheckpointError) as refusal:
         folded({**tensors, 'bias': torch.ones(4)})
     named = [name for name in tensors if name != 'bias']
-    assert all(re.search(rf'\b{re.escape(name)}\b', told.value.found) for name in named)
+    assert all(re.search(rf'\b{re.escape(name)}\b', refusal.value.found) for name in named)
 
 
 def test_a_norm_that_divides_by_nothing_is_refused(tmp_path):
@@ -212,7 +212,7 @@ def test_a_policy_with_norms_and_masks_drives_as_it_did(tmp_path, capsys):
     torch.save(nn.DataParallel(network).state_dict(), tmp_path / 'c.pth')
     assert importing(tmp_path / 'c.pth', tmp_path / 'b', structure=structure(
         tmp_path / 's.yaml')) == 0
-    told = capsys.readouterr().out
+    message = capsys.readouterr().out
     for part in ('weight_norm folded into', 'spectral_norm folded into', 'pruning folded into'):
-        assert part in told
+        assert part in message
     assert_drives_as_it_did(load_bundle(tmp_path / 'b'), network, pictures())

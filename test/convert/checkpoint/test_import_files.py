@@ -1,4 +1,4 @@
-"""A file that is broken, hostile or of another kind is refused, and nothing in it is run."""
+"""Broken, hostile and foreign files are refused, and nothing in them is run."""
 
 import contextlib
 import os
@@ -22,7 +22,7 @@ from vla_nav_node.errors import CheckpointError  # noqa: E402
 
 
 class Spy:
-    """Pickled, it makes a file when it is loaded the usual way."""
+    """An object that writes a file when it is unpickled."""
 
     def __init__(self, path):
         self.path = path
@@ -41,8 +41,8 @@ def test_pickled_code_never_runs(tmp_path, weights, refused, zipped, place):
     document[place] = spy
     torch.save(spy if place == 'whole' else document, tmp_path / 'c.pth',
                _use_new_zipfile_serialization=zipped)
-    told = refused(tmp_path / 'c.pth')
-    assert 'mkdir' in told and 'would run code' in told
+    message = refused(tmp_path / 'c.pth')
+    assert 'mkdir' in message and 'would run code' in message
     assert not (tmp_path / 'ran').exists()
     with contextlib.suppress(Exception):  # it is a bomb: the usual way sets it off
         torch.load(tmp_path / 'c.pth', weights_only=False)
@@ -57,8 +57,8 @@ def test_a_plain_pickle_does_not_run_either(tmp_path, refused):
 
 def test_a_whole_module_is_not_unpickled(tmp_path, refused):
     torch.save(original.original(), tmp_path / 'c.pth')
-    told = refused(tmp_path / 'c.pth')
-    assert 'original.Original' in told and 'state_dict' in told
+    message = refused(tmp_path / 'c.pth')
+    assert 'original.Original' in message and 'state_dict' in message
 
 
 @pytest.mark.parametrize('form', ['zip', 'legacy', 'safetensors'])
@@ -91,7 +91,7 @@ def scripted(path):
     torch.jit.script(nn.Linear(2, 2)).save(str(path))
 
 
-@pytest.mark.parametrize('spoil, told', [
+@pytest.mark.parametrize('spoil, expected', [
     (lambda path: path.write_bytes(b''), 'is empty'),
     (lambda path: path.write_text('these are no weights'), 'neither a torch file nor'),
     (lambda path: path.unlink(), 'no checkpoint at'),
@@ -101,20 +101,20 @@ def scripted(path):
     (lambda path: torch.save({'net': {'a': torch.zeros(1)}}, path), 'has a (a, 1 tensor)'),
     (lambda path: torch.save({'state_dict': {1: torch.ones(1)}}, path), 'has 1 (1, 1 tensor)'),
     (flipped, 'the checksum of'), (compressed, 'compressed'), (scripted, 'TorchScript')])
-def test_what_is_no_checkpoint(tmp_path, weights, refused, spoil, told):
+def test_what_is_no_checkpoint(tmp_path, weights, refused, spoil, expected):
     spoil(saved(tmp_path / 'c.pth', weights))
-    assert told in refused(tmp_path / 'c.pth')
+    assert expected in refused(tmp_path / 'c.pth')
 
 
-@pytest.mark.parametrize('tensor, told', [
+@pytest.mark.parametrize('tensor, expected', [
     (torch.tensor([1.0, float('nan')]), 'not finite'),
     (torch.zeros(1).expand(10 ** 6), 'more than its file has'),
     (torch.zeros(3, 3).to_sparse(), 'not a plain tensor'),
     (torch.zeros(10, 12, dtype=torch.int8), 'actions.0.weight is torch.int8'),
     (torch.full((10, 12), 1e300, dtype=torch.float64), 'too large for float32')])
-def test_tensors_that_are_no_weights(tmp_path, weights, refused, tensor, told):
+def test_tensors_that_are_no_weights(tmp_path, weights, refused, tensor, expected):
     weights['actions.0.weight'] = tensor
-    assert told in refused(saved(tmp_path / 'c.pth', weights))
+    assert expected in refused(saved(tmp_path / 'c.pth', weights))
 
 
 @given(st.data())

@@ -1,4 +1,4 @@
-"""A sound file is read, or told by what it is; broken is what a length or a checksum says."""
+"""Valid files are read or refused by kind; only a wrong length or checksum means broken."""
 
 import argparse
 from collections import Counter, defaultdict, deque, OrderedDict
@@ -27,42 +27,43 @@ from importer import sb3_zip  # noqa: E402, I100
 import original  # noqa: E402, I100
 from safetensors.torch import save, save_file  # noqa: E402
 from torch import nn  # noqa: E402
-from vla_nav_node.convert.checkpoint.checkpoint import Choice, read_checkpoint  # noqa: E402
-from vla_nav_node.convert.checkpoint.reading.inert import Malformed, Refused  # noqa: E402
-from vla_nav_node.convert.checkpoint.reading.pickles import read_pickle  # noqa: E402
+from vla_nav_node.convert.checkpoint.checkpoint import read_checkpoint  # noqa: E402
+from vla_nav_node.convert.checkpoint.containers import Selection  # noqa: E402
+from vla_nav_node.convert.checkpoint.reading.pickles import (  # noqa: E402
+    Malformed, read_pickle, Refused)
 from vla_nav_node.errors import CheckpointError  # noqa: E402
 
 
 class Colour(enum.Enum):
-    """A class that the reader does not have."""
+    """A class that is missing where the file is read."""
 
     RED = 1
 
 
 class Mode(enum.IntFlag):
-    """Pickled by Python's getattr in some versions."""
+    """An enumeration, which some versions of Python pickle with getattr."""
 
     FAST, SAFE = 1, 2
 
 
 @dataclasses.dataclass
 class Settings:
-    """As trainings keep their configuration."""
+    """A configuration object."""
 
     rate: float = 1e-3
     folder: pathlib.Path = pathlib.PurePosixPath('/data')
 
 
 class AttributeDict(dict):
-    """As Lightning keeps its hyperparameters."""
+    """Hyperparameters as Lightning saves them."""
 
 
 class Weights(OrderedDict):
-    """A dict of weights of a class of its own."""
+    """A subclass of dict that holds weights."""
 
 
 class Transitions(list):
-    """A list of a class of its own."""
+    """A subclass of list."""
 
 
 with_attribute = AttributeDict(rate=1e-3)
@@ -204,10 +205,10 @@ KINDS = {
 @pytest.mark.parametrize('kind', KINDS)
 def test_another_kind_of_file_is_told_and_never_called_broken(tmp_path, kind):
     KINDS[kind](tmp_path / 'best.pth')
-    with pytest.raises(CheckpointError) as told:
+    with pytest.raises(CheckpointError) as refusal:
         read_checkpoint(tmp_path / 'best.pth')
-    assert kind in str(told.value) and 'broken' not in str(told.value)
-    assert str(told.value).startswith('best.pth') and '\n' not in str(told.value)
+    assert kind in str(refusal.value) and 'broken' not in str(refusal.value)
+    assert str(refusal.value).startswith('best.pth') and '\n' not in str(refusal.value)
 
 
 def test_a_folder_is_told_with_the_files_that_it_has(tmp_path):
@@ -217,7 +218,7 @@ def test_a_folder_is_told_with_the_files_that_it_has(tmp_path):
 
 
 def saved_as(form):
-    """Return the bytes of one sound file; its weights are 1 to 6."""
+    """Return the bytes of a valid file with the weights 1 to 6."""
     weights = {'vision_encoder.0.weight': torch.arange(1., 7.).view(2, 3),
                'rnn.weight_hh_l0': torch.ones(3), 'actions.0.weight': torch.full((2,), 5.)}
     if form == 'safetensors':
@@ -308,7 +309,7 @@ def test_any_pickle_is_read_or_refused(content):
                         st.text(), inner) | st.tuples(inner, inner), max_leaves=20),
        st.sampled_from([0, 1, 2, 3, 4, 5]))
 def test_plain_values_are_read_as_pickle_reads_them(value, protocol):
-    """Bytes of old protocols are calls of codecs, which come out inert."""
+    """Old protocols write bytes as calls of codecs, which stay opaque objects."""
     content = pickle.dumps(value, protocol)
     if b'_codecs' not in content and b'bytes' not in content:
         assert plain(content) == value
@@ -336,7 +337,7 @@ def test_nothing_real_is_changed_by_a_pickle(content):
 
 
 def nested(depth, pair):
-    """Return a pickle of a tuple in tuples: 2 ** depth paths lead through it, or a deep one."""
+    """Return a pickle of nested tuples, deep or with 2 ** depth paths through it."""
     return b'\x80\x02)' + (b'2\x86' if pair else b'\x85') * depth
 
 
@@ -360,7 +361,7 @@ def test_a_bomb_of_paths_and_one_of_objects_are_refused(tmp_path):
 
 
 def test_copies_of_one_text_do_not_grow():
-    """A megabyte that is decoded over and over, as an array in an old protocol is."""
+    """A megabyte that is decoded many times, as arrays are in an old protocol."""
     called = b'c_codecs\nencode\nh\x00X\x06\x00\x00\x00latin1\x86R'
     text = b'X' + (10 ** 6).to_bytes(4, 'little') + b'a' * 10 ** 6 + b'q\x00'
     assert len(plain(b'](' + text + called * 20_000 + b'e.')) == 20_001
@@ -368,4 +369,4 @@ def test_copies_of_one_text_do_not_grow():
 
 def test_drop_and_weights_reach_beside_what_is_no_tensor(tmp_path):
     torch.save({'run': Settings(), 'ema': original.original().state_dict()}, tmp_path / 'c.pth')
-    assert same_as_saved(read_checkpoint(tmp_path / 'c.pth', Choice(weights='ema')))
+    assert same_as_saved(read_checkpoint(tmp_path / 'c.pth', Selection(weights='ema')))

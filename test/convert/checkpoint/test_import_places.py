@@ -1,4 +1,4 @@
-"""Whose weights they are: named, found where only one reading is possible, else asked for."""
+"""Weights are found if only one choice is possible; otherwise the user is asked."""
 
 from copy import deepcopy
 import json
@@ -15,8 +15,9 @@ import original  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn  # noqa: E402
 from vla_nav_node.bundle.bundle import load_bundle  # noqa: E402
-from vla_nav_node.convert.checkpoint.backbones import refuse_foreign  # noqa: E402
-from vla_nav_node.convert.checkpoint.checkpoint import Choice, read_checkpoint  # noqa: E402
+from vla_nav_node.convert.checkpoint.checkpoint import (  # noqa: E402
+    read_checkpoint, refuse_foreign)
+from vla_nav_node.convert.checkpoint.containers import Selection  # noqa: E402
 from vla_nav_node.errors import CheckpointError  # noqa: E402
 
 
@@ -30,7 +31,7 @@ def under(prefix, weights):
 
 def read(tmp_path, document, weights='', drop=(), rules=()):
     torch.save(document, tmp_path / 'c.pth')
-    return read_checkpoint(tmp_path / 'c.pth', Choice(weights, drop, dict(rules)))
+    return read_checkpoint(tmp_path / 'c.pth', Selection(weights, drop, dict(rules)))
 
 
 def is_seed(checkpoint, seed):
@@ -67,7 +68,7 @@ def test_weights_that_have_one_reading_are_found(tmp_path, form):
 
 
 def averaged(form):
-    """Return a checkpoint whose raw weights are of seed 0, and whose average is of seed 1."""
+    """Return a checkpoint with raw weights of seed 0 and an average of seed 1."""
     raw, average = sd(0), sd(1)
     return {
         'beside': {'model_state_dict': raw, 'ema_state_dict': average},
@@ -100,9 +101,9 @@ def averaged(form):
     ('dots in keys', '--weights net.raw, or --weights net.ema.v2', 'net.ema.v2'),
     ('a list', '--weights models.0, or --weights models.1', 'models.1')])
 def test_where_two_fit_is_a_question_and_its_lines_answer_it(tmp_path, form, lines, chosen):
-    with pytest.raises(CheckpointError) as told:
+    with pytest.raises(CheckpointError) as refusal:
         read(tmp_path, averaged(form))
-    assert '2 places' in told.value.found and told.value.fix == f'add {lines}'
+    assert '2 places' in refusal.value.found and refusal.value.fix == f'add {lines}'
     raw, average = (line.split() for line in lines.split(', or '))
     for line, seed in ((raw, 0), (average, 1)):
         options = dict(zip(line[::2], line[1::2]))
@@ -114,9 +115,9 @@ def test_where_two_fit_is_a_question_and_its_lines_answer_it(tmp_path, form, lin
 
 def test_raw_weights_at_the_top_are_chosen_by_dropping_the_others(tmp_path):
     document = {**sd(0), **under('ema', sd(1))}
-    with pytest.raises(CheckpointError) as told:
+    with pytest.raises(CheckpointError) as refusal:
         read(tmp_path, document)
-    assert told.value.fix == 'add --drop ema, or --weights ema'
+    assert refusal.value.fix == 'add --drop ema, or --weights ema'
     assert is_seed(read(tmp_path, document, drop=['ema']), 0)
     assert is_seed(read(tmp_path, document, 'ema'), 1)
 
@@ -132,12 +133,12 @@ def test_a_place_that_may_mean_another_network_is_named_by_the_user(tmp_path, pl
 
 
 def test_an_average_without_names_is_seen(tmp_path):
-    """As torch_ema and diffusers keep it: a list, in the order of the parameters."""
+    """torch_ema and diffusers keep the average as a list in the parameters' order."""
     document = {'model': sd(), 'ema': {'decay': 0.99, 'shadow_params': list(sd(1).values())}}
-    with pytest.raises(CheckpointError) as told:
+    with pytest.raises(CheckpointError) as refusal:
         read(tmp_path, document)
-    assert 'ema.shadow_params (30 tensors)' in str(told.value)
-    assert 'add --weights model for' in told.value.fix
+    assert 'ema.shadow_params (30 tensors)' in str(refusal.value)
+    assert 'add --weights model for' in refusal.value.fix
     assert is_seed(read(tmp_path, document, 'model'), 0)
     with pytest.raises(CheckpointError, match='has 0 .* and no vision_encoder'):
         refuse_foreign(read(tmp_path, document, 'ema'))
@@ -156,9 +157,9 @@ def test_an_average_with_other_names_is_seen(tmp_path):
         read(tmp_path, {'model': sd(), 'ema': mangled})
     assert is_seed(read(tmp_path, {**sd(), 'ema': mangled}, drop=['ema']), 0)
     beside = {**under('model', sd()), **under('model_ema', mangled), 'log_std': torch.ones(2)}
-    with pytest.raises(CheckpointError) as told:
+    with pytest.raises(CheckpointError) as refusal:
         read(tmp_path, {'state_dict': beside})
-    assert 'state_dict.model_ema (30 tensors)' in told.value.found
+    assert 'state_dict.model_ema (30 tensors)' in refusal.value.found
     assert is_seed(read(tmp_path, {'state_dict': beside}, 'state_dict.model'), 0)
 
 
@@ -168,11 +169,12 @@ def test_a_place_that_is_not_there_is_told_with_those_that_are(tmp_path):
 
 
 def test_several_places_of_foreign_names_are_listed(tmp_path):
-    with pytest.raises(CheckpointError) as told:
+    with pytest.raises(CheckpointError) as refusal:
         read(tmp_path, {'policy': {'cnn.0.weight': torch.ones(2)}, 'optimizer': OPTIMIZER,
                         'critic': {'net.0.weight': torch.ones(2)}})
-    assert 'policy (1 tensor, cnn.0.weight), critic (1 tensor, net.0.weight)' in told.value.found
-    assert '--weights PLACE' in told.value.fix
+    assert 'policy (1 tensor, cnn.0.weight), critic (1 tensor, net.0.weight)' \
+        in refusal.value.found
+    assert '--weights PLACE' in refusal.value.fix
 
 
 def test_rules_reach_the_names_below_a_place(tmp_path):
@@ -200,9 +202,9 @@ def test_what_the_policy_does_not_need_is_dropped_by_name_and_told(tmp_path, cap
     assert importing(tmp_path / 'c.pth', tmp_path / 'b', '--drop', 'critic', 'log_std', '--drop',
                      'criterion.weight', 'n_averaged', structure=structure(tmp_path / 's.yaml'),
                      json=tmp_path / 'r.json') == 0
-    told = capsys.readouterr().out
-    assert 'note: dropped by --drop critic: 2 tensors, critic.0.weight, critic.0.bias' in told
-    assert 'note: dropped by --drop n_averaged: 1 tensor, n_averaged' in told
+    message = capsys.readouterr().out
+    assert 'note: dropped by --drop critic: 2 tensors, critic.0.weight, critic.0.bias' in message
+    assert 'note: dropped by --drop n_averaged: 1 tensor, n_averaged' in message
     assert json.loads((tmp_path / 'r.json').read_text())['dropped'] == {
         'critic': ['critic.0.weight', 'critic.0.bias'], 'log_std': ['log_std'],
         'criterion.weight': ['criterion.weight'], 'n_averaged': ['n_averaged']}
@@ -239,9 +241,10 @@ def test_the_hints_of_drop(tmp_path, weights, capsys):
     assert '--drop critic log_std leaves them out' in capsys.readouterr().err
     assert importing(tmp_path / 'c.pth', tmp_path / 'b', '--drop', 'critic', 'log_std',
                      'actions.2', structure=shape) == 2
-    told = capsys.readouterr().err
-    assert 'actions.2.weight is missing' in told
-    assert '--drop actions.2 takes what the policy needs' in told and 'leaves them' not in told
+    message = capsys.readouterr().err
+    assert 'actions.2.weight is missing' in message
+    assert '--drop actions.2 takes what the policy needs' in message
+    assert 'leaves them' not in message
     assert importing(tmp_path / 'c.pth', tmp_path / 'b', '--drop', 'actions', 'critic', 'log_std',
                      structure=shape) == 2
     assert '--drop actions takes what the policy needs' in capsys.readouterr().err
@@ -291,7 +294,7 @@ def test_the_counter_of_batch_normalisation_is_never_missed_nor_in_the_way(tmp_p
 
 
 class Recurrent(nn.Module):
-    """Named and built as sb3-contrib's CnnLstmPolicy: two extractors of the same storage."""
+    """A network like sb3-contrib's CnnLstmPolicy, with two extractors of one storage."""
 
     def __init__(self):
         super().__init__()
@@ -328,7 +331,7 @@ def test_a_policy_of_sb3_contrib_drives_as_it_did(tmp_path, capsys):
                      'features_extractor.linear.0=vision_encoder.7', 'lstm_actor=rnn',
                      '--map', 'action_net=actions.0', '--drop', 'lstm_critic', 'value_net',
                      'log_std', structure=tmp_path / 's.yaml', limits=(2.0, 2.0)) == 0
-    told = capsys.readouterr().out
+    message = capsys.readouterr().out
     for part in ('Stable-Baselines3', 'lstm_critic: 4 tensors', 'another name: 16 tensors'):
-        assert part in told
+        assert part in message
     assert_drives_as_it_did(load_bundle(tmp_path / 'b'), network, pictures())

@@ -1,4 +1,4 @@
-"""Input from outside is data: nothing in it is run, followed out of its place, or let grow."""
+"""Input is data: nothing in it is run, leads outside its folder, or grows without limit."""
 
 import ast
 import os
@@ -24,7 +24,7 @@ ALLOWED_NAMES = {'UnpicklingError'}  # an error to be caught
 
 
 def name_of(node):
-    """Return the dotted name of what is called, as it is written."""
+    """Return the dotted name of the called function as written."""
     parts = []
     while isinstance(node, ast.Attribute):
         parts.append(node.attr)
@@ -33,7 +33,7 @@ def name_of(node):
 
 
 def offences(source):
-    """Return each call or import that turns data into code or a shell's command line."""
+    """Yield each call or import that turns data into code or a shell command."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call):
             name = name_of(node.func)
@@ -86,14 +86,14 @@ def test_the_rule_leaves_the_rest_alone(good):
 
 
 class Bomb:
-    """What would leave a file behind if it were unpickled."""
+    """An object that writes a file when it is unpickled."""
 
     def __init__(self, path):
-        """Take the file."""
+        """Set the file to write."""
         self.path = path
 
     def __reduce__(self):
-        """Be loaded as a call."""
+        """Pickle as a call."""
         return Path.touch, (self.path,)
 
 
@@ -155,7 +155,7 @@ def test_a_file_name_that_leads_elsewhere_is_refused(directory, name):
 
 
 def test_links_are_followed_and_what_they_lead_to_is_checked(directory, tmp_path):
-    """A link is as good as what it leads to: the hash decides, not the place."""
+    """A link is allowed: the hash of its target decides."""
     weights, moved = directory / 'policy.safetensors', tmp_path / 'elsewhere'
     weights.rename(moved)
     weights.symlink_to(moved)
@@ -173,7 +173,7 @@ def test_links_are_followed_and_what_they_lead_to_is_checked(directory, tmp_path
 
 @pytest.mark.parametrize('target', ['/dev/zero', 'pipe'])
 def test_a_manifest_that_is_no_file_is_not_read(directory, tmp_path, target):
-    """Reading a device or a pipe would not end."""
+    """Reading a device or a pipe would never end."""
     os.mkfifo(tmp_path / 'pipe')
     (directory / MANIFEST).unlink()
     (directory / MANIFEST).symlink_to(tmp_path / target)

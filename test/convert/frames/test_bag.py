@@ -1,4 +1,4 @@
-"""A rosbag2's pictures are those that the node would have decoded from the same messages."""
+"""A rosbag2's pictures are decoded as the node decodes the same messages."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""What calibrated an int8 does not judge it: by the hash of every frame, with its neighbours."""
+"""Calibration frames and their neighbours, known by hashes, never judge the int8 graph."""
 
 import copy
 import json
@@ -11,7 +11,7 @@ from vla_nav_node import cli
 from vla_nav_node.bundle.bundle import Bundle, load_bundle
 from vla_nav_node.bundle.plain_yaml import MOST_BYTES
 from vla_nav_node.convert.frames.calibrated import (
-    Calibrated, FEWEST, FIRST_SEED, HASH_BYTES, MOST_FRAMES, NEIGHBOURS, noted)
+    Calibrated, calibration_facts, FEWEST, FIRST_SEED, HASH_BYTES, MOST_FRAMES, NEIGHBOURS)
 from vla_nav_node.errors import SettingError
 from vla_nav_node.sim.expert.simulated_frames import load_frames
 from vla_nav_node.vision.preprocess import InputSpec, Preprocess
@@ -28,7 +28,7 @@ SEEN = np.stack([SEE(scene)[0].copy() for scene in SCENES])  # as the policy see
 
 
 def calibrated(bundle, **facts):
-    """Return the bundle as quantize leaves it, in memory."""
+    """Return the bundle in memory as quantize would leave it on disk."""
     manifest = copy.deepcopy(bundle.manifest)
     manifest['files']['policy.int8.onnx'] = {'sha256': '0' * 64, 'bytes': 0}
     manifest['quantization'] = {'int8': facts}
@@ -36,12 +36,13 @@ def calibrated(bundle, **facts):
 
 
 def of_scenes(bundle, part):
-    """Say that some of the scenes calibrated."""
-    return Calibrated([(calibrated(bundle, **noted('recording', SEEN[part])), 'int8')])
+    """Return a Calibrated for some of the scenes."""
+    facts = calibration_facts('recording', SEEN[part])
+    return Calibrated([(calibrated(bundle, **facts), 'int8')])
 
 
 def places(frames):
-    """Return where frames are among the scenes."""
+    """Return the indices of frames among the scenes."""
     return [int(np.flatnonzero((frame == SEEN).all(axis=(1, 2, 3)))[0]) for frame in frames]
 
 
@@ -109,13 +110,13 @@ def test_the_simulators_episodes_are_known_by_their_seeds(plain, frames):
 
 
 def test_the_hashes_of_as_many_as_there_may_be_fit_into_a_manifest_twice():
-    text = noted('x', np.zeros((3, 2, 2, 3), np.uint8))['calibrated']
+    text = calibration_facts('x', np.zeros((3, 2, 2, 3), np.uint8))['calibrated']
     assert len(text) == 3 * HASH_BYTES * 4 / 3
     assert 2 * MOST_FRAMES * HASH_BYTES * 4 / 3 < 0.7 * MOST_BYTES
 
 
 def test_one_recording_calibrates_and_judges_by_parts_of_its_own(tmp_path, capsys):
-    """The whole way: quantize, then verify, then compare, on one recording."""
+    """Run quantize, verify and compare on one recording."""
     pytest.importorskip('rich')
     tiny.write_tiny(tmp_path / 'p')
     recording = tmp_path / 'f.npy'
@@ -142,7 +143,7 @@ def test_one_recording_calibrates_and_judges_by_parts_of_its_own(tmp_path, capsy
 
 
 def _widen(directory):
-    """Return it layers that are worth int8."""
+    """Replace the bundle by one whose layers are worth int8."""
     import shutil
 
     from worth_int8 import bundle
@@ -152,15 +153,15 @@ def _widen(directory):
 
 def test_labelled_frames_that_calibrated_are_left_out_and_the_state_begins_anew(plain, tmp_path):
     pytest.importorskip('rich')
-    from vla_nav_node.bench.models.side_by_side.bench_pictures import load_pictures
+    from vla_nav_node.bench.models.frame_sets import load_frame_set
     starts = np.zeros(400, bool)
     starts[[0, 150, 300]] = True  # 150 is left out: what comes after it begins an episode
     np.savez(tmp_path / 'l.npz', frames=SCENES, actions=np.arange(800).reshape(400, 2) / 1e3,
              starts=starts)
     source = str(tmp_path / 'l.npz')
-    found = load_pictures(source, plain.input, 1000, 0, of_scenes(plain, slice(100, 200)))
+    found = load_frame_set(source, plain.input, 1000, 0, of_scenes(plain, slice(100, 200)))
     assert places(found.frames) == [*range(85), *range(215, 400)]
     assert np.flatnonzero(found.starts).tolist() == [0, 85, 170]
     assert found.actions[85].tolist() == pytest.approx([0.43, 0.431])
-    whole = load_pictures(source, plain.input, 10)
+    whole = load_frame_set(source, plain.input, 10)
     assert len(whole.frames) == 10 and whole.starts == [True] + [False] * 9

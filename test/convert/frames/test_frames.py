@@ -1,4 +1,4 @@
-"""Frames come from wherever pictures are, as the policy sees them, or the source is refused."""
+"""Frames are read from every kind of source as the policy sees them, or it is refused."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ GREY = np.arange(48 * 64 * 3, dtype=np.uint32).reshape(48, 64, 3) % 251
 
 
 def _picture(number):
-    """Return a picture that tells its number by its brightness."""
+    """Return a picture whose brightness depends on its number."""
     return (GREY // 4 + 8 * number).astype(np.uint8)
 
 

@@ -1,4 +1,4 @@
-"""Int8 with fixed scales: near the float policy, and made of what TensorRT has."""
+"""Int8 with fixed scales: close to the float policy, and readable by TensorRT."""
 
 import numpy as np
 import onnx

@@ -1,4 +1,4 @@
-"""The first convolution over blocks of pixels: the same to the bit, or left as it is."""
+"""The first convolution over blocks of pixels: equal to the bit, or unchanged."""
 
 from hypothesis import given, settings, strategies as st
 import numpy as np
@@ -15,7 +15,7 @@ SCALES = {'pixel.scale': np.float32(1.0), 'pixel.zero': np.uint8(120),
 
 
 def _model(sides, weight, pads, stride=2, group=1, apart=False):
-    """Return image -> int8 convolution (QDQ); `apart` has the pixels normalised before, in float."""
+    """Return image -> int8 convolution (QDQ); `apart` normalises the pixels before, in float."""
     rng = np.random.default_rng(0)
     outputs, channels = len(weight), weight.shape[1] * group
     ones = np.ones(outputs, np.float32)

@@ -1,4 +1,4 @@
-"""A checkpoint in the original's form comes in with every weight, and drives as it did there."""
+"""A checkpoint of the original's form is imported with every weight, and acts as before."""
 
 import json
 
@@ -19,7 +19,7 @@ from vla_nav_node.bundle.bundle import load_bundle, sha256_of  # noqa: E402
 
 @pytest.fixture(name='tiny', scope='module')
 def _tiny(tmp_path_factory):
-    """Return a small network in the original's form, and the file its author would have."""
+    """Return a small network of the original's form, and its checkpoint."""
     path = tmp_path_factory.mktemp('original') / 'best_simple_lstm_model.pth'
     return original.write_original(path), path
 
@@ -29,9 +29,9 @@ def test_the_original_form_in_its_full_size(tmp_path, capsys):
     network = original.write_original(path, **original.SIMPLE)
     assert importing(path, tmp_path / 'b', structure='simple', size='224x224', rotation=180,
                      json=tmp_path / 'r.json') == 0
-    told = capsys.readouterr().out
+    message = capsys.readouterr().out
     for part in ('all 32 tensors', 'val_mae 0.222, epoch 7', 'RNN, 4 x 1024'):
-        assert part in told
+        assert part in message
     bundle = load_bundle(tmp_path / 'b')
     assert bundle.manifest['training'] == {'trained': True, 'imported': {
         'file': path.name, 'sha256': sha256_of(path), 'val_mae': 0.222, 'epoch': 7}}
@@ -72,12 +72,13 @@ FORMS = {
 @pytest.mark.parametrize('form', FORMS)
 @pytest.mark.parametrize('zipped', [True, False], ids=['zip', 'legacy'])
 def test_the_forms_in_which_people_save(tmp_path, tiny, form, zipped):
-    from vla_nav_node.convert.checkpoint.checkpoint import Choice, read_checkpoint
+    from vla_nav_node.convert.checkpoint.checkpoint import read_checkpoint
+    from vla_nav_node.convert.checkpoint.containers import Selection
     from vla_nav_node.commands.import_ import _rule
     change, more = FORMS[form]
     torch.save(change(original.document(tiny[0])), tmp_path / 'c.pth',
                _use_new_zipfile_serialization=zipped)
-    read = read_checkpoint(tmp_path / 'c.pth', Choice(rules=dict(map(_rule, more[1:]))))
+    read = read_checkpoint(tmp_path / 'c.pth', Selection(renames=dict(map(_rule, more[1:]))))
     assert read.tensors.keys() == tiny[0].state_dict().keys()
     assert all(torch.equal(read.tensors[name].float(), value)
                for name, value in tiny[0].state_dict().items())
@@ -105,7 +106,7 @@ def test_every_cell_is_worked_out_and_drives_as_it_did(tmp_path, cell, recurrent
 
 
 def test_batch_norm_dropout_and_a_tanh_head(tmp_path):
-    """As real encoders have them; the running statistics are weights too."""
+    """Real encoders have them; running statistics are weights too."""
     network = original.original()
     torch.manual_seed(0)
     network.vision_encoder = nn.Sequential(
@@ -138,7 +139,7 @@ def test_batch_norm_dropout_and_a_tanh_head(tmp_path):
 
 
 def test_bgr_becomes_rgb(tmp_path, tiny):
-    """A policy trained on OpenCV's order sees what it saw, given pictures in ours."""
+    """A policy trained on BGR acts the same when the bundle gets RGB."""
     network, path = tiny
     assert importing(path, tmp_path / 'b', structure=structure(tmp_path / 's.yaml'),
                      channels='bgr') == 0

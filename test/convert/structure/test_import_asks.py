@@ -1,4 +1,4 @@
-"""What a checkpoint does not tell is asked for, all of it at once, and never guessed."""
+"""Whatever a checkpoint does not hold is asked for in one message, and never guessed."""
 
 import pytest
 
@@ -23,11 +23,11 @@ def _path(tmp_path):
 
 def test_everything_that_is_missing_is_in_one_message(path, capsys):
     assert cli.main(['import', str(path)]) == 2
-    told = capsys.readouterr()
-    assert told.err.count('\n') == 1
+    message = capsys.readouterr()
+    assert message.err.count('\n') == 1
     for option in (*KNOWN, '--out', '--structure'):
-        assert option in told.err
-    assert yaml.safe_load(told.out).keys() == {'plain_sequence', 'encoder', 'recurrent', 'head'}
+        assert option in message.err
+    assert yaml.safe_load(message.out).keys() == {'plain_sequence', 'encoder', 'recurrent', 'head'}
 
 
 def test_a_preset_whose_shapes_fit_is_named(tmp_path, capsys):
@@ -40,7 +40,7 @@ def test_a_preset_whose_shapes_fit_is_named(tmp_path, capsys):
 def test_nothing_is_guessed(path, tmp_path, capsys, option):
     assert importing(path, tmp_path / 'b', structure='simple', **{option: None}) == 2
     told = capsys.readouterr().err
-    assert f'does not tell --{option.replace("_", "-")};' in told
+    assert f'does not hold --{option.replace("_", "-")};' in told
     assert not (tmp_path / 'b').exists()
 
 
@@ -57,10 +57,10 @@ def test_the_template_filled_in_is_the_structure(path, tmp_path, capsys):
                                   'num_layers': 4, 'nonlinearity': FILL_IN}
     capsys.readouterr()
     assert importing(path, tmp_path / 'b', structure=template) == 2
-    told = capsys.readouterr().err
+    message = capsys.readouterr().err
     for place in ('plain_sequence', 'encoder.0.stride', 'encoder.1.type',
                   'recurrent.nonlinearity', 'head.1.type'):
-        assert place in told
+        assert place in message
     for part, known in (('encoder', ENCODER), ('head', HEAD)):
         for layer, filling in zip(found[part], known):
             layer.update(filling)
@@ -95,36 +95,36 @@ def test_named_parts_of_an_encoder_lead_to_map(tmp_path, capsys):
                for name, value in original.original().state_dict().items()}
     torch.save(weights, tmp_path / 'c.pth')
     assert cli.main(['import', str(tmp_path / 'c.pth')]) == 2
-    told = capsys.readouterr().err
-    assert '--map vision_encoder.stem.conv=vision_encoder.NUMBER' in told
+    message = capsys.readouterr().err
+    assert '--map vision_encoder.stem.conv=vision_encoder.NUMBER' in message
     assert cli.main(['import', str(tmp_path / 'c.pth'), '--template', str(tmp_path / 't.yaml'),
                      '--map', 'vision_encoder.stem.conv=vision_encoder.0']) == 0
 
 
-@pytest.mark.parametrize('rule, told', [
+@pytest.mark.parametrize('rule, expected', [
     ('head=actions', 'no tensor is called head'), ('actions.0=actions.2', 'two tensors')])
-def test_a_map_that_does_not_work_is_told(path, capsys, rule, told):
+def test_a_map_that_does_not_work_is_told(path, capsys, rule, expected):
     assert cli.main(['import', str(path), '--map', rule]) == 2
-    assert told in capsys.readouterr().err
+    assert expected in capsys.readouterr().err
 
 
-@pytest.mark.parametrize('option, value, told', [
+@pytest.mark.parametrize('option, value, expected', [
     ('limits', (0.5, 0), 'action.limits.linear_y is 0.0'), ('std', (1, 0, 1), '--std 1 0 1'),
     ('mean', ('nan', 0, 1), '--mean nan 0 1'), ('mean', (0.5,), '3 each')])
-def test_values_that_no_bundle_can_have(path, tmp_path, capsys, option, value, told):
+def test_values_that_no_bundle_can_have(path, tmp_path, capsys, option, value, expected):
     assert importing(path, tmp_path / 'b', structure=structure(tmp_path / 's.yaml'),
                      **{option: value}) == 2
-    assert told in capsys.readouterr().err
+    assert expected in capsys.readouterr().err
     assert not (tmp_path / 'b').exists()
 
 
 def without(layers, *names):
-    """Take arguments out of a structure's layers."""
+    """Return a structure's layers without some arguments."""
     return [{name: value for name, value in layer.items() if name not in names}
             for layer in layers]
 
 
-@pytest.mark.parametrize('change, told', [
+@pytest.mark.parametrize('change, wanted', [
     (lambda s: s.pop('plain_sequence'), 'plain_sequence (true: forward() gives each layer'),
     (lambda s: s.pop('head'), 'does not say head'),
     (lambda s: s.update(encoder=without(s['encoder'], 'dilation')),
@@ -139,14 +139,14 @@ def without(layers, *names):
      'encoder.1.count_include_pad (torch: true)'),
     (lambda s: s.pop('recurrent'), 'recurrent does not say nonlinearity (torch: tanh)'),
     (lambda s: s.update(plain_sequence=False), 'plain_sequence: False; expected true: forward()')])
-def test_what_no_shape_tells_of_the_numbers_has_to_be_said(path, tmp_path, capsys, change, told):
-    """Torch's default is only one of the values that training may have had."""
+def test_what_no_shape_tells_of_the_numbers_has_to_be_said(path, tmp_path, capsys, change, wanted):
+    """Torch's default is only one of the values that training may have used."""
     described = yaml.safe_load(structure(tmp_path / 's.yaml').read_text())
     change(described)
     (tmp_path / 's.yaml').write_text(yaml.safe_dump(described))
     assert importing(path, tmp_path / 'b', structure=tmp_path / 's.yaml') == 2
     message = capsys.readouterr().err
-    assert told in message and message.count('\n') == 1
+    assert wanted in message and message.count('\n') == 1
 
 
 def test_presets_and_bundles_say_it_all_by_themselves(tmp_path):
@@ -161,7 +161,7 @@ def test_presets_and_bundles_say_it_all_by_themselves(tmp_path):
 
 @pytest.mark.parametrize('written', ['1e-3', '1.0e-3', '0.001', '1E-3', '1.e-03'])
 def test_a_small_number_is_one_as_people_write_it(tmp_path, written):
-    """YAML 1.1 takes 1e-3 for a text."""
+    """YAML 1.1 reads 1e-3 as a string."""
     network = original.original()
     network.vision_encoder = nn.Sequential(nn.Conv2d(3, 6, 3, 2), nn.BatchNorm2d(6, 1e-3),
                                            nn.AdaptiveAvgPool2d(1), nn.Flatten(),

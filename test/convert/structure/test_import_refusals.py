@@ -1,4 +1,4 @@
-"""What cannot come in whole stays out: one message, nothing written, nothing run."""
+"""A checkpoint that does not fit is refused: one message, nothing written, nothing run."""
 
 import contextlib
 
@@ -14,7 +14,7 @@ from importer import fresh_weights, importer  # noqa: E402, F401
 import original  # noqa: E402
 from torch import nn  # noqa: E402
 from vla_nav_node.convert.checkpoint.checkpoint import read_checkpoint  # noqa: E402
-from vla_nav_node.convert.structure.shape_check import check_walk  # noqa: E402
+from vla_nav_node.convert.structure.structure import check_shapes  # noqa: E402
 from vla_nav_node.convert.structure.structure import complete  # noqa: E402
 from vla_nav_node.convert.structure.structure_file import read_structure  # noqa: E402
 from vla_nav_node.errors import VlaNavError  # noqa: E402
@@ -27,50 +27,50 @@ def test_missing_extra_and_misshapen_keys_are_told_together(tmp_path, weights, r
     weights.pop('rnn.weight_hh_l2')
     weights['gripper.weight'] = torch.zeros(3)
     weights['rnn.bias_ih_l0'] = torch.zeros(13)
-    told = refused(saved(tmp_path / 'c.pth', weights))
+    message = refused(saved(tmp_path / 'c.pth', weights))
     for part in ('actions.2.bias is missing', 'rnn.weight_hh_l2 is missing',
                  'gripper.weight is unexpected', 'rnn.bias_ih_l0 is [13] instead of [12]'):
-        assert part in told
+        assert part in message
 
 
-@pytest.mark.parametrize('gone, told', [
+@pytest.mark.parametrize('gone, expected', [
     ('vision_encoder.3.weight', 'vision_encoder.3.weight is missing'),
     ('rnn.weight_hh_l0', 'rnn.weight_hh_l0 is missing'),
     ('actions.4.weight', 'actions.4.weight is missing')])
-def test_a_missing_key_that_would_have_told_a_size(tmp_path, weights, refused, gone, told):
-    """And the others are told beside it."""
+def test_a_missing_key_that_would_have_told_a_size(tmp_path, weights, refused, gone, expected):
+    """The message names the other problems too."""
     weights.pop(gone)
     weights['vision_encoder.1.weight'] = torch.zeros(4)
     message = refused(saved(tmp_path / 'c.pth', weights))
-    assert told in message and 'vision_encoder.1.weight is unexpected' in message
+    assert expected in message and 'vision_encoder.1.weight is unexpected' in message
 
 
 def test_what_a_preset_says_must_be_so(tmp_path, weights, refused):
-    told = refused(saved(tmp_path / 'c.pth', weights), structure='simple')
-    assert 'vision_encoder.0.weight is [4, 3, 7, 7] instead of [64, 3, 7, 7]' in told
+    message = refused(saved(tmp_path / 'c.pth', weights), structure='simple')
+    assert 'vision_encoder.0.weight is [4, 3, 7, 7] instead of [64, 3, 7, 7]' in message
 
 
 def test_an_argument_that_a_layer_does_not_have(tmp_path, weights, refused):
-    told = refused(saved(tmp_path / 'c.pth', weights), structure=structure(
+    message = refused(saved(tmp_path / 'c.pth', weights), structure=structure(
         tmp_path / 's.yaml', [{**ENCODER[0], 'colour': 'red'}, *ENCODER[1:]]))
-    assert 'Conv2d' in told and 'colour' in told
+    assert 'Conv2d' in message and 'colour' in message
 
 
 def test_another_cell_than_the_structure_says(tmp_path, refused):
     weights = original.original(cell=nn.LSTM).state_dict()
-    told = refused(saved(tmp_path / 'c.pth', weights),
-                   structure=structure(tmp_path / 's.yaml', type='GRU'))
-    assert 'rnn is of type LSTM by its shapes instead of GRU' in told
+    message = refused(saved(tmp_path / 'c.pth', weights),
+                      structure=structure(tmp_path / 's.yaml', type='GRU'))
+    assert 'rnn is of type LSTM by its shapes instead of GRU' in message
 
 
-@pytest.mark.parametrize('recurrent, told', [
+@pytest.mark.parametrize('recurrent, expected', [
     ({'bidirectional': True}, 'bidirectional'), ({'proj_size': 3, 'cell': nn.LSTM}, 'proj_size')])
-def test_what_a_step_in_time_cannot_have(tmp_path, refused, recurrent, told):
+def test_what_a_step_in_time_cannot_have(tmp_path, refused, recurrent, expected):
     weights = original.original(**recurrent).state_dict()
-    assert told in refused(saved(tmp_path / 'c.pth', weights))
+    assert expected in refused(saved(tmp_path / 'c.pth', weights))
 
 
-@pytest.mark.parametrize('names, told', [
+@pytest.mark.parametrize('names, expected', [
     (('kosmos.text_model.model.embed_tokens.weight',
       'kosmos.text_model.model.layers.0.self_attn.k_proj.weight',
       'kosmos.vision_model.model.embeddings.class_embedding'),
@@ -83,30 +83,30 @@ def test_what_a_step_in_time_cannot_have(tmp_path, refused, recurrent, told):
     (('vision_encoder.encoder.layers.0.self_attn.q_proj.weight',), 'a transformer'),
     (('vision_encoder.layer1.0.conv1.weight',), 'ResNet'),
     (('text_embedding.weight',), 'a text embedding')])
-def test_a_backbone_that_there_is_not_is_named(tmp_path, weights, refused, names, told):
-    """As in the original, whose file has it where the structures have `vision_encoder`."""
+def test_a_backbone_that_there_is_not_is_named(tmp_path, weights, refused, names, expected):
+    """The original's file has such a backbone in place of `vision_encoder`."""
     kept = {name: value for name, value in weights.items()
             if not name.startswith('vision_encoder')}
     kept.update(dict.fromkeys(names, torch.zeros(2, 2)))
     message = refused(saved(tmp_path / 'c.pth', kept, val_mae=0.222), structure='simple')
-    assert told in message and 'vision_encoder.*, rnn.*, actions.*' in message
+    assert expected in message and 'vision_encoder.*, rnn.*, actions.*' in message
 
 
 def test_other_names_lead_to_map(tmp_path, weights, refused):
     renamed = {name.replace('actions', 'policy_head'): value for name, value in weights.items()}
-    told = refused(saved(tmp_path / 'c.pth', renamed))
-    assert 'policy_head' in told and 'no actions' in told and '--map NAME=actions' in told
+    message = refused(saved(tmp_path / 'c.pth', renamed))
+    assert 'policy_head' in message and 'no actions' in message and '--map NAME=actions' in message
 
 
 def test_a_picture_of_another_size(tmp_path, refused):
-    """Where the encoder ends in a flattened map the size counts, and a wrong one is told."""
+    """If the encoder ends in a flattened map, a wrong picture size is reported."""
     network = original.original()
     network.vision_encoder = nn.Sequential(nn.Conv2d(3, 4, 3, 4), nn.Flatten(),
                                            nn.Linear(4 * 12 * 12, 16))
-    told = refused(saved(tmp_path / 'c.pth', network.state_dict()), size='64x48',
-                   structure=structure(tmp_path / 's.yaml', [
+    message = refused(saved(tmp_path / 'c.pth', network.state_dict()), size='64x48',
+                      structure=structure(tmp_path / 's.yaml', [
                        {'type': 'Conv2d', 'stride': 4}, {'type': 'Flatten'}, {'type': 'Linear'}]))
-    assert 'vision_encoder.2 (Linear) does not take [1, 768]' in told
+    assert 'vision_encoder.2 (Linear) does not take [1, 768]' in message
 
 
 VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6) | \
@@ -133,7 +133,7 @@ def test_any_argument_of_a_layer_fits_or_is_refused(tmp_path_factory, layer, nam
     sound = read_checkpoint(folder / 'sound.pth')
     with contextlib.suppress(VlaNavError):
         architecture = complete(read_structure(str(folder / 'any.yaml')), sound)
-        check_walk(sound, architecture, InputSpec(48, 48))
+        check_shapes(sound, architecture, InputSpec(48, 48))
 
 
 @given(st.text() | st.fixed_dictionaries({'encoder': LAYERS | VALUES}, optional={
@@ -148,4 +148,4 @@ def test_any_structure_fits_or_is_refused(tmp_path_factory, described):
     sound = read_checkpoint(folder / 'sound.pth')
     with contextlib.suppress(VlaNavError):
         architecture = complete(read_structure(str(folder / 'any.yaml')), sound)
-        check_walk(sound, architecture, InputSpec(48, 48))
+        check_shapes(sound, architecture, InputSpec(48, 48))

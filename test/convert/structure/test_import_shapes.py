@@ -1,4 +1,4 @@
-"""Shapes with several readings are asked about; what is told drives as it did."""
+"""Shapes with several readings are asked about; once stated, the policy acts as before."""
 
 import cv2
 from hypothesis import assume, given, HealthCheck, settings, strategies as st
@@ -30,14 +30,14 @@ REST = [{'type': 'ReLU'}, {'type': 'AdaptiveAvgPool2d', 'output_size': 4}, {'typ
 
 
 def pictures(size=SIZE):
-    """Return pictures uint8 [STEPS, size, size, 3], each of a colour of its own."""
+    """Return pictures uint8 [STEPS, size, size, 3], each of another colour."""
     rng = np.random.default_rng(1)
     colours = rng.integers(0, 200, (STEPS, 1, 1, 3), np.uint8)
     return colours + rng.integers(0, 56, (STEPS, size, size, 3), np.uint8)
 
 
 def network_of(*encoder, cell=nn.LSTM, head=None, **recurrent):
-    """Return a lively network in the original's form with this encoder."""
+    """Return a network of the original's form with this encoder, whose weights all matter."""
     network = original.original(cell=cell, layers=1, **recurrent)
     network.vision_encoder = nn.Sequential(*encoder)
     network.actions = head or network.actions
@@ -64,7 +64,7 @@ def driven(directory, backend='onnx', size=SIZE):
 
 
 def gray_network(channels=1, outputs=24, **more):
-    """Return a network whose first convolution takes so many channels."""
+    """Return a network whose first convolution takes this number of channels."""
     return network_of(nn.Conv2d(channels, outputs, 5, 2, 2, **more), nn.ReLU(),
                       nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(outputs * 16, 16))
 
@@ -112,37 +112,37 @@ def test_a_gray_policy_is_less_than_a_grey_level_off_opencvs_gray(tmp_path):
 def test_one_channel_has_two_readings_and_both_can_be_said(tmp_path, refused, capsys):
     network = gray_network(3, 24, groups=3)
     path = saved(tmp_path / 'c.pth', network.state_dict())
-    told = refused(path, structure=structure(tmp_path / 's.yaml', [FIRST, *REST], type='LSTM'))
+    message = refused(path, structure=structure(tmp_path / 's.yaml', [FIRST, *REST], type='LSTM'))
     assert ('vision_encoder.0.weight is [24, 1, 5, 5]: it takes a gray picture (--channels gray, '
-            'or gray-mean; groups: 1), or an RGB one in 3 groups (say groups: 3)') in told
+            'or gray-mean; groups: 1), or an RGB one in 3 groups (say groups: 3)') in message
     said = structure(tmp_path / 's.yaml', [{**FIRST, 'groups': 3}, *REST], type='LSTM')
     assert importing(path, tmp_path / 'b', structure=said, pixel_max='255', mean=(0, 0, 0),
                      std=(255, 255, 255)) == 0
     seen = pictures().transpose(0, 3, 1, 2) / 255.0
     assert driven(tmp_path / 'b') == pytest.approx(acted(network, seen), abs=CLOSE)
     assert 'only a plain first convolution' in refused(path, structure=said, channels='bgr')
-    told = refused(path, structure=said, channels='gray', mean=0.5, std=0.5)
-    assert 'vision_encoder.0.weight is [24, 1, 5, 5]' in told or 'does not take' in told
+    message = refused(path, structure=said, channels='gray', mean=0.5, std=0.5)
+    assert 'vision_encoder.0.weight is [24, 1, 5, 5]' in message or 'does not take' in message
 
 
 def test_a_gray_policy_that_no_groups_explain_is_gray(tmp_path, refused):
-    told = refused(saved(tmp_path / 'c.pth', gray_network(1, 25).state_dict()),
-                   structure=structure(tmp_path / 's.yaml', [FIRST, *REST], type='LSTM'))
-    assert 'it takes a gray picture (--channels gray' in told and 'groups: 3' not in told
+    message = refused(saved(tmp_path / 'c.pth', gray_network(1, 25).state_dict()),
+                      structure=structure(tmp_path / 's.yaml', [FIRST, *REST], type='LSTM'))
+    assert 'it takes a gray picture (--channels gray' in message and 'groups: 3' not in message
 
 
-@pytest.mark.parametrize('taken, told', [
+@pytest.mark.parametrize('taken, expected', [
     (2, 'gray and depth'), (4, 'a stack of 4 gray pictures, or RGB and depth'),
     (5, 'a stack of 5 gray pictures'), (6, 'a stack of 2 RGB pictures'),
     (9, 'a stack of 3 RGB pictures'),
     (12, 'a stack of 4 RGB pictures, or of 12 gray ones, or blocks of 2x2 pixels')])
 @pytest.mark.parametrize('channels', ['rgb', 'gray'])
-def test_what_takes_more_than_a_picture_is_named(tmp_path, refused, taken, told, channels):
+def test_what_takes_more_than_a_picture_is_named(tmp_path, refused, taken, expected, channels):
     path = saved(tmp_path / 'c.pth', gray_network(taken, 32).state_dict())
     number = {'mean': 0.5, 'std': 0.5} if channels == 'gray' else {}
     message = refused(path, channels=channels, **number, structure=structure(
         tmp_path / 's.yaml', [FIRST, *REST], type='LSTM'))
-    assert told in message and 'a bundle takes one RGB picture' in message
+    assert expected in message and 'a bundle takes one RGB picture' in message
 
 
 def test_an_rgb_policy_is_not_gray(tmp_path, refused):
@@ -152,14 +152,14 @@ def test_an_rgb_policy_is_not_gray(tmp_path, refused):
             tmp_path / 's.yaml', [FIRST, *REST], type='LSTM'))
 
 
-@pytest.mark.parametrize('taken, outputs, told', [
+@pytest.mark.parametrize('taken, outputs, expected', [
     (1, 6, 'it takes the 6 channels before it in 6 groups (say groups: 6), or something lies'),
     (2, 6, 'in 3 groups (say groups: 3)'), (2, 4, 'does not take the 6 channels'),
     (4, 8, 'does not take the 6 channels'), (12, 8, 'concatenation'), (24, 8, 'blocks of pixels')])
-def test_groups_within_an_encoder_are_asked_for(tmp_path, refused, taken, outputs, told):
+def test_groups_within_an_encoder_are_asked_for(tmp_path, refused, taken, outputs, expected):
     network = network_of(nn.Conv2d(3, 6, 5, 2, 2), nn.ReLU(), nn.Conv2d(taken, outputs, 3))
     path = saved(tmp_path / 'c.pth', network.state_dict())
-    assert told in refused(path, structure=structure(
+    assert expected in refused(path, structure=structure(
         tmp_path / 's.yaml', [FIRST, {'type': 'ReLU'}, {'type': 'Conv2d'}], type='LSTM'))
 
 
@@ -194,7 +194,7 @@ def pools(draw):
 
 @st.composite
 def encoders(draw):
-    """Draw convolutions, norms, activations and pools, with all that no shape tells of them."""
+    """Draw convolutions, norms, activations and pools with all required arguments."""
     layers, taken = [], 3
     for _ in range(draw(st.integers(1, 2))):
         side, made = draw(st.sampled_from([1, 2, 3, 5])), taken * draw(st.integers(1, 2))
@@ -213,7 +213,7 @@ def encoders(draw):
 
 
 def built(layers):
-    """Build torch's own layers; give them with a flattening and a product, None if none fit."""
+    """Return torch's layers with a flattening and a product behind; None if they do not fit."""
     torch.manual_seed(3)
     modules = [getattr(nn, one['type'])(**{name: value for name, value in one.items()
                                            if name != 'type'}) for one in layers]
@@ -228,7 +228,7 @@ def built(layers):
 @given(encoders(), CELLS, st.sampled_from([nn.Tanh, nn.Hardswish, nn.Identity]))
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_plain_sequence_drives_as_it_did(tmp_path_factory, layers, cell, last):
-    """What is imported is what torch computed, or what ONNX lacks is refused in one line."""
+    """The import computes what torch does, or is refused in one line if ONNX lacks a layer."""
     modules = built(layers)
     assume(modules is not None)
     kind, recurrent = cell
@@ -241,7 +241,7 @@ def test_any_plain_sequence_drives_as_it_did(tmp_path_factory, layers, cell, las
     said = structure(folder / 's.yaml', [*layers, {'type': 'Flatten'}, {'type': 'Linear'}],
                      [{'type': 'Linear'}, {'type': last.__name__}], type=kind, **recurrent)
     recipe = InputRecipe('any', InputSpec(24, 24, 'stretch', 'linear'), 'rgb', 255.0, [127.5] * 3,
-                    [60.0] * 3, [0.5, 0.5])
+                         [60.0] * 3, [0.5, 0.5])
     try:
         import_checkpoint(read_checkpoint(folder / 'c.pth'), str(said), recipe, folder / 'b')
     except BundleError as error:

@@ -1,4 +1,4 @@
-"""A normalisation that no training can have had is refused; what is only unlikely is noted."""
+"""Impossible normalisations are refused; unlikely ones are noted."""
 
 import math
 
@@ -15,7 +15,7 @@ MEAN_255, STD_255 = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 def recipe(channels, pixel_max, mean, std):
     """Return a recipe with this normalisation."""
     return InputRecipe('p', InputSpec(4, 4), channels, float(pixel_max), list(mean), list(std),
-                  [1.0, 1.0])
+                       [1.0, 1.0])
 
 
 @pytest.mark.parametrize('channels, pixel_max, mean, std', [
@@ -41,7 +41,7 @@ def test_what_people_train_with_passes(channels, pixel_max, mean, std):
     assert all(map(math.isfinite, sum(recipe(channels, pixel_max, mean, std).normalisation(), [])))
 
 
-@pytest.mark.parametrize('channels, pixel_max, mean, std, told', [
+@pytest.mark.parametrize('channels, pixel_max, mean, std, expected', [
     ('rgb', 1, MEAN_255, STD_255, 'no pixel is from 103.53 to 123.675'),
     ('rgb', 1, [123.7, 116.3, 103.5], STD, '--pixel-max 255 if they are of pixels from 0 to 255'),
     ('rgb', 1, [0.485, 0.456, 103.5], STD, 'no pixel is from'),
@@ -61,18 +61,18 @@ def test_what_people_train_with_passes(channels, pixel_max, mean, std):
     ('rgb', 1, MEAN, [1e-9] * 3, 'apart for the network'),
     ('rgb', 1, [0.5], [0.5], '3 each'), ('gray', 1, [0.5], [0.5] * 3, '1 each'),
     ('gray', 1, MEAN, STD, '1 each: one for each channel')])
-def test_what_nobody_can_have_trained_with_is_refused(channels, pixel_max, mean, std, told):
+def test_what_nobody_can_have_trained_with_is_refused(channels, pixel_max, mean, std, expected):
     with pytest.raises(SettingError) as refusal:
         recipe(channels, pixel_max, mean, std)
-    assert told in str(refusal.value) and '\n' not in str(refusal.value)
+    assert expected in str(refusal.value) and '\n' not in str(refusal.value)
 
 
-@pytest.mark.parametrize('channels, mean, std, told', [
+@pytest.mark.parametrize('channels, mean, std, expected', [
     ('rgb', MEAN[::-1], STD[::-1], "ImageNet's in the order B G R, beside --channels rgb"),
     ('bgr', MEAN, STD, "ImageNet's in the order R G B, beside --channels bgr"),
     ('rgb', STD, MEAN, 'right only if they are not swapped')])
-def test_what_is_unlikely_is_noted(channels, mean, std, told):
-    assert told in ' '.join(recipe(channels, 1, mean, std).notes())
+def test_what_is_unlikely_is_noted(channels, mean, std, expected):
+    assert expected in ' '.join(recipe(channels, 1, mean, std).notes())
 
 
 @pytest.mark.parametrize('channels, mean, std', [

@@ -12,7 +12,7 @@ pytest.importorskip('onnx', reason='onnx is not installed')
 from vla_nav_node.backends import open_backend  # noqa: E402
 from vla_nav_node.backends.torch.network import PolicyNetwork  # noqa: E402
 from vla_nav_node.bundle.bundle import load_bundle  # noqa: E402
-from vla_nav_node.bundle.verdicts import problem  # noqa: E402
+from vla_nav_node.bundle.verdicts import refusal_reason  # noqa: E402
 from vla_nav_node.commands.train import Training  # noqa: E402
 from vla_nav_node.errors import SettingError  # noqa: E402
 from vla_nav_node.sim.expert.rollout import drive  # noqa: E402
@@ -57,7 +57,7 @@ def _leaves_a_bundle(resumed):
     actions = [open_backend(name, bundle).infer(image, bundle.zero_state())[0]
                for name in ('torch', 'onnx')]
     assert actions[0] == pytest.approx(actions[1], abs=1e-5)
-    assert problem(bundle, 'onnx', 'fp32') == ''
+    assert refusal_reason(bundle, 'onnx', 'fp32') == ''
 
 
 def _goes_on_with_more_rounds(folder):

@@ -20,8 +20,8 @@ from ..layer_profile import profile_prefix, write_tensorrt_profile
 from ..options import BackendOptions, DEFAULTS
 from ..step_backend import resolve_device, StepBackend
 from ...bundle.bundle import Bundle
-from ...bundle.gpu_verdicts import unverified
-from ...bundle.verdicts import reads
+from ...bundle.gpu_verdicts import unverified_error
+from ...bundle.verdicts import files_read
 from ...errors import BackendError
 from ...types import BackendInfo
 
@@ -47,7 +47,7 @@ class TensorrtBackend(StepBackend):
         check_driver(driver.version, cuda_major())
         choice = resolve_device(device, bundle, 'tensorrt', precision, trt)
         if choice.device == 'cpu':
-            raise unverified(choice)
+            raise unverified_error(choice)
         self._profile = profile_prefix(options.profile_directory, f'tensorrt-{precision}')
         self._trt, self._driver_cuda = trt, driver.version
         self._memory = CudaMemory(driver)
@@ -144,7 +144,7 @@ class TensorrtBackend(StepBackend):
 
 def graph_of(bundle: Bundle, precision: str) -> Path:
     """Return the graph that an engine is built from, the one that verify judges."""
-    name, = reads(bundle, 'tensorrt', precision)
+    name, = files_read(bundle, 'tensorrt', precision)
     return bundle.file(name)
 
 

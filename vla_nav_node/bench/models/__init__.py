@@ -1,1 +1,1 @@
-"""Policies measured on every backend, precision and device."""
+"""Models on runtimes, one matrix: policy, backend, precision, device, threads."""

@@ -1,10 +1,10 @@
-"""Burns one core until it is interrupted, or its parent is gone."""
+"""Keep one core busy until interrupted, or until the parent has ended."""
 
 import os
 
 
 def main() -> None:
-    """Burn."""
+    """Burn a core."""
     parent = os.getppid()
     try:
         while os.getppid() == parent:

@@ -2,18 +2,17 @@
 
 from geometry_msgs.msg import Twist
 import rclpy
+from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
-
-from .reference import until_interrupted
 
 
 class EchoNode(Node):
     """Raw bytes in, a fixed Twist out."""
 
     def __init__(self) -> None:
-        """Make the answer, once."""
+        """Create the answer, once."""
         super().__init__('echo_node')
         self.answer = Twist()
         self.answer.linear.x = 0.1
@@ -23,6 +22,16 @@ class EchoNode(Node):
     def on_image(self, data: bytes) -> None:
         """Answer."""
         self.commands.publish(self.answer)
+
+
+def until_interrupted(node: Node) -> None:
+    """Spin as rclpy's examples do, until SIGINT or SIGTERM."""
+    try:
+        rclpy.spin(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        node.destroy_node()
+    finally:
+        rclpy.try_shutdown()
 
 
 if __name__ == '__main__':

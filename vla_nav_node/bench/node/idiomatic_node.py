@@ -1,11 +1,11 @@
 """
-The node that one would write at first, with the same policy: what ours is measured against.
+The node that one would write at first, with the same policy: ours is compared with it.
 
-The whole message, cv_bridge (NumPy where there is none, which is quicker), PIL's resize, NumPy's
-normalisation, torch eager with as many threads as the parameter `threads` says (0: as many as
-torch takes), everything else in the one thread of rclpy.spin; and it has none of our guards. A
-cycle begins with the serialised message, as ours does. What rclpy spends on deserialising is over
-when the callback is called, so it is measured on the same message once the command has left.
+It takes the whole message, cv_bridge (NumPy without it, which is faster), PIL's resize, NumPy's
+normalisation, and torch eager with the parameter `threads` (0: torch's default); everything else
+is in the one thread of rclpy.spin. It has none of our checks. A cycle begins with the serialised
+message, as ours does. rclpy has deserialised it before the callback is called, so that time is
+measured on the same message after the command is published.
 """
 
 import time
@@ -21,7 +21,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Float64MultiArray
 import torch
 
-from .reference import until_interrupted
+from .echo_node import until_interrupted
 from ...backends.torch.network import load_network
 from ...bundle.bundle import load_bundle, WEIGHTS
 
@@ -75,7 +75,7 @@ class IdiomaticNode(Node):
         return np.frombuffer(msg.data, np.uint8).reshape(msg.height, msg.width, 3)
 
     def normalise(self, rgb: np.ndarray) -> np.ndarray:
-        """Cut out the middle, resize, and give float32 [3, H, W]."""
+        """Return the image cropped to the middle, resized and normalised, float32 [3, H, W]."""
         picture = ImageOps.fit(Picture.fromarray(rgb), self.size, Picture.Resampling.BILINEAR)
         pixels = (np.asarray(picture, dtype=np.float32) - self.mean) / self.std
         return np.ascontiguousarray(pixels.transpose(2, 0, 1))

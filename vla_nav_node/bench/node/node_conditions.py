@@ -1,20 +1,24 @@
-"""Under what the nodes are measured, and in which order: in turns, so that all get the same."""
+"""The conditions under which all nodes are measured, in turns, so that all get the same."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, ExitStack
 from dataclasses import dataclass
 import gc
 from pathlib import Path
-from typing import Callable, Dict, Iterator, Sequence
+from typing import Any, Callable, Dict, Iterator, Sequence
 
+from .node_figures import summarise
 from .probe import Block, make_pictures, PERIOD_S, Probe
+from .sides import Side
+from .startup import first_command
 from ..processes import Processes
+from ...system.progress import Bar
 
-BLOCK = 100  # images to one side before it is the next one's turn
+BLOCK = 100  # images to one side before the next side's turn
 
 
 @dataclass(frozen=True)
 class Condition:
-    """A size of images, how they follow, and whether another process burns a core meanwhile."""
+    """The size and pace of the images, and whether another process keeps a core busy."""
 
     name: str
     width: int
@@ -29,17 +33,43 @@ class Condition:
         return f'{self.width}x{self.height} rgb8{pace}{load}'
 
 
-VGA = Condition('vga', 640, 480)
-HD = Condition('hd', 1280, 720)
-BACK = Condition('back', 640, 480, period_s=0.0)
-BUSY = Condition('busy', 640, 480, busy=True)
-CONDITIONS = (VGA, BACK, HD, BUSY)
+CONDITIONS = (Condition('vga', 640, 480), Condition('back', 640, 480, period_s=0.0),
+              Condition('hd', 1280, 720), Condition('busy', 640, 480, busy=True))
 
 
-def measure(condition: Condition, probes: Sequence[Probe], frames: int, warm_up: int,
-            on_block: Callable[[int], None]) -> Dict[str, Block]:
+def measure_conditions(sides: Sequence[Side], names: Sequence[str], frames: int, warm_up: int,
+                       environment: Dict[str, str], logs: Path, bar: Bar) -> Dict[str, Any]:
+    """Start all sides, measure them under the named conditions; return figures by condition."""
+    figures: Dict[str, Any] = {}
+    with ExitStack() as stack:
+        probes = []
+        for side in sides:
+            probes.append(Probe(side))
+            stack.callback(probes[-1].close)
+        processes = stack.enter_context(Processes(environment))
+        for side in sides:
+            side.start(processes, logs)
+        for probe in probes:
+            first_command(probe, processes, make_pictures(640, 480))
+        for condition in CONDITIONS:
+            if condition.name not in names:
+                continue
+            advance = bar(str(condition), frames * len(sides))
+
+            def on_block(count: int, advance: Callable[[int], None] = advance) -> None:
+                advance(count)
+                processes.check()
+            with _load(condition, environment, logs):
+                blocks = _measure(condition, probes, frames, warm_up, on_block)
+            figures[condition.name] = {side.name: summarise(side, blocks[side.name])
+                                       for side in sides}
+    return figures
+
+
+def _measure(condition: Condition, probes: Sequence[Probe], frames: int, warm_up: int,
+             on_block: Callable[[int], None]) -> Dict[str, Block]:
     """
-    Send `frames` images to each side, in blocks that take turns; give the figures by side.
+    Send `frames` images to each side, in blocks that take turns; return the results by side.
 
     Each block begins with `warm_up` images that do not count. `on_block` is called after each
     with the number of images, when nothing is measured.
@@ -51,16 +81,16 @@ def measure(condition: Condition, probes: Sequence[Probe], frames: int, warm_up:
         count = min(BLOCK, frames - begin)
         for probe in order:
             with _no_collections():
-                total[probe.side.name].add(probe.film(
+                total[probe.side.name].add(probe.measure(
                     pictures, count, warm_up, condition.period_s))
             on_block(count)
-        order = order[1:] + order[:1]  # nobody always comes after the same one
+        order = order[1:] + order[:1]  # no side always follows the same one
     return total
 
 
 @contextmanager
-def load_of(condition: Condition, environment: Dict[str, str], logs: Path) -> Iterator[None]:
-    """Have a core burnt if the condition wants it."""
+def _load(condition: Condition, environment: Dict[str, str], logs: Path) -> Iterator[None]:
+    """Keep a core busy if the condition wants it."""
     with Processes(environment) as processes:
         if condition.busy:
             processes.start('vla_nav_node.bench.node.burner', [], logs / 'burner.log')

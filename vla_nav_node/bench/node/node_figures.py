@@ -1,26 +1,22 @@
-"""From what was measured to figures, and the judgement on them."""
+"""The figures of what was measured, and how they compare with the targets."""
 
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
-import numpy as np
-
 from .probe import Block
 from .sides import ECHO, IDIOMATIC, OURS, OURS_TORCH, Side
-from ...driving.latency_recorder import Percentiles, QUANTILES
+from ...driving.latency_recorder import Percentiles
 
 BUDGET_MS = 20.0
 BACK_TO_BACK = '640x480 back to back'
-# How many times slower the idiomatic node is to be, at its best: against our node as it comes,
-# and against our node with the same runtime.
+# How many times slower than our node the idiomatic node is wanted to be, at its best: our node
+# with its defaults, and our node with the same runtime.
 WANTED = {OURS: {'p50': 2.0, 'p99': 1.6}, OURS_TORCH: {'p50': 1.0, 'p99': 1.0}}
 Report = Dict[str, Any]
 
 
 def percentiles(values: Sequence[float]) -> Optional[Dict[str, float]]:
-    """Return p50, p95, p99 and most; None when there is nothing."""
-    if not len(values):
-        return None
-    return Percentiles(*map(float, np.percentile(values, (*QUANTILES, 100))))._asdict()
+    """Return p50, p95, p99 and most; None without values."""
+    return Percentiles.from_values(values)._asdict() if len(values) else None
 
 
 def summarise(side: Side, block: Block) -> Report:
@@ -42,7 +38,7 @@ def summarise(side: Side, block: Block) -> Report:
 
 
 class Target(NamedTuple):
-    """One thing that is wanted; `found` is None when it was not measured."""
+    """One target; `found` and `met` are None if it was not measured."""
 
     name: str
     wanted: str
@@ -52,59 +48,53 @@ class Target(NamedTuple):
 
 
 def judge(report: Report) -> List[Target]:
-    """Hold a report against what is wanted of the node; the idiomatic node counts at its best."""
+    """Compare a report with the targets of the node; the idiomatic node counts at its best."""
     under = report['conditions']
     targets = [_most(f'own cost, {BACK_TO_BACK}, p50', 0.35,
                      _at(under, 'back', OURS, 'own_cost', 'p50'), 'ms')]
     for side, runtime in ((OURS, ''), (OURS_TORCH, ', torch on both sides')):
         targets += [
             _least(f'image to command, idiomatic / ours{runtime}, {quantile}', wanted,
-                   _divide(best(under, 'vga', quantile),
-                           _at(under, 'vga', side, 'image_to_command', quantile)))
+                   _divide(best(under, 'vga', quantile), _command(under, side, quantile)))
             for quantile, wanted in WANTED[side].items()]
+    cycle = ('busy', OURS, 'stages', 'cycle')
     return targets + [
         *(_most(f'image to command, ours / echo, {quantile}', wanted,
-                _ratio(under, quantile, OURS, ECHO.name))
+                _divide(_command(under, OURS, quantile), _command(under, ECHO.name, quantile)))
           for quantile, wanted in (('p50', 1.0), ('p99', 1.5))),
         _most(f'image to command: misses of {BUDGET_MS:g} ms', 0,
               _at(under, 'vga', OURS, 'misses')),
-        _most('cycle p99 / p50, a core burning', 3.0, _tail(under)),
+        _most('cycle p99 / p50, a core burning', 3.0,
+              _divide(_at(under, *cycle, 'p99'), _at(under, *cycle, 'p50'))),
         _most('start to first command (onnx)', 1.0, _at(report, 'start', 'onnx', 'seconds'), 's'),
         _most('resident memory, RSS (onnx)', 200.0, _at(report, 'start', 'onnx', 'rss_mb'),
               'MB')]
 
 
 def best(under: Report, condition: str, quantile: str) -> Optional[float]:
-    """Return the image to command of the idiomatic node with the threads that are best for it."""
+    """Return the image to command of the idiomatic node with its best number of threads."""
     found = [_at(under, condition, name, 'image_to_command', quantile)
              for name in under.get(condition, ()) if name.startswith(IDIOMATIC)]
     return min((value for value in found if value is not None), default=None)
 
 
 def to_gain(report: Report) -> List[Optional[float]]:
-    """Return how much quicker than the idiomatic node the echo is, at p50 and p99."""
+    """Return how many times as fast as the idiomatic node the echo is, at p50 and p99."""
     under = report['conditions']
-    return [_divide(best(under, 'vga', quantile),
-                    _at(under, 'vga', ECHO.name, 'image_to_command', quantile))
+    return [_divide(best(under, 'vga', quantile), _command(under, ECHO.name, quantile))
             for quantile in ('p50', 'p99')]
 
 
+def _command(under: Report, side: str, quantile: str) -> Optional[float]:
+    return _at(under, 'vga', side, 'image_to_command', quantile)
+
+
 def _at(report: Report, *path: str) -> Optional[float]:
-    """Look a figure up; None where the report has none."""
-    found: Any = report
+    """Return the figure at a path; None if the report has none."""
+    figure: Any = report
     for name in path:
-        found = (found or {}).get(name)
-    return None if found is None else float(found)
-
-
-def _ratio(under: Report, quantile: str, above: str, below: str) -> Optional[float]:
-    return _divide(*(_at(under, 'vga', side, 'image_to_command', quantile)
-                     for side in (above, below)))
-
-
-def _tail(under: Report) -> Optional[float]:
-    path = ('busy', OURS, 'stages', 'cycle')
-    return _divide(_at(under, *path, 'p99'), _at(under, *path, 'p50'))
+        figure = (figure or {}).get(name)
+    return None if figure is None else float(figure)
 
 
 def _divide(above: Optional[float], below: Optional[float]) -> Optional[float]:

@@ -1,4 +1,4 @@
-"""A camera and wheels in one thread: sends an image, waits for the command, notes how long."""
+"""A camera and a base in one thread: send an image, wait for the command, record the time."""
 
 from array import array
 from dataclasses import dataclass, field
@@ -23,27 +23,27 @@ from .sides import Side
 
 RATE_HZ = 50.0
 PERIOD_S = 1.0 / RATE_HZ
-PATIENCE_S = 1.0  # an answer that takes longer is none
+PATIENCE_S = 1.0  # an answer that takes longer does not count
 KEPT = 4000  # latencies of one block that the middleware keeps until they are read
-QUIET_S = 0.5  # without another one: all that there are have been read
-STALE_S = 0.02  # the same for those from before a block, which arrived long ago
+QUIET_S = 0.5  # without another latency: all have been read
+STALE_S = 0.02  # the same for those from before a block, which have long arrived
 PICTURES = 8
-STANDING = (0.0, 0.0)
+STOP = (0.0, 0.0)
 STAMP, STAMP_AT = Struct('<iI'), 4  # in a serialised message, after the four bytes of CDR's header
-# In its first pixels, so that no picture comes twice: the node would call the camera frozen.
+# In its first pixels: the node calls a camera frozen that sends the same picture again.
 NUMBER, NUMBER_AT = Struct('<Q'), 48
 
 
 @dataclass
 class Block:
-    """What came of some images to one side; `add` joins two."""
+    """The results of some images to one side."""
 
     waits_ms: List[Optional[float]] = field(default_factory=list)  # None: no answer
-    skipped: int = 0  # turns of the camera that passed while an answer was waited for
+    skipped: int = 0  # periods of the camera that passed while waiting for an answer
     cycles: List[Sequence[float]] = field(default_factory=list)  # as the side's `fields`
 
     def add(self, other: 'Block') -> None:
-        """Take the other's figures in."""
+        """Add the results of another block."""
         self.waits_ms += other.waits_ms
         self.skipped += other.skipped
         self.cycles += other.cycles
@@ -53,48 +53,49 @@ class Probe:
     """
     Measure one side.
 
-    Of two images only one is ever on its way, so that an answer belongs to one image without
-    doubt. Turns that pass meanwhile are counted: a node that is late does not get away with it.
-    Everything is in one thread and one process, so that the two ends share a clock and nothing of
-    ours competes with what is measured.
+    Only one image is ever on its way, so that each answer belongs to one image. Periods that
+    pass meanwhile are counted against a late node. Everything is in one thread and one process,
+    so that both ends share a clock and nothing here competes with what is measured.
     """
 
     def __init__(self, side: Side) -> None:
-        """Join the graph; rclpy.init comes before."""
+        """Join the graph; call rclpy.init first."""
         self.side = side
         self._node = _bare_node(f'probe_{side.name}', side.namespace)
         self._images = self._node.create_publisher(Image, 'image', qos_profile_sensor_data)
         self._node.create_subscription(Twist, 'cmd_vel', self._on_command, QoSProfile(depth=100))
         self._executor = _executor(self._node)
-        # Read after a block, from the middleware: it shall not cost anything meanwhile.
-        self._ear = _bare_node(f'ear_{side.name}', side.namespace)
+        # Read from the middleware after a block, so that it costs nothing meanwhile.
+        self._latency_node = _bare_node(f'latency_{side.name}', side.namespace)
         self._cycles: List[Sequence[float]] = []
         if side.fields:
-            self._ear.create_subscription(Float64MultiArray, f'{side.node}/latency',
-                                          self._on_latency, QoSProfile(depth=KEPT))
-        self._ear_executor = _executor(self._ear)
+            self._latency_node.create_subscription(
+                Float64MultiArray, f'{side.node}/latency', self._on_latency,
+                QoSProfile(depth=KEPT))
+        self._latency_executor = _executor(self._latency_node)
         self._last: Optional[Tuple[float, float]] = None
         self._answer_s: Optional[float] = None
 
     def close(self) -> None:
         """Leave the graph."""
-        for executor, node in ((self._executor, self._node), (self._ear_executor, self._ear)):
+        for executor, node in ((self._executor, self._node),
+                               (self._latency_executor, self._latency_node)):
             executor.shutdown(timeout_sec=1.0)
             node.destroy_node()
 
-    def film(self, pictures: Sequence[bytearray], frames: int, warm_up: int = 0,
-             period_s: float = PERIOD_S) -> Block:
+    def measure(self, pictures: Sequence[bytearray], frames: int, warm_up: int = 0,
+                period_s: float = PERIOD_S) -> Block:
         """
         Send `warm_up` images that do not count, then `frames` that do.
 
-        One follows the other after `period_s`, or when it has been answered if that is 0.
+        One follows the other after `period_s`, or as soon as it is answered if that is 0.
         """
         self._read_cycles(math.inf, STALE_S)
         self._cycles.clear()
         block, slot, start_s = Block(), 0, time.perf_counter()
         for number in range(-warm_up, frames):
-            self._listen(start_s + slot * period_s)
-            wait_ms = self.ask(pictures[number % len(pictures)])
+            self._spin(start_s + slot * period_s)
+            wait_ms = self.send(pictures[number % len(pictures)])
             elapsed_s = time.perf_counter() - start_s
             passed = math.ceil(elapsed_s / period_s) if period_s else slot + 1
             skipped, slot = max(passed - slot - 1, 0), max(passed, slot + 1)
@@ -106,21 +107,20 @@ class Probe:
             block.cycles = self._cycles[warm_up:]
         return block
 
-    def ask(self, picture: bytearray, patience_s: float = PATIENCE_S) -> Optional[float]:
-        """Send one image; give the ms from its stamp to the command, None if none came."""
+    def send(self, picture: bytearray, patience_s: float = PATIENCE_S) -> Optional[float]:
+        """Send one image; return the ms from its stamp to the command, None without an answer."""
         self._answer_s = None
         sent_s = time.perf_counter()
-        STAMP.pack_into(picture, STAMP_AT, *divmod(time.time_ns(), 10 ** 9))
-        NUMBER.pack_into(picture, NUMBER_AT, time.perf_counter_ns())
+        renew(picture)
         self._images.publish(bytes(picture))
-        self._listen(sent_s + patience_s, until_answer=True)
+        self._spin(sent_s + patience_s, until_answer=True)
         if self._answer_s is not None:
             return 1e3 * (self._answer_s - sent_s)
-        if patience_s >= PATIENCE_S:  # what comes late must not be taken for the next one's
-            self._listen(time.perf_counter() + PATIENCE_S)
+        if patience_s >= PATIENCE_S:  # a late answer must not count for the next image
+            self._spin(time.perf_counter() + PATIENCE_S)
         return None
 
-    def _listen(self, until_s: float, until_answer: bool = False) -> None:
+    def _spin(self, until_s: float, until_answer: bool = False) -> None:
         while (left_s := until_s - time.perf_counter()) > 0.0:
             if until_answer and self._answer_s is not None:
                 return
@@ -129,7 +129,7 @@ class Probe:
     def _on_command(self, msg: Twist) -> None:
         now_s = time.perf_counter()
         command = (msg.linear.x, msg.linear.y)
-        if command == STANDING:  # a stop is no answer
+        if command == STOP:  # a stop is no answer
             self._last = None
         elif not (self.side.repeats and command == self._last):
             self._last = command
@@ -139,20 +139,26 @@ class Probe:
         self._cycles.append(tuple(msg.data))
 
     def _read_cycles(self, wanted: float, quiet_s: float) -> None:
-        """Read until as many are there as are wanted, or none has come for `quiet_s`."""
+        """Read until there are as many as `wanted`, or none has come for `quiet_s`."""
         until_s = time.perf_counter() + quiet_s
         while len(self._cycles) < wanted and (left_s := until_s - time.perf_counter()) > 0.0:
             seen = len(self._cycles)
-            self._ear_executor.spin_once(timeout_sec=left_s)
+            self._latency_executor.spin_once(timeout_sec=left_s)
             if len(self._cycles) > seen:
                 until_s = time.perf_counter() + quiet_s
 
 
+def renew(picture: bytearray) -> None:
+    """Set the stamp of a serialised picture to now, and make it unlike all before."""
+    STAMP.pack_into(picture, STAMP_AT, *divmod(time.time_ns(), 10 ** 9))
+    NUMBER.pack_into(picture, NUMBER_AT, time.perf_counter_ns())
+
+
 def make_pictures(width: int, height: int) -> List[bytearray]:
     """
-    Give serialised rgb8 messages of smooth random pictures; none is like the one before it.
+    Return serialised rgb8 messages of smooth random pictures, each unlike the one before it.
 
-    Serialised, so that the sender costs as little as a camera's driver in C++ does.
+    They are serialised, so that the sender costs as little as a camera's driver in C++.
     """
     messages = []
     for seed in range(PICTURES):
@@ -165,7 +171,7 @@ def make_pictures(width: int, height: int) -> List[bytearray]:
 
 
 def _bare_node(name: str, namespace: str) -> Node:
-    """Make a node without services, whose executor has nothing but our subscription to look at."""
+    """Return a node without services, whose executor handles our subscription only."""
     return rclpy.create_node(
         name, namespace=namespace, use_global_arguments=False, enable_rosout=False,
         start_parameter_services=False,

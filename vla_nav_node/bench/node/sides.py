@@ -12,7 +12,7 @@ ROOT = '/vla_nav_latency'  # the namespace of all
 
 @dataclass(frozen=True)
 class Side:
-    """One node, and how its answers are to be read."""
+    """One node, and how to read its answers."""
 
     name: str
     module: str
@@ -23,15 +23,19 @@ class Side:
 
     @property
     def namespace(self) -> str:
-        """Return where its topics are."""
+        """Return the namespace of its topics."""
         return f'{ROOT}/{self.name}'
 
     def start(self, processes: Processes, logs: Path) -> Process:
-        """Start it."""
+        """Start its process."""
         arguments = ['--ros-args', '-r', f'__ns:={self.namespace}']
         for name, value in self.parameters.items():
             arguments += ['-p', f'{name}:={value}']
         return processes.start(self.module, arguments, logs / f'{self.name}.log')
+
+
+OURS, OURS_TORCH, IDIOMATIC = 'ours', 'ours_torch', 'idiomatic_'  # the last one: and its threads
+ECHO = Side('echo', 'vla_nav_node.bench.node.echo_node', 'echo_node')
 
 
 def ours(name: str, parameters: Dict[str, object]) -> Side:
@@ -42,7 +46,7 @@ def ours(name: str, parameters: Dict[str, object]) -> Side:
 
 
 def idiomatic(threads: int, parameters: Dict[str, object]) -> Side:
-    """Return the idiomatic node with so many threads for torch."""
+    """Return the idiomatic node with a number of threads for torch."""
     return Side(f'{IDIOMATIC}{threads}', 'vla_nav_node.bench.node.idiomatic_node',
                 'idiomatic_node', ('cycle', 'infer', 'deserialise'),
                 parameters={**parameters, 'threads': threads})
@@ -53,12 +57,8 @@ def sides(parameters: Dict[str, object], model: Dict[str, object],
     """
     Return all sides: our node, the same with torch, the idiomatic ones and the echo.
 
-    The idiomatic node comes once for each number of `threads`: what is best for it differs from
-    machine to machine, and it is judged by its best.
+    There is an idiomatic node for each number of `threads`: the best number differs from machine
+    to machine, and the best one counts.
     """
     return [ours(OURS, parameters), ours(OURS_TORCH, {**parameters, 'backend': 'torch'}),
             *(idiomatic(count, model) for count in threads), ECHO]
-
-
-OURS, OURS_TORCH, IDIOMATIC = 'ours', 'ours_torch', 'idiomatic_'  # the last one: and its threads
-ECHO = Side('echo', 'vla_nav_node.bench.node.echo_node', 'echo_node')

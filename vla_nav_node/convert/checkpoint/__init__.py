@@ -1,1 +1,1 @@
-"""Find the tensors of a policy in whatever file they were saved in."""
+"""Read a checkpoint: find the policy's tensors in it, and fold norms and masks into them."""

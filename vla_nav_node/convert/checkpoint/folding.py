@@ -1,8 +1,8 @@
 """
-Fold what training computes a weight from (norms, masks) into the weight, as evaluation has it.
+Fold norms and masks, from which training computes a weight, into the weight for evaluation.
 
-The operations are torch's own, so the numbers are those of its forward pass. What is not certain
-is refused, with all its tensors by name.
+The operations are torch's own, so the numbers are those of its forward pass. A weight whose
+computation is not certain is refused, with the names of its tensors.
 """
 
 import re
@@ -15,47 +15,50 @@ from .paths import listed
 from ...errors import CheckpointError
 
 Tensors = Dict[str, Tensor]
-Roles = Dict[str, str]  # what a tensor is to a weight -> the tensor's name
-# A weight's name may go on as that of a part of a norm, which was itself pruned.
-HELD = re.compile(r'((?:.*\.)?(?:weight|bias)(?:_(?:ih|hh)_l\d+(?:_reverse)?)?(?:_[gv]|_orig)?)'
-                  r'_(orig|mask|g|v|u|raw)')
+Roles = Dict[str, str]  # the role of a tensor for a weight -> the tensor's name
+# A weight's name may itself end as a part of a norm: such a part was pruned.
+PART_OF = re.compile(r'((?:.*\.)?(?:weight|bias)(?:_(?:ih|hh)_l\d+(?:_reverse)?)?(?:_[gv]|_orig)?)'
+                     r'_(orig|mask|g|v|u|raw)')
 PARAMETRIZED = re.compile(r'((?:.*\.)?)parametrizations\.(\w+)\.(.+)')
 RECURRENT = re.compile(r'(?:.*\.)?weight_(ih|hh)_l\d+(_reverse)?')
-SURE = 0.9  # the least cosine after a few steps of training; over another dimension 0.6 was seen
+# Least cosine of a spectral norm's vectors, reached after a few steps of training. For vectors of
+# another dimension 0.6 was seen.
+LEAST_COSINE = 0.9
 ROUNDS = 3  # a mask on a part of a norm comes before the norm
 
 
 def folded(tensors: Tensors) -> Tuple[Tensors, List[str]]:
-    """Return the tensors with every weight whole, and what was folded."""
+    """Return the tensors with plain weights, and notes; raise CheckpointError."""
     notes: List[str] = []
     for _ in range(ROUNDS):
         groups = _groups(tensors)
         masks = {name: roles for name, roles in groups.items() if 'mask' in roles}
         done: Dict[str, List[str]] = {}
         for name, roles in (masks or groups).items():
-            what, tensors = _with_whole(name, roles, tensors)
+            what, tensors = _fold(name, roles, tensors)
             done.setdefault(what, []).append(name)
         notes += [f'{what} folded into {listed(names, 4)}' for what, names in done.items()]
     return tensors, notes
 
 
 def _groups(tensors: Tensors) -> Dict[str, Roles]:
-    """Sort the tensors that stand for weights by the weight they stand for."""
+    """Return the tensors that a weight is computed from, by the weight's name."""
     groups: Dict[str, Roles] = {}
     for name in tensors:
         if found := PARAMETRIZED.fullmatch(name):
             groups.setdefault(found[1] + found[2], {})[found[3]] = name
-        elif found := HELD.fullmatch(name):
+        elif found := PART_OF.fullmatch(name):
             groups.setdefault(found[1], {})[found[2]] = name
     return groups
 
 
-def _with_whole(name: str, roles: Roles, tensors: Tensors) -> Tuple[str, Tensors]:
-    what, fold = FORMS.get(frozenset(roles), ('', None))
-    whole = fold(*(_wide(tensors[roles[role]]) for role in sorted(roles))) if fold else None
-    # Dropout of weights leaves a dropped copy beside the raw ones, for recurrent layers alone.
-    sure = RECURRENT.fullmatch(name) if 'raw' in roles else name not in tensors
-    if whole is None or not sure:
+def _fold(name: str, roles: Roles, tensors: Tensors) -> Tuple[str, Tensors]:
+    """Return the kind of norm or mask, and the tensors with the weight in its place."""
+    what, compute = FORMS.get(frozenset(roles), ('', None))
+    weight = compute(*(_wide(tensors[roles[role]]) for role in sorted(roles))) if compute else None
+    # Dropout of weights leaves a dropped copy beside the raw ones, for recurrent layers only.
+    certain = RECURRENT.fullmatch(name) if 'raw' in roles else name not in tensors
+    if weight is None or not certain:
         members = [*roles.values(), *([name] if name in tensors else [])]
         raise CheckpointError(
             f'{name} is computed in training from {listed(members)}, in a way that is not certain',
@@ -63,10 +66,11 @@ def _with_whole(name: str, roles: Roles, tensors: Tensors) -> Tuple[str, Tensors
             'take it off where it was trained (remove_parametrizations, prune.remove) and save '
             'again')
     kept = {other: tensor for other, tensor in tensors.items() if other not in roles.values()}
-    return what, {**kept, name: whole}
+    return what, {**kept, name: weight}
 
 
 def _wide(tensor: Tensor) -> Tensor:
+    """Return a tensor of half precision in float32."""
     half = tensor.dtype in (torch.float16, torch.bfloat16)
     return tensor.float() if half else tensor
 
@@ -78,7 +82,7 @@ def _masked(mask: Tensor, original: Tensor) -> Optional[Tensor]:
 
 
 def _weight_normed(magnitude: Tensor, direction: Tensor) -> Optional[Tensor]:
-    """Return g v / |v|; the shape of g tells the dimension that has a norm for each entry."""
+    """Return g v / |v|, normed over all dimensions but the one that g has entries for."""
     sides = direction.shape
     fitting = [dim for dim in range(len(sides)) if list(magnitude.shape) == [
         side if place == dim else 1 for place, side in enumerate(sides)]]
@@ -89,15 +93,15 @@ def _weight_normed(magnitude: Tensor, direction: Tensor) -> Optional[Tensor]:
 
 
 def _spectral_normed(original: Tensor, u: Tensor, v: Tensor) -> Optional[Tensor]:
-    """Return W / (u W v), W as a matrix over the dimension that u and v belong to."""
+    """Return W / (u W v), with W as a matrix whose rows are the dimension that fits u."""
     if not original.dtype == u.dtype == v.dtype or (u.dim(), v.dim()) != (1, 1) \
             or not _is_unit(u) or not _is_unit(v):
         return None
     matrices = [torch.movedim(original, dim, 0).reshape(len(u), -1)
                 for dim, side in enumerate(original.shape)
                 if side == len(u) and original.numel() == len(u) * len(v)]
-    sure = [matrix for matrix in matrices if _belong(matrix, u, v)]
-    fitting = matrices if len(matrices) == 1 else sure
+    fitting = matrices if len(matrices) == 1 else [
+        matrix for matrix in matrices if _belong(matrix, u, v)]
     sigmas = [torch.dot(u, torch.mv(matrix, v)) for matrix in fitting]
     if not sigmas or float(sigmas[0]) <= 0 or not all(
             torch.allclose(sigma, sigmas[0], rtol=1e-6) for sigma in sigmas):
@@ -110,13 +114,13 @@ def _is_unit(vector: Tensor) -> bool:
 
 
 def _belong(matrix: Tensor, u: Tensor, v: Tensor) -> bool:
-    """Tell whether each of two vectors is what the power iteration makes of the other."""
+    """Return whether the power iteration turns each vector into about the other."""
     return min(float(torch.cosine_similarity(matrix @ v, u, dim=0)),
-               float(torch.cosine_similarity(u @ matrix, v, dim=0))) >= SURE
+               float(torch.cosine_similarity(u @ matrix, v, dim=0))) >= LEAST_COSINE
 
 
-# The tensors that stand for a weight -> what that is called, what makes the weight of them, in
-# the order of their names.
+# Roles of a weight's tensors -> the kind of norm or mask, and the function that computes the
+# weight from them in the order of their roles' names.
 FORMS: Mapping[FrozenSet[str], Tuple[str, Callable[..., Optional[Tensor]]]] = {
     frozenset({'mask', 'orig'}): ('pruning', _masked),
     frozenset({'g', 'v'}): ('weight_norm', _weight_normed),

@@ -1,4 +1,4 @@
-"""Names of tensors and places in a file: dotted paths, compared and replaced in whole parts."""
+"""Compare, join and rename dotted paths: names of tensors and places in a file."""
 
 from typing import Dict, Iterable, List, Mapping, Sequence, Tuple
 
@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ...errors import CheckpointError
 
-Rules = Mapping[str, str]  # --map's OLD -> NEW
+Renames = Mapping[str, str]  # --map's OLD -> NEW
 
 
 def join(*parts: str) -> str:
@@ -15,49 +15,49 @@ def join(*parts: str) -> str:
 
 
 def below(path: str, place: str) -> bool:
-    """Tell whether a path lies at or below a place, in whole parts."""
+    """Return whether a path lies at or below a place, compared in whole parts."""
     return not place or f'{path}.'.startswith(f'{place}.')
 
 
 def rest_of(path: str, place: str) -> str:
-    """Return what comes after a place in a path below it."""
+    """Return what follows a place in a path below it."""
     return path[len(place):].lstrip('.') if place else path
 
 
 def tops_of(names: Iterable[str]) -> List[str]:
-    """List the first parts of names, each once, in their order."""
+    """Return the first parts of names, each once, in their order."""
     return list(dict.fromkeys(name.split('.')[0] for name in names))
 
 
-def new_name(name: str, rules: Rules) -> Tuple[str, str]:
-    """Return the rule that a name falls under, the longest, and what it becomes."""
-    old = max((old for old in rules if below(name, old)), key=len, default='')
-    return old, join(rules[old], rest_of(name, old)) if old else name
+def new_name(name: str, renames: Renames) -> Tuple[str, str]:
+    """Return the longest OLD that a name lies below ('' if none), and the new name."""
+    old = max((old for old in renames if below(name, old)), key=len, default='')
+    return old, join(renames[old], rest_of(name, old)) if old else name
 
 
-def renamed_by(tensors: Mapping[str, Tensor], rules: Rules) -> Dict[str, Tensor]:
-    """Return the tensors under their new names. Raise CheckpointError if two have one."""
-    renamed: Dict[str, Tensor] = {}
-    unused = set(rules)
+def renamed(tensors: Mapping[str, Tensor], renames: Renames) -> Dict[str, Tensor]:
+    """Return the tensors by their new names; raise CheckpointError if two have the same."""
+    found: Dict[str, Tensor] = {}
+    unused = set(renames)
     for name, tensor in tensors.items():
-        old, new = new_name(name, rules)
+        old, new = new_name(name, renames)
         unused.discard(old)
-        if new in renamed:
+        if new in found:
             raise CheckpointError(f'two tensors would be called {new}', 'different names',
                                   'change --map')
-        renamed[new] = tensor
+        found[new] = tensor
     if unused:
         raise CheckpointError('no tensor is called ' + listed(sorted(unused)),
                               'one of ' + listed(tops_of(tensors)), 'change --map')
-    return renamed
+    return found
 
 
 def counted(names: Sequence[str]) -> str:
-    """Tell how many tensors there are, and the first of them."""
+    """Return the number of tensors and the first of their names, for a message."""
     return f'{len(names)} tensor{"s" * (len(names) > 1)}, {listed(list(names), 4)}'
 
 
 def listed(items: List[str], most: int = 40) -> str:
-    """Join for a message, and say how many more there are where there are very many."""
+    """Join items for a message; say how many more there are than `most`."""
     more = f' and {len(items) - most} more' if len(items) > most else ''
     return ', '.join(items[:most]) + more

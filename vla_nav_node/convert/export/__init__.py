@@ -1,1 +1,1 @@
-"""Step graphs of a policy."""
+"""Export step graphs, and write bundles with them."""

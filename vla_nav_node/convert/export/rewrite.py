@@ -1,4 +1,4 @@
-"""A bundle again with other files or facts in it: all of it at once, or nothing."""
+"""Rewrite a bundle with other files or facts in it: all at once, or not at all."""
 
 from contextlib import contextmanager
 import copy
@@ -18,11 +18,17 @@ def rewrite_bundle(bundle: Bundle, directory: Path, files: Mapping[str, Path],
     """
     Write `bundle` to `directory` (its own, or another) with `files` and a `change` put in.
 
-    What it has besides stays, as it is by then: verdicts included, which hold the hashes of the
-    files that they are about, and do not count for others.
+    The rest stays as it is on disk by then. That includes verdicts: they hold the hashes of the
+    files that they are about, and do not count for others. Raise BundleError if another file
+    of `bundle` was replaced since it was loaded.
     """
     def compose() -> Content:
-        now = _same(bundle, files)
+        now = load_bundle(bundle.directory)
+        replaced = [name for name, facts in bundle.manifest['files'].items()
+                    if name not in files and now.manifest['files'].get(name) != facts]
+        if replaced:
+            raise BundleError(f'{replaced[0]} of {bundle.directory} was replaced meanwhile',
+                              'the file that this was made from', 'run the command again')
         manifest = copy.deepcopy(now.manifest)
         sources = {name: now.file(name) for name in manifest.pop('files')}
         if change:
@@ -31,23 +37,12 @@ def rewrite_bundle(bundle: Bundle, directory: Path, files: Mapping[str, Path],
     return replace_bundle(directory, compose)
 
 
-def _same(bundle: Bundle, files: Mapping[str, Path]) -> Bundle:
-    """Read it anew, after long work; raise BundleError if what was worked on was replaced."""
-    now = load_bundle(bundle.directory)
-    replaced = [name for name, facts in bundle.manifest['files'].items()
-                if name not in files and now.manifest['files'].get(name) != facts]
-    if replaced:
-        raise BundleError(f'{replaced[0]} of {bundle.directory} was replaced meanwhile',
-                          'the one that this was made from', 'run the command again')
-    return now
-
-
 @contextmanager
 def folder_beside(directory: Path) -> Iterator[Path]:
     """
-    Give a folder for new files on the disk of `directory`; it is gone afterwards.
+    Yield a temporary folder for new files, on the disk of `directory`.
 
-    Raise BundleError, before any long work, where no bundle could be written there.
+    Raise BundleError, before any long work, if no bundle can be written to `directory`.
     """
     replaceable(directory)
     try:
@@ -55,13 +50,13 @@ def folder_beside(directory: Path) -> Iterator[Path]:
         folder = tempfile.TemporaryDirectory(prefix=f'.{directory.name}.', dir=directory.parent)
     except OSError as error:
         raise BundleError(f'nothing can be written beside {directory}: {error.strerror}',
-                          'a place that is yours', 'name one with --out') from None
+                          'a writable directory', 'name one with --out') from None
     with folder as name:
         yield Path(name)
 
 
 def refuse_inside(directory: Path, source: Path) -> None:
-    """Raise BundleError where a bundle at `directory` would take the place of what it is of."""
+    """Raise BundleError if a bundle at `directory` would replace the `source` it is made from."""
     target, path = directory.expanduser().resolve(), source.expanduser().resolve()
     if target == path or target in path.parents:
         raise BundleError(f'{source} lies in {directory}, which would be replaced',

@@ -1,4 +1,4 @@
-"""The pictures of a rosbag2, read without ROS: rosbags opens it, cdr and image read what is in."""
+"""Read the pictures of a rosbag2 without ROS, decoded as the node decodes them."""
 
 from pathlib import Path
 from typing import Any, Callable, Dict, Generator, List
@@ -17,42 +17,36 @@ READERS: Dict[str, Callable[[bytes, int], Frame]] = {
 
 
 def is_bag(path: Path) -> bool:
-    """Tell whether this is a rosbag2: its folder, or a storage file of it."""
+    """Return whether this is the folder or a storage file of a rosbag2."""
     return path.suffix in STORAGES if path.is_file() else (path / METADATA).is_file()
 
 
 def bag_pictures(path: Path, topic: str = '') -> Generator[np.ndarray, None, None]:
     """
-    Give the pictures of a topic in the order of their recording: uint8 [H, W, 3] RGB.
+    Yield a topic's pictures in the order of recording: uint8 [H, W, 3] RGB.
 
-    Without a topic, of the only one with images. Whatever the node decodes, this does, with the
-    same code.
+    Without a topic, read the only one with images. Raise SettingError or ImageError.
     """
-    reader_of = _library()
-    try:
-        with reader_of(path) as reader:
-            connections = _cameras(path, reader.connections, topic)
-            messages = reader.messages(connections)
-            for index, (connection, _, raw) in enumerate(messages):
-                yield _picture(raw, connection, index)
-    except (ImageError, SettingError):
-        raise
-    except Exception as error:  # the library's own, SQLite's and the compressors' share no base
-        raise SettingError(f'{path} cannot be read as a rosbag2: {error}',
-                           'a bag that was closed properly', "try 'ros2 bag reindex'") from error
-
-
-def _library() -> Any:
     try:
         from rosbags.rosbag2 import Reader
     except ModuleNotFoundError as error:
         raise SettingError(f'reading a rosbag2 needs the Python package {error.name}',
                            fix="pip install 'vla_nav_node[bags]'") from None
-    return Reader
+    try:
+        with Reader(path) as reader:
+            connections = _connections(path, reader.connections, topic)
+            messages = reader.messages(connections)
+            for number, (connection, _, raw) in enumerate(messages, 1):
+                yield _picture(raw, connection, number)
+    except (ImageError, SettingError):
+        raise
+    except Exception as error:  # those of rosbags, SQLite and the compressors share no base
+        raise SettingError(f'{path} cannot be read as a rosbag2: {error}',
+                           'a bag that was closed properly', "try 'ros2 bag reindex'") from error
 
 
-def _cameras(path: Path, connections: List[Any], topic: str) -> List[Any]:
-    """Return the connections of the one topic that is wanted."""
+def _connections(path: Path, connections: List[Any], topic: str) -> List[Any]:
+    """Return the connections of the chosen image topic."""
     cameras = [one for one in connections if one.msgtype in READERS and one.msgcount]
     topics = sorted({one.topic for one in cameras})
     if not topics:
@@ -64,9 +58,9 @@ def _cameras(path: Path, connections: List[Any], topic: str) -> List[Any]:
     return [one for one in cameras if one.topic == (topic or topics[0])]
 
 
-def _picture(raw: bytes, connection: Any, index: int) -> np.ndarray:
+def _picture(raw: bytes, connection: Any, number: int) -> np.ndarray:
     try:
         return decode(READERS[connection.msgtype](raw, 0))
     except ImageError as error:
-        raise ImageError(f'message {index + 1} on {connection.topic}: {error.found}',
+        raise ImageError(f'message {number} on {connection.topic}: {error.found}',
                          error.expected, error.fix) from None

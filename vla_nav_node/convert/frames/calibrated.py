@@ -1,8 +1,8 @@
 """
-Which pictures an int8 was calibrated on, so that they are not what it is judged by.
+Keep the frames that calibrated an int8 graph out of what judges it.
 
-quantize writes a short hash of each into policy.yaml. A picture taken just before or after one of
-them is nearly the same one, and judges as little.
+quantize writes a short hash of each frame into policy.yaml. Frames taken just before or after one
+of them are nearly the same picture, and are left out as well.
 """
 
 import base64
@@ -19,19 +19,19 @@ from ...errors import SettingError
 from ...vision.preprocess import Preprocess
 
 SIMULATOR = 'sim'
-# Of the simulator's pictures: neither the seeds that a policy is trained on (from 1,000,000) nor
-# those it is evaluated on (from 5000).
+# Simulator seeds for these frames: apart from those of training (from 1,000,000) and those of
+# evaluation (from 5000).
 FIRST_SEED, SEEDS_APART = 3_000_000, 1000
-SEED = 1  # of the simulator's pictures that calibrate; others judge
-HASH_BYTES = 6  # of a frame: of 10,000 and 1,000 others some two are alike with odds of 4e-8
+SEED = 1  # of the simulator's calibration frames; other seeds judge
+HASH_BYTES = 6  # per frame: two of 10,000 and 1,000 frames collide with a probability of 4e-8
 MOST_FRAMES = 10_000  # in a manifest
 NEIGHBOURS = 15  # frames: half a second of a camera at 30 Hz
-FEWEST = 30  # that have to be left, where some were taken out
+FEWEST = 30  # frames that must be left after some were taken out
 T = TypeVar('T')
 
 
-def noted(source: str, frames: np.ndarray) -> Dict[str, Any]:
-    """Return what the manifest says of the frames that calibrated, uint8 [N, H, W, 3]."""
+def calibration_facts(source: str, frames: np.ndarray) -> Dict[str, Any]:
+    """Return what the manifest records of the calibration frames, uint8 [N, H, W, 3]."""
     seed = {'seed': SEED} if source == SIMULATOR else {}
     return {'frames': {'source': source, 'count': len(frames), **seed},
             'calibrated': base64.b64encode(b''.join(map(_hash, frames))).decode()}
@@ -42,13 +42,13 @@ def _hash(frame: np.ndarray) -> bytes:
 
 
 class Calibrated:
-    """The pictures that calibrated what is to be judged, of none, one or several bundles."""
+    """The frames that calibrated the int8 graphs of some bundles."""
 
     def __init__(self, judged: Iterable[Tuple[Bundle, str]] = ()) -> None:
         """
-        Take what is judged, (bundle, precision) each; only an int8 was calibrated.
+        Collect the calibration frames of each (bundle, precision); only int8 has some.
 
-        Raise SettingError where nobody has written down on what.
+        Raise SettingError if a manifest does not record them.
         """
         self._known: List[Tuple[Preprocess, FrozenSet[bytes]]] = []
         self._seeds: Set[int] = set()
@@ -57,23 +57,26 @@ class Calibrated:
                 self._add(bundle)
 
     def _add(self, bundle: Bundle) -> None:
-        for name, facts in _calibrations(bundle).items():
+        # int8 is for the CPU, int8.qdq for TensorRT.
+        for name, facts in bundle.manifest.get('quantization', {}).items():
+            if f'policy.{name}.onnx' not in bundle.manifest['files'] \
+                    or not isinstance(facts, dict):
+                continue
             text, frames = facts.get('calibrated'), facts.get('frames')
             if isinstance(frames, dict) and frames.get('source') == SIMULATOR:
                 seed = frames.get('seed')
                 self._seeds.add(seed if isinstance(seed, int) else SEED)
-            elif text is None:
-                raise _unknown(bundle, name)
-            self._known.append((Preprocess(bundle.input), _read(bundle, name, text or '')))
+                text = text or ''
+            self._known.append((Preprocess(bundle.input), _read_hashes(bundle, name, text)))
 
     def refuse_seed(self, seed: int) -> None:
-        """Raise SettingError for the episodes of the simulator that calibrated."""
+        """Raise SettingError if the simulator's episodes of this seed calibrated."""
         if seed in self._seeds:
             raise SettingError(f'the pictures of seed {seed} calibrated the int8', 'others',
                                'choose another --seed')
 
     def refuse_episodes(self, seeds: Sequence[int]) -> None:
-        """Raise SettingError for episodes among which there are such."""
+        """Raise SettingError if any of these consecutive simulator seeds calibrated."""
         for seed in self._seeds:
             first = FIRST_SEED + SEEDS_APART * seed
             if seeds[0] < first + SEEDS_APART and seeds[-1] >= first:
@@ -84,35 +87,35 @@ class Calibrated:
     def others(self, items: Iterable[T], source: str,
                picture_of: Callable[[T], Any] = lambda item: item) -> Generator[T, None, None]:
         """
-        Give the items whose pictures did not calibrate, nor are neighbours of one that did.
+        Yield the items whose pictures neither calibrated nor are neighbours of one that did.
 
         Raise SettingError at the end of the source if too few are left.
         """
         if not self._known:
             yield from items
             return
-        waiting: Deque[T] = deque()  # neighbours of what may come
-        quiet = read = calibrated = given = 0
+        pending: Deque[T] = deque()  # a calibration frame may still follow these
+        to_skip = read = calibrated = left = 0
         for item in items:
             read += 1
             if self._is_known(picture_of(item)):
-                waiting.clear()
-                calibrated, quiet = calibrated + 1, NEIGHBOURS
-            elif quiet:
-                quiet -= 1
+                pending.clear()
+                calibrated, to_skip = calibrated + 1, NEIGHBOURS
+            elif to_skip:
+                to_skip -= 1
             else:
-                waiting.append(item)
-                if len(waiting) > NEIGHBOURS:
-                    given += 1
-                    yield waiting.popleft()
-        given += len(waiting)
-        if calibrated and given < FEWEST:
+                pending.append(item)
+                if len(pending) > NEIGHBOURS:
+                    left += 1
+                    yield pending.popleft()
+        left += len(pending)
+        if calibrated and left < FEWEST:
             raise SettingError(
                 f'{source} has {read} frames: {calibrated} of them calibrated the int8, and '
-                f'{given} are neither these nor within {NEIGHBOURS} frames of one',
+                f'{left} are neither these nor within {NEIGHBOURS} frames of one',
                 f'at least {FEWEST} others', "record more, or run 'vla_nav quantize' with a lower "
                 '--count')
-        yield from waiting
+        yield from pending
 
     def _is_known(self, picture: np.ndarray) -> bool:
         return any(_hash(preprocess(picture)[0]) in known for preprocess, known in self._known)
@@ -121,20 +124,11 @@ class Calibrated:
 NONE = Calibrated()
 
 
-def _calibrations(bundle: Bundle) -> Dict[str, Dict[str, Any]]:
-    """Return what quantize has written down of the int8 graphs, for the CPU and for TensorRT."""
-    return {name: facts for name, facts in bundle.manifest.get('quantization', {}).items()
-            if f'policy.{name}.onnx' in bundle.manifest['files'] and isinstance(facts, dict)}
-
-
-def _read(bundle: Bundle, name: str, text: Any) -> FrozenSet[bytes]:
+def _read_hashes(bundle: Bundle, name: str, text: Any) -> FrozenSet[bytes]:
     try:
         hashes = base64.b64decode(text, validate=True)
     except (TypeError, ValueError):
-        raise _unknown(bundle, name) from None
+        raise SettingError(
+            f'the policy.yaml of {bundle.name} does not say which frames calibrated its {name}',
+            'their hashes', "run 'vla_nav quantize' again") from None
     return frozenset(hashes[at:at + HASH_BYTES] for at in range(0, len(hashes), HASH_BYTES))
-
-
-def _unknown(bundle: Bundle, name: str) -> SettingError:
-    return SettingError(f'the policy.yaml of {bundle.name} does not say which frames calibrated '
-                        f'its {name}', 'their hashes', "run 'vla_nav quantize' again")

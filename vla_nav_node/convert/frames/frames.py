@@ -1,4 +1,4 @@
-"""Real pictures to calibrate and to verify on: noise or a black picture would prove nothing."""
+"""Load real pictures to calibrate and verify on: noise or a black picture would prove nothing."""
 
 from contextlib import closing
 from itertools import islice
@@ -13,9 +13,8 @@ from .calibrated import Calibrated, NONE, SIMULATOR
 from ...errors import ImageError, SettingError
 from ...system.progress import track
 from ...types import Frame
-from ...vision.blank import is_blank
 from ...vision.pictures import decode
-from ...vision.preprocess import InputSpec, Preprocess
+from ...vision.preprocess import InputSpec, is_blank, Preprocess
 
 PICTURES = ('.jpg', '.jpeg', '.png')
 SOURCES = f"'{SIMULATOR}' (the simulator), a folder of {', '.join(PICTURES)}, a rosbag2 " \
@@ -29,9 +28,8 @@ def load_frames(source: str, spec: InputSpec, count: int,
     """
     Return up to `count` frames of a source, as the policy sees them: uint8 [N, H, W, 3] RGB.
 
-    They follow one another as they were taken, from the first picture on that neither is among the
-    `calibrated` nor a neighbour of one. Raise SettingError or ImageError for a source that cannot
-    be read, and for one whose pictures would prove nothing.
+    They are consecutive, except that the `calibrated` frames and their neighbours are left out.
+    Raise SettingError or ImageError if the source cannot be read or proves nothing.
     """
     with closing(pictures_of(source)) as pictures:
         return take_frames(calibrated.others(pictures, source), source, spec, count)
@@ -43,18 +41,23 @@ def take_frames(pictures: Iterator[np.ndarray], source: str, spec: InputSpec,
     if count < 1:
         raise SettingError(f'{count} frames', 'at least 1')
     preprocess = Preprocess(spec)
-    frames = [preprocess(picture)[0].copy() for picture in _shown(pictures, count)]
+    frames = [preprocess(picture)[0].copy()
+              for picture in track(islice(pictures, count), 'frames', count)]
     if not frames:
         raise SettingError(f'{source} holds no picture', SOURCES)
-    taken = np.stack(frames)
-    _refuse_blank(source, taken)
-    return taken
+    if all(map(is_blank, frames)):
+        raise SettingError(f'every picture of {source} is one even colour', 'pictures of a camera',
+                           'record them with the lens open')
+    if len(frames) > 1 and all((frame == frames[0]).all() for frame in frames[1:]):
+        raise SettingError(f'all {len(frames)} pictures of {source} are the same', 'a moving '
+                           'camera', 'record them while the robot drives')
+    return np.stack(frames)
 
 
 def pictures_of(source: str) -> Pictures:
     """Open a source; its pictures are decoded one by one as they are asked for."""
     path, _, topic = source.partition(':/')
-    root = Path(source if not topic else path).expanduser()
+    root = Path(path if topic else source).expanduser()
     if not root.exists():
         raise SettingError(f'no pictures at {root}', SOURCES)
     if is_bag(root):
@@ -66,42 +69,25 @@ def pictures_of(source: str) -> Pictures:
     raise SettingError(f'no pictures can be read from {root}', SOURCES)
 
 
-def _shown(pictures: Iterator[np.ndarray], count: int) -> Generator[np.ndarray, None, None]:
-    """Take `count` of them, with a progress bar."""
-    yield from track(islice(pictures, count), 'frames', count)
-
-
-def _refuse_blank(source: str, frames: np.ndarray) -> None:
-    if all(map(is_blank, frames)):
-        raise SettingError(f'every picture of {source} is one even colour', 'pictures of a camera',
-                           'record them with the lens open')
-    if len(frames) > 1 and (frames[1:] == frames[0]).all():
-        raise SettingError(f'all {len(frames)} pictures of {source} are the same', 'a moving '
-                           'camera', 'record them while the robot drives')
-
-
 def _folder(root: Path) -> Pictures:
-    for path in sorted((path for path in root.iterdir() if path.suffix.lower() in PICTURES),
-                       key=_in_natural_order):
-        yield _read(path)
+    """Yield the pictures of a folder, decoded as the node decodes compressed images."""
+    paths = (path for path in root.iterdir() if path.suffix.lower() in PICTURES)
+    for path in sorted(paths, key=_natural_key):
+        try:
+            data = path.read_bytes()
+            yield decode(Frame(data, path.suffix[1:], 0, 0, 0, 0, 0, compressed=True))
+        except OSError as error:
+            raise SettingError(f'{path} cannot be read: {error.strerror}',
+                               'a readable file') from None
+        except ImageError as error:
+            raise ImageError(f'{path}: {error.found}', error.expected,
+                             'take it out, or replace it') from None
 
 
-def _in_natural_order(path: Path) -> List[Tuple[int, str]]:
-    """Sort frame_9 before frame_10."""
+def _natural_key(path: Path) -> List[Tuple[int, str]]:
+    """Return a sort key that puts frame_9 before frame_10."""
     parts = re.findall(r'\d+|\D+', path.name)
     return [(int(part), '') if part.isdigit() else (-1, part) for part in parts]
-
-
-def _read(path: Path) -> np.ndarray:
-    """Decode a file as the node decodes a compressed image."""
-    try:
-        data = path.read_bytes()
-        return decode(Frame(data, path.suffix[1:], 0, 0, 0, 0, 0, compressed=True))
-    except OSError as error:
-        raise SettingError(f'{path} cannot be read: {error.strerror}', 'a readable file') from None
-    except ImageError as error:
-        raise ImageError(f'{path}: {error.found}', error.expected, 'take it out, or replace it') \
-            from None
 
 
 def _array(path: Path) -> Pictures:

@@ -1,1 +1,1 @@
-"""The int8 step graph: which layers, how, and what it costs."""
+"""Quantise step graphs to int8: which layers, how, and what it costs."""

@@ -1,4 +1,4 @@
-"""Step graphs of one policy with some layers quantised and the others as they were."""
+"""Write step graphs of one policy in which some layers are quantised and the others float."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,13 +9,14 @@ import onnx
 from onnx import helper
 
 from .convolutions import Convolutions
-from .matmul_int8 import CONTRIB, Held, held_in_int8, MatmulInt8
-from ..export.graph_nodes import CONVOLUTION, Layer, layers_of, Part, PRODUCT, remove_unused, split
+from .graph_nodes import (
+    CONVOLUTION, Layer, layers_of, Part, PRODUCT, remove_unused, split_at_product)
+from .matmul_int8 import CONTRIB, int8_source, Int8Tensor, MatmulInt8
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Which layers are quantised, by their names; those in no set stay float."""
+    """The names of the quantised layers; those in no set stay float."""
 
     int8: FrozenSet[str]  # a scale for each output
     blocks: FrozenSet[str] = frozenset()  # products that wait for memory: a scale for each block
@@ -31,13 +32,13 @@ class Choice:
 
 
 class MixedPrecisionGraph:
-    """Makes step graphs by choice; what was quantised once is kept for the next."""
+    """Writes the step graph of a choice; quantised parts are kept for the next choice."""
 
     def __init__(self, fp32: Path, frames: np.ndarray) -> None:
         """Read the fp32 step graph; `frames` (uint8 [N, H, W, 3]) calibrate the convolutions."""
         self._model = onnx.load(str(fp32))
         self.layers: List[Layer] = layers_of(self._model)
-        front, self._rest, self._border = split(self._model)
+        front, self._rest, self._border = split_at_product(self._model)
         self._front = Convolutions(self._model, front, self._border, frames)
         graph = self._model.graph
         nodes = {node.name: node for node in graph.node}
@@ -50,44 +51,45 @@ class MixedPrecisionGraph:
         convolutions = frozenset(layer.node for layer in self.layers
                                  if layer.kind == CONVOLUTION and layer.name in choice.int8)
         front, weights = self._front.quantised(convolutions)
-        reshaped, held = held_in_int8(front, self._border)
+        reshaped, quantised = int8_source(front, self._border)
         nodes, constants = front + reshaped, list(weights)
         for node in self._rest:
-            replacement, more = self._replaced(node, choice, held)
+            replacement, more = self._replace(node, choice, quantised)
             nodes += replacement
             constants += more
-        onnx.save(self._assembled(nodes, constants), str(path))
+        onnx.save(self._assemble(nodes, constants), str(path))
 
-    def write_telling(self, names: Iterable[str], path: Path) -> None:
-        """Write the fp32 step graph with what the products called `names` take as outputs too."""
+    def write_with_inputs(self, names: Iterable[str], path: Path) -> None:
+        """Write the fp32 step graph with the inputs of the products `names` as outputs too."""
         model = onnx.ModelProto()
         model.CopyFrom(self._model)
-        there = {one.name for one in model.graph.output}
-        for tensor in {self._products[name].x for name in names} - there:
+        outputs = {one.name for one in model.graph.output}
+        for tensor in {self._products[name].x for name in names} - outputs:
             model.graph.output.append(
                 helper.make_tensor_value_info(tensor, onnx.TensorProto.FLOAT, None))
         onnx.save(model, str(path))
 
-    def learn(self, told: Mapping[str, np.ndarray]) -> None:
-        """Take what tensors were on real frames, float32 [S, K]: 4 bits are chosen for that."""
+    def use_inputs(self, recorded: Mapping[str, np.ndarray]) -> None:
+        """Take tensors recorded on real frames, float32 [S, K], to choose 4-bit weights for."""
         for product in self._products.values():
-            product.inputs = told.get(product.x, product.inputs)
+            product.inputs = recorded.get(product.x, product.inputs)
 
-    def _replaced(self, node: onnx.NodeProto, choice: Choice, held: Optional[Held]) -> Part:
-        """Return what takes a node's place: itself, unless it is a product of the choice."""
-        layer = self._names.get(node.name, '')
-        if layer in choice.blocks:
-            return self._products[layer].in_blocks(choice.bits)
-        if layer in choice.int8:
-            return self._products[layer].in_columns(
-                held if node.input[0] == self._border else None)
+    def _replace(self, node: onnx.NodeProto, choice: Choice,
+                 quantised: Optional[Int8Tensor]) -> Part:
+        """Return the node, or its quantised form if it is a product of the choice."""
+        name = self._names.get(node.name, '')
+        if name in choice.blocks:
+            return self._products[name].in_blocks(choice.bits)
+        if name in choice.int8:
+            return self._products[name].in_columns(
+                quantised if node.input[0] == self._border else None)
         return [node], []
 
-    def _assembled(self, nodes: List[onnx.NodeProto],
-                   constants: List[onnx.TensorProto]) -> onnx.ModelProto:
-        """Put the parts together, with those of the old constants that are still in use."""
-        there = {one.name for one in constants} | {name for node in nodes for name in node.output}
-        used = {name for node in nodes for name in node.input} - there
+    def _assemble(self, nodes: List[onnx.NodeProto],
+                  constants: List[onnx.TensorProto]) -> onnx.ModelProto:
+        """Return the model of these nodes, with the old constants that they still use."""
+        made = {one.name for one in constants} | {name for node in nodes for name in node.output}
+        used = {name for node in nodes for name in node.input} - made
         old = self._model.graph
         kept = [one for one in old.initializer if one.name in used]
         graph = helper.make_graph(nodes, old.name, old.input, old.output, constants + kept)

@@ -1,12 +1,12 @@
 """
-Let the first convolution in int8 read blocks of 2 x 2 pixels: the same sums, sooner.
+Let the first int8 convolution read blocks of 2 x 2 pixels: the same sums, sooner.
 
 A convolution over three channels gathers its inputs in snippets of a few bytes, which takes longer
-than multiplying them. One of stride 2 is the same as one of stride 1 over a picture of half the
-size with four times the channels (space to depth), whose snippets are longer. With kernels of 3, 5
-and 7 on pictures from 96x128 to 480x640 it took about 0.7 of the time (ONNX Runtime 1.31 on an AMD
-EPYC), though up to 1.8 times as many products are summed; in float 1.3 to 1.9 times as long, so
-float is left.
+than multiplying them. One of stride 2 equals one of stride 1 over a picture of half the size with
+four times the channels (space to depth), whose snippets are longer. With kernels of 3, 5 and 7 on
+pictures from 96x128 to 480x640 it took about 0.7 of the time (ONNX Runtime 1.31 on an AMD EPYC),
+though up to 1.8 times as many products are summed. In float it took 1.3 to 1.9 times as long, so
+float convolutions stay as they are.
 """
 
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -15,13 +15,13 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from ..export.graph_nodes import constants_of, makers_of, put_first, remove_unused
+from .graph_nodes import constants_of, makers_of, prepend, remove_unused
 
 BLOCK = 2  # pixels in both directions, which is the stride
 TO_CHANNELS_FIRST = [0, 3, 1, 2]
 CONVERSIONS = ('Cast', 'Sub', 'Div', 'QuantizeLinear', 'DequantizeLinear')
 BLOCKS = 'image.blocks'
-# What a node of ONNX has where it does not say.
+# ONNX's defaults for attributes that a node leaves out.
 DEFAULTS = {'strides': [1, 1], 'pads': [0, 0, 0, 0], 'dilations': [1, 1], 'group': 1, 'perm': []}
 
 
@@ -35,45 +35,45 @@ class _Taps(NamedTuple):
 
 def read_blocks(graph: onnx.GraphProto) -> bool:
     """
-    Rewrite the first convolution of a graph in int8 (QDQ), and tell whether that could be.
+    Rewrite the first convolution of an int8 (QDQ) graph; return whether that was possible.
 
-    It has to take uint8 [1, H, W, C] called `image`, H and W even, with stride 2; the results stay
-    the same to the bit. What cannot be rewritten is left as it is.
+    It must read uint8 [1, H, W, C] named `image`, H and W even, with stride 2; the results stay
+    the same to the bit. Any other graph is left unchanged.
     """
     conv = next(node for node in graph.node if node.op_type == 'Conv')
-    way = _from_image(graph, conv)
+    path = _from_image(graph, conv)
     weight = _int8_weight(graph, conv)
     image = next(one for one in graph.input if one.name == 'image')
     _, *sides, channels = (axis.dim_value for axis in image.type.tensor_type.shape.dim)
     taps = _taps(conv, sides)
-    if way is None or weight is None or taps is None:
+    if path is None or weight is None or taps is None:
         return False
     values = numpy_helper.to_array(weight)
     weight.CopyFrom(numpy_helper.from_array(
         _over_blocks(values, taps, _attributes(conv)['pads'][:2]), weight.name))
     _set(conv, kernel_shape=[one.kernel for one in taps], strides=[1, 1],
          pads=[one.before for one in taps] + [one.after for one in taps])
-    _repeat_constants(graph, way, channels)
-    way[0].input[0] = BLOCKS
+    _repeat_constants(graph, path, channels)
+    path[0].input[0] = BLOCKS
     _gather(graph, sides, channels)
     remove_unused(graph)
-    del graph.value_info[:]  # the shapes that were
+    del graph.value_info[:]  # it holds the old shapes
     return True
 
 
 def _from_image(graph: onnx.GraphProto, conv: onnx.NodeProto) -> Optional[List[onnx.NodeProto]]:
-    """Return the nodes from `image` to `conv`, where each works on one channel at a time."""
+    """Return the nodes from `image` to `conv` if each works on one channel at a time."""
     makers = makers_of(graph.node)
-    way: List[onnx.NodeProto] = []
+    path: List[onnx.NodeProto] = []
     name = conv.input[0]
     while name in makers:
-        way.insert(0, makers[name])
-        name = way[0].input[0]
-        if way[0].op_type not in CONVERSIONS:
+        path.insert(0, makers[name])
+        name = path[0].input[0]
+        if path[0].op_type not in CONVERSIONS:
             break
-    if name != 'image' or not way or way[0].op_type != 'Transpose':
+    if name != 'image' or not path or path[0].op_type != 'Transpose':
         return None
-    return way if _attributes(way[0])['perm'] == TO_CHANNELS_FIRST else None
+    return path if _attributes(path[0])['perm'] == TO_CHANNELS_FIRST else None
 
 
 def _int8_weight(graph: onnx.GraphProto, conv: onnx.NodeProto) -> Optional[onnx.TensorProto]:
@@ -83,9 +83,9 @@ def _int8_weight(graph: onnx.GraphProto, conv: onnx.NodeProto) -> Optional[onnx.
 
 
 def _taps(conv: onnx.NodeProto, sides: Sequence[int]) -> Optional[Tuple[_Taps, ...]]:
-    """Return both directions of the kernel over blocks; None where there is none."""
+    """Return the kernel over blocks, vertical and horizontal; None if there is none."""
     found = _attributes(conv)
-    kernel, pads = found['kernel_shape'], found['pads']  # the exporter and the quantiser say both
+    kernel, pads = found['kernel_shape'], found['pads']  # always written by exporter and quantiser
     if (found['strides'] != [BLOCK, BLOCK] or found['group'] != 1 or min(kernel) < BLOCK
             or set(found['dilations']) != {1} or any(side % BLOCK for side in sides)):
         return None
@@ -94,7 +94,7 @@ def _taps(conv: onnx.NodeProto, sides: Sequence[int]) -> Optional[Tuple[_Taps, .
 
 
 def _along(kernel: int, before: int, after: int, side: int) -> _Taps:
-    """Return the blocks that hold all of a kernel's pixels, wherever it stands."""
+    """Return the blocks that hold all of a kernel's pixels at every position."""
     blocks_before = -(-before // BLOCK)
     blocks = blocks_before + (kernel - 1 - before) // BLOCK + 1
     results = (side + before + after - kernel) // BLOCK + 1
@@ -102,7 +102,7 @@ def _along(kernel: int, before: int, after: int, side: int) -> _Taps:
 
 
 def _over_blocks(weight: np.ndarray, taps: Sequence[_Taps], pads: Sequence[int]) -> np.ndarray:
-    """Return int8 [O, C, h, w] as [O, 4 C, blocks, blocks], 0 where a block has more pixels."""
+    """Return int8 [O, C, h, w] as [O, 4 C, blocks, blocks], 0 outside the kernel."""
     outputs, channels, *kernel = weight.shape
     wide = np.zeros((outputs, channels, *(BLOCK * one.kernel for one in taps)), weight.dtype)
     top, left = (BLOCK * one.before - pad for one, pad in zip(taps, pads))
@@ -112,11 +112,11 @@ def _over_blocks(weight: np.ndarray, taps: Sequence[_Taps], pads: Sequence[int])
         outputs, BLOCK * BLOCK * channels, taps[0].kernel, taps[1].kernel)
 
 
-def _repeat_constants(graph: onnx.GraphProto, way: Sequence[onnx.NodeProto],
+def _repeat_constants(graph: onnx.GraphProto, path: Sequence[onnx.NodeProto],
                       channels: int) -> None:
-    """Return each pixel of a block the constants that its channels had."""
+    """Repeat the constants per channel for each pixel of a block."""
     values = constants_of(graph)
-    for node in way:
+    for node in path:
         for index, name in enumerate(node.input):
             if name in values and values[name].shape == (1, channels, 1, 1):
                 node.input[index] = f'{name}.{BLOCKS}'
@@ -126,10 +126,10 @@ def _repeat_constants(graph: onnx.GraphProto, way: Sequence[onnx.NodeProto],
 
 def _gather(graph: onnx.GraphProto, sides: Sequence[int], channels: int) -> None:
     """
-    Put `image` -> blocks [1, H / 2, W / 2, 4 C] at the beginning of a graph.
+    Insert `image` -> blocks [1, H / 2, W / 2, 4 C] at the beginning of a graph.
 
-    In a row pairs of pixels are side by side already; what is left is to bring two rows together.
-    ONNX Runtime's Transpose took four times as long for that as Split and Concat do.
+    The two pixels of a row are adjacent already; only two rows have to be joined. ONNX Runtime's
+    Transpose took four times as long for that as Split and Concat do.
     """
     rows, columns = (side // BLOCK for side in sides)
     shapes = {'rows': [1, rows, BLOCK, columns * BLOCK * channels],
@@ -147,7 +147,7 @@ def _gather(graph: onnx.GraphProto, sides: Sequence[int], channels: int) -> None
         helper.make_node('Concat', pairs, [BLOCKS], axis=3)]
     for node in nodes:
         node.name = node.output[0]
-    put_first(graph, nodes)
+    prepend(graph, nodes)
 
 
 def _attributes(node: onnx.NodeProto) -> Dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Let the first convolution read the camera's bytes: they are int8 already, and without loss."""
+"""Let the first convolution read the camera's bytes: they are int8 already, without loss."""
 
 from typing import Dict, Optional, Tuple
 
@@ -6,36 +6,40 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from ..export.graph_nodes import constants_of, makers_of, put_first, remove_unused
+from .graph_nodes import constants_of, makers_of, prepend, remove_unused
 
 FURTHEST = 0.5  # grey levels between a channel's mean and the zero point that stands for it
 BYTES, PIXELS, SCALE = 'bytes', 'pixels', 1.0
 
 
-def take_bytes(model: onnx.ModelProto) -> Optional[int]:
+def fold_normalisation(model: onnx.ModelProto) -> Optional[int]:
     """
-    Move (pixel - mean) / std into the first convolution's weights, and give the zero point.
+    Move (pixel - mean) / std into the first convolution's weights; return the zero point.
 
-    The convolution then takes `pixel - zero point`, which int8 stores as the pixel itself. Where
-    the channels' means are apart this cannot be: a convolution pads all channels with the one
-    zero point, and the border of the picture would be another. None then, and nothing is changed.
+    The convolution then takes `pixel - zero point`, which int8 stores as the pixel itself. If
+    the channels' means differ, return None and change nothing: a convolution pads all channels
+    with one zero point, and the picture's border would change.
     """
     graph = model.graph
     conv = next((node for node in graph.node if node.op_type == 'Conv'), None)
-    found = _normalisation(graph, conv) if conv is not None else None
-    if conv is None or found is None:
+    normalisation = _normalisation(graph, conv) if conv is not None else None
+    if conv is None or normalisation is None:
         return None
-    mean, std = found
+    mean, std = normalisation
     zero = int(np.clip(np.rint(mean.mean()), 0, 255))
     if np.abs(mean - zero).max() > FURTHEST:
         return None
-    weight, bias = _folded(graph, conv, mean - zero, std)
+    constants = constants_of(graph)
+    weight = constants[conv.input[1]] / std[None, :, None, None]  # [O, 3, h, w]
+    bias = -np.einsum('ocij,c->o', weight, mean - zero)
+    if len(conv.input) > 2:
+        bias = bias + constants[conv.input[2]]
     _rewrite(graph, conv, zero, {f'{conv.name}.weight': weight, f'{conv.name}.bias': bias})
     return zero
 
 
-def read_bytes(graph: onnx.GraphProto) -> None:
-    """Take out what turns bytes into `pixel - zero point` and that back into bytes."""
+def read_camera_bytes(graph: onnx.GraphProto) -> None:
+    """Remove the nodes that turn bytes into `pixel - zero point` and back into bytes."""
     quantised = next(node for node in graph.node
                      if node.op_type == 'QuantizeLinear' and node.input[0] == PIXELS)
     for node in graph.node:
@@ -47,7 +51,7 @@ def read_bytes(graph: onnx.GraphProto) -> None:
 
 def _normalisation(graph: onnx.GraphProto, conv: onnx.NodeProto
                    ) -> Optional[Tuple[np.ndarray, np.ndarray]]:
-    """Return mean and std of each channel, where the exporter wrote them before `conv`."""
+    """Return mean and std of each channel if the exporter wrote them right before `conv`."""
     makers = makers_of(graph.node)
     values = constants_of(graph)
     divide = makers.get(conv.input[0])
@@ -55,22 +59,13 @@ def _normalisation(graph: onnx.GraphProto, conv: onnx.NodeProto
     if divide is None or subtract is None or subtract.op_type != 'Sub':
         return None
     mean, std = values[subtract.input[1]].ravel(), values[divide.input[1]].ravel()
-    whole = values[conv.input[1]].shape[1] == len(mean) == len(std)  # not one in groups
-    return (mean, std) if whole else None
-
-
-def _folded(graph: onnx.GraphProto, conv: onnx.NodeProto, offset: np.ndarray,
-            std: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-    """Return weights [O, 3, h, w] and bias [O] for pixels less the zero point."""
-    constants = constants_of(graph)
-    weight = constants[conv.input[1]] / std[None, :, None, None]
-    bias = -np.einsum('ocij,c->o', weight, offset)
-    return weight, bias + (constants[conv.input[2]] if len(conv.input) > 2 else 0)
+    ungrouped = values[conv.input[1]].shape[1] == len(mean) == len(std)
+    return (mean, std) if ungrouped else None
 
 
 def _rewrite(graph: onnx.GraphProto, conv: onnx.NodeProto, zero: int,
              constants: Dict[str, np.ndarray]) -> None:
-    """Put image -> bytes -> pixels -> conv in the place of what was before conv."""
+    """Replace what precedes `conv` by image -> bytes -> pixels."""
     before = [
         helper.make_node('Transpose', ['image'], [BYTES], BYTES, perm=[0, 3, 1, 2]),
         helper.make_node('Cast', [BYTES], ['bytes.float'], 'bytes.float',
@@ -78,7 +73,7 @@ def _rewrite(graph: onnx.GraphProto, conv: onnx.NodeProto, zero: int,
         helper.make_node('Sub', ['bytes.float', 'bytes.zero'], [PIXELS], PIXELS)]
     del conv.input[:]
     conv.input.extend([PIXELS, *constants])
-    put_first(graph, before)
+    prepend(graph, before)
     graph.initializer.extend(
         numpy_helper.from_array(np.asarray(value, np.float32), name)
         for name, value in (*constants.items(), ('bytes.zero', zero)))

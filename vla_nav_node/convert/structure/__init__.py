@@ -1,1 +1,1 @@
-"""What network the tensors belong to: what shapes tell, and what is asked."""
+"""Derive a network's structure from shapes and from what the user states; make the bundle."""

@@ -5,17 +5,18 @@ from typing import Any, Dict, List
 
 from ..export.rewrite import folder_beside
 from ...bundle.bundle import Bundle, graph_name, WEIGHTS, write_bundle
+from ...bundle.manifest import AXES, UNIT
 from ...errors import SettingError
 from ...vision.preprocess import InputSpec
 
-# What the presets do not say, because no weights were trained for it: any values will do.
+# No weights were trained for the presets, so any input recipe and limits will do.
 INPUT: Dict[str, Any] = {'height': 224, 'width': 224, 'fit': 'stretch', 'resize': 'linear'}
 MEAN, STD = [127.5] * 3, [127.5] * 3
 LIMIT = 0.5  # m/s
 
 
-def _conv(wide_in: int, wide_out: int, kernel: int = 3) -> List[Dict[str, Any]]:
-    return [{'type': 'Conv2d', 'in_channels': wide_in, 'out_channels': wide_out,
+def _conv(inputs: int, outputs: int, kernel: int = 3) -> List[Dict[str, Any]]:
+    return [{'type': 'Conv2d', 'in_channels': inputs, 'out_channels': outputs,
              'kernel_size': kernel, 'stride': 2, 'padding': kernel // 2}, {'type': 'ReLU'}]
 
 
@@ -23,8 +24,8 @@ def _cnn_rnn(widths: List[int], hidden: int) -> Dict[str, Any]:
     """Return the structure of the original `best_simple_lstm_model`: a plain tanh RNN."""
     encoder = _conv(3, widths[0], kernel=7)
     encoder.append({'type': 'MaxPool2d', 'kernel_size': 3, 'stride': 2, 'padding': 1})
-    for wide_in, wide_out in zip(widths, widths[1:]):
-        encoder += _conv(wide_in, wide_out)
+    for inputs, outputs in zip(widths, widths[1:]):
+        encoder += _conv(inputs, outputs)
     encoder += [{'type': 'AdaptiveAvgPool2d', 'output_size': 1}, {'type': 'Flatten'},
                 {'type': 'Linear', 'in_features': widths[-1], 'out_features': 2048}]
     return {'encoder': encoder,
@@ -50,19 +51,13 @@ def write_preset(name: str, directory: Path, seed: int = 0) -> Bundle:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = PolicyNetwork(PRESETS[name], MEAN, STD).eval()
+    manifest = {
+        'format': 1, 'name': name, 'architecture': PRESETS[name],
+        'input': {**INPUT, 'mean': MEAN, 'std': STD},
+        'action': {'names': list(AXES), 'unit': UNIT, 'limits': dict.fromkeys(AXES, LIMIT)},
+        'training': {'trained': False}}
     with folder_beside(directory.resolve()) as folder:
         weights, graph = folder / WEIGHTS, folder / graph_name('fp32')
         save_file(network.state_dict(), weights)
         write_step_file(network, graph, InputSpec(**INPUT), name, weights)
-        return write_bundle(directory, untrained(name),
-                            {path.name: path for path in (weights, graph)})
-
-
-def untrained(name: str) -> Dict[str, Any]:
-    """Return the manifest of a preset, without its files."""
-    return {
-        'format': 1, 'name': name, 'architecture': PRESETS[name],
-        'input': {**INPUT, 'mean': MEAN, 'std': STD},
-        'action': {'names': ['linear_x', 'linear_y'], 'unit': 'm/s',
-                   'limits': {'linear_x': LIMIT, 'linear_y': LIMIT}},
-        'training': {'trained': False}}
+        return write_bundle(directory, manifest, {path.name: path for path in (weights, graph)})

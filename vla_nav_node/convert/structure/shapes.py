@@ -1,4 +1,4 @@
-"""What the shapes of a checkpoint's weights tell of the layers they belong to."""
+"""Derive layers from the shapes of a checkpoint's weights."""
 
 import re
 from typing import Any, Callable, Dict, List, Mapping, Tuple
@@ -11,66 +11,53 @@ Tensors = Mapping[str, Tensor]
 Shape = Tuple[int, ...]
 GATES = {4: 'LSTM', 3: 'GRU', 1: 'RNN'}  # rows of weight_hh over its columns
 RECURRENT_NAME = re.compile(r'rnn\.(weight|bias)_(ih|hh)_l(\d+)')
+# type -> (the tensor that shows the sizes, its dimensions or 0 for any, arguments by its shape
+# and the groups)
+RULES: Dict[str, Tuple[str, int, Callable[[Shape, int], Dict[str, Any]]]] = {
+    'Conv2d': ('weight', 4, lambda weight, groups: {
+        'in_channels': weight[1] * groups, 'out_channels': weight[0],
+        'kernel_size': weight[2] if weight[2] == weight[3] else list(weight[2:])}),
+    'Linear': ('weight', 2, lambda weight, _: {
+        'in_features': weight[1], 'out_features': weight[0]}),
+    'BatchNorm2d': ('running_mean', 1, lambda mean, _: {'num_features': mean[0]}),
+    'BatchNorm1d': ('running_mean', 1, lambda mean, _: {'num_features': mean[0]}),
+    'LayerNorm': ('weight', 0, lambda weight, _: {'normalized_shape': list(weight)})}
 
 
 def shapes_under(prefix: str, tensors: Tensors) -> Dict[str, Shape]:
-    """Return the shapes of what lies under a prefix, by the rest of the names."""
+    """Return the shapes of the tensors under a prefix, by the rest of their names."""
     return {name[len(prefix) + 1:]: tuple(tensor.shape) for name, tensor in tensors.items()
             if name.startswith(f'{prefix}.')}
 
 
 def layer_of(kind: str, prefix: str, tensors: Tensors, groups: int = 1) -> Dict[str, Any]:
     """
-    Give those arguments of torch.nn's `kind` that its weights tell; none for a layer without.
+    Return the arguments of torch.nn's `kind` that its weights show; none for a layer without.
 
-    Raise CheckpointError where the weights are missing or of another kind.
+    Raise CheckpointError if the weights are missing or of another kind.
     """
-    if kind not in TELLERS:
+    if kind not in RULES:
         return {}
-    key, sides, tell = TELLERS[kind]
+    key, dimensions, arguments_of = RULES[kind]
     shapes = shapes_under(prefix, tensors)
     if key not in shapes:
         raise CheckpointError(f'{prefix}.{key} is missing')
-    if sides and len(shapes[key]) != sides:
+    if dimensions and len(shapes[key]) != dimensions:
         raise CheckpointError(f'{prefix}.{key} is {list(shapes[key])}, not that of a {kind}')
-    return tell(shapes[key], groups)
+    return arguments_of(shapes[key], groups)
 
 
 def left_out(kind: str, prefix: str, tensors: Tensors) -> Dict[str, bool]:
     """
-    Give the arguments that say that a layer lacks what most have: no bias, no affine weights.
+    Return the arguments of a layer without what most have: no bias, no affine weights.
 
-    Only to be shown: a bias that got lost looks the same, so a structure has to say it.
+    Only for the template: a lost bias looks the same, so a structure has to state it.
     """
     shapes = shapes_under(prefix, tensors)
     if kind.startswith('BatchNorm'):
         return {} if 'weight' in shapes else {'affine': False}
     bias = 'bias_ih_l0' if prefix == 'rnn' else 'bias'
     return {} if bias in shapes else {'bias': False}
-
-
-def _conv(weight: Shape, groups: int) -> Dict[str, Any]:
-    return {'in_channels': weight[1] * groups, 'out_channels': weight[0],
-            'kernel_size': weight[2] if weight[2] == weight[3] else list(weight[2:])}
-
-
-def _linear(weight: Shape, groups: int) -> Dict[str, Any]:
-    return {'in_features': weight[1], 'out_features': weight[0]}
-
-
-def _batch_norm(mean: Shape, groups: int) -> Dict[str, Any]:
-    return {'num_features': mean[0]}
-
-
-def _layer_norm(weight: Shape, groups: int) -> Dict[str, Any]:
-    return {'normalized_shape': list(weight)}
-
-
-# type -> (the tensor that tells, its dimensions or 0 for any, what its shape tells)
-TELLERS: Dict[str, Tuple[str, int, Callable[[Shape, int], Dict[str, Any]]]] = {
-    'Conv2d': ('weight', 4, _conv), 'Linear': ('weight', 2, _linear),
-    'BatchNorm2d': ('running_mean', 1, _batch_norm),
-    'BatchNorm1d': ('running_mean', 1, _batch_norm), 'LayerNorm': ('weight', 0, _layer_norm)}
 
 
 def recurrent_of(tensors: Tensors) -> Dict[str, Any]:
@@ -87,14 +74,14 @@ def recurrent_of(tensors: Tensors) -> Dict[str, Any]:
         raise CheckpointError(
             f'rnn.{first[1]} is [{rows}, {hidden}], of neither an LSTM (4 times as many rows as '
             'columns) nor a GRU (3 times) nor an RNN (as many)')
-    found = (RECURRENT_NAME.fullmatch(f'rnn.{name}') for name in shapes)
+    matches = (RECURRENT_NAME.fullmatch(f'rnn.{name}') for name in shapes)
     return {'type': GATES[rows // hidden], 'input_size': shapes[first[0]][1],
-            'hidden_size': hidden, 'num_layers': len({match[3] for match in found if match})}
+            'hidden_size': hidden, 'num_layers': len({match[3] for match in matches if match})}
 
 
 def recurrent_oddities(tensors: Tensors) -> List[str]:
-    """Name what a recurrent layer may have that a single step in time cannot."""
+    """Return what a recurrent layer has that a single time step cannot."""
     names = [name for name in tensors if name.startswith('rnn.')]
     oddities = {'_reverse': 'rnn is bidirectional: it needs the pictures that are still to come',
                 'weight_hr': 'rnn is an LSTM with projections (proj_size), which bundles lack'}
-    return [told for sign, told in oddities.items() if any(sign in name for name in names)]
+    return [problem for sign, problem in oddities.items() if any(sign in name for name in names)]

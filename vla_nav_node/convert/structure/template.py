@@ -1,54 +1,48 @@
-"""Write down what a checkpoint's shapes tell as YAML, with the places that a user must fill in."""
+"""Write what a checkpoint's shapes tell as a YAML structure for the user to fill in."""
 
 from typing import Any, Dict, List, Set, Tuple
 
 import yaml
 
-from .asked import ASKED, defaults_of, PLAIN, PLAIN_MEANS
-from .channels import doubt, groups_of
-from .recipe import PICTURE
-from .shapes import layer_of, left_out, recurrent_of, shapes_under, TELLERS, Tensors
-from .structure_file import FILL_IN
+from .channels import channel_problem, groups_of
+from .recipe import CHANNEL_COUNTS
+from .shapes import layer_of, left_out, recurrent_of, RULES, shapes_under, Tensors
+from .structure_file import defaults_of, FILL_IN, PLAIN, PLAIN_MEANS, REQUIRED
 from ..checkpoint.checkpoint import Checkpoint
 from ...backends.torch.network import LAYERS
 from ...errors import CheckpointError
 
-TOLD_APART = ('Conv2d', 'Linear', 'BatchNorm2d', 'BatchNorm1d')
+SHOWN_BY_SHAPES = ('Conv2d', 'Linear', 'BatchNorm2d', 'BatchNorm1d')
 HEADER = """\
-# The structure of {name},
-# as far as its weights tell it. Put values in the places that say {fill}, in torch.nn's names
-# and arguments; the code of the network that was trained has them, and where it says nothing
-# torch's defaults, named behind each line, hold. A layer without weights leaves only a gap in the
-# numbering, and one that comes after the last with weights not even that: add it at the end of
-# its list. Functions in forward() (F.relu) are layers here, too. Besides those told there are:
+# The structure of {name}, as far as its weights show it.
+# Replace every {fill}, in the names and arguments of torch.nn. The code of the network that was
+# trained has them; where it leaves one out, torch's default holds, which is named behind the line.
+# A layer without weights is only a gap in the numbers, and behind the last one with weights not
+# even that: add it at the end of its list. Functions in forward() (F.relu) are layers here too.
+# Beside the layers below there are:
 {layers}
 """
 
 
 def template_of(checkpoint: Checkpoint, channels: str) -> str:
-    """Return the text of a structure file; `structure_file.read_structure` reads it, filled in."""
+    """Return the text of a structure file, for `structure_file.read_structure` once filled in."""
     tensors = checkpoint.tensors
-    lines = HEADER.format(name=checkpoint.path.name, fill=FILL_IN,
-                          layers='\n'.join(_others())).splitlines()
-    lines += [f'# {PLAIN_MEANS} (no skip connection, no permutation, no activation besides)',
-              f'{PLAIN}: {FILL_IN}']
-    lines += ['encoder:', *_layers('vision_encoder', tensors, PICTURE[channels])]
-    lines += ['recurrent: ' + _recurrent(tensors)]
-    lines += ['head:', *_layers('actions', tensors, 0)]
-    return '\n'.join(lines) + '\n'
-
-
-def _others() -> List[str]:
-    """List the layers that shapes do not tell apart, with what each has to say."""
-    return [f'#   {kind}' + (f' ({", ".join(ASKED[kind])}{defaults_of(kind)})'
-                             if kind in ASKED else '')
-            for kind in LAYERS if kind not in TOLD_APART]
+    others = [f'#   {kind}' + (f' ({", ".join(REQUIRED[kind])}{defaults_of(kind)})'
+                               if kind in REQUIRED else '')
+              for kind in LAYERS if kind not in SHOWN_BY_SHAPES]
+    return HEADER.format(name=checkpoint.path.name, fill=FILL_IN, layers='\n'.join(others)) \
+        + '\n'.join([
+            f'# {PLAIN_MEANS} (no skip connection, no permutation, no activation besides)',
+            f'{PLAIN}: {FILL_IN}',
+            'encoder:', *_layers('vision_encoder', tensors, CHANNEL_COUNTS[channels]),
+            'recurrent: ' + _recurrent(tensors),
+            'head:', *_layers('actions', tensors, 0), ''])
 
 
 def _layers(part: str, tensors: Tensors, channels: int) -> List[str]:
-    places = _places(part, tensors)
+    """Return a line for each layer; without channels, the inputs are flat."""
     lines, flat = [], not channels
-    for place in range(max(places) + 1):
+    for place in range(max(_places(part, tensors)) + 1):
         layer, note = _layer(f'{part}.{place}', tensors, channels, flat)
         channels = layer.get('out_channels', channels)
         flat = flat or layer['type'] == 'Linear'
@@ -62,7 +56,7 @@ def _places(part: str, tensors: Tensors) -> Set[int]:
                if len(parts) != 2 or not parts[0].isdecimal() or len(parts[0]) > 4]
     if strange:
         raise CheckpointError(
-            f'{part} is no plain sequence of layers: it has {strange[0]}',
+            f'{part} is not a plain sequence of layers: it has {strange[0]}',
             f'{part}.NUMBER.weight and the like',
             f'where it is one, give its parts numbers, in the order they are run and with room '
             f'for those without weights: --map {strange[0].rpartition(".")[0]}={part}.NUMBER')
@@ -70,32 +64,27 @@ def _places(part: str, tensors: Tensors) -> Set[int]:
 
 
 def _layer(prefix: str, tensors: Tensors, channels: int, flat: bool) -> Tuple[Dict[str, Any], str]:
+    """Return a layer as far as its shapes show it, and a note for the end of its line."""
     shapes = shapes_under(prefix, tensors)
     if not shapes:
         return {'type': FILL_IN}, ', no weights'
     kind = _kind(shapes, flat)
+    if kind == FILL_IN:
+        return {'type': FILL_IN}, ', ' + ', '.join(
+            f'{name} {list(shape)}' for name, shape in shapes.items())
     try:
-        told = layer_of(kind, prefix, tensors)
+        known = layer_of(kind, prefix, tensors)
     except CheckpointError as error:
         return {'type': FILL_IN}, f', {error.found}'
     note = defaults_of(kind)
-    if kind in TELLERS:
-        told.update(left_out(kind, prefix, tensors))
-    if kind == 'Conv2d':
-        told, note = _with_groups(told, prefix, tensors, channels, note)
-    if kind == FILL_IN:
-        note = ', ' + ', '.join(f'{name} {list(shape)}' for name, shape in shapes.items())
-    return {'type': kind, **told, **dict.fromkeys(ASKED.get(kind, ()), FILL_IN)}, note
-
-
-def _with_groups(told: Dict[str, Any], prefix: str, tensors: Tensors, channels: int,
-                 note: str) -> Tuple[Dict[str, Any], str]:
-    """Ask for the groups of a convolution that may have some, and say why."""
-    question = doubt(prefix, tensors, channels)
-    if question and groups_of(shapes_under(prefix, tensors)['weight'], channels):
-        told = {name: value for name, value in told.items() if name != 'in_channels'}
-        told['groups'] = FILL_IN
-    return told, note + (f'; {question}' if question else '')
+    if kind in RULES:
+        known.update(left_out(kind, prefix, tensors))
+    if kind == 'Conv2d' and (problem := channel_problem(prefix, tensors, channels)):
+        note += f'; {problem}'
+        if groups_of(shapes['weight'], channels):
+            del known['in_channels']
+            known['groups'] = FILL_IN
+    return {'type': kind, **known, **dict.fromkeys(REQUIRED.get(kind, ()), FILL_IN)}, note
 
 
 def _kind(shapes: Dict[str, Any], flat: bool) -> str:
@@ -105,10 +94,10 @@ def _kind(shapes: Dict[str, Any], flat: bool) -> str:
 
 
 def _recurrent(tensors: Tensors) -> str:
-    told = {**recurrent_of(tensors), **left_out('', 'rnn', tensors)}
-    kind = told['type']
-    told.update(dict.fromkeys(ASKED.get(kind, ()), FILL_IN))
-    return _flow(told) + ('  # tanh or relu' + defaults_of(kind) if kind == 'RNN' else '')
+    known = {**recurrent_of(tensors), **left_out('', 'rnn', tensors)}
+    kind = known['type']
+    known.update(dict.fromkeys(REQUIRED.get(kind, ()), FILL_IN))
+    return _flow(known) + ('  # tanh or relu' + defaults_of(kind) if kind == 'RNN' else '')
 
 
 def _flow(mapping: Dict[str, Any]) -> str:

@@ -1,1 +1,1 @@
-"""Whether a converted policy still does what the trained one did."""
+"""Compare backends, precisions and step graphs with their reference."""

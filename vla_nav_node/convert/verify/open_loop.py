@@ -1,38 +1,45 @@
-"""The same frames through two backends: one step from equal states, and a rollout with its own."""
+"""Compare two backends on the same frames: single steps from equal states, and a rollout."""
 
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterable, List, Sequence
+from typing import Any, Callable, Dict, Iterable, List, Protocol, Sequence, Tuple
 
 import numpy as np
 
 from ...errors import SettingError
-from ...types import Backend, State
+from ...types import State
 
 AXES = ('vx', 'vy')
-# Frames have to be such that a wrong network answers them wrongly.
-FEWEST_FRAMES = 30  # that differ from one another
+# The frames must be such that a wrong network gives wrong answers on them.
+FEWEST_FRAMES = 30  # different ones
 LEAST_CONTRAST = 4.0  # grey levels, standard deviation within a picture
 LEAST_SMOOTHNESS = 0.5  # correlation of neighbouring pixels: pictures have over 0.9, noise has 0
-LEAST_STATE = 1e-3  # a smaller state counts as one of this size: rounding is not measured by it
-# Drift grows when the last third of a rollout is this many times worse than the first third, each
-# as a multiple of what the same frames cost in one step, and is no mere rounding.
+LEAST_STATE = 1e-3  # smaller states count as this size, so that rounding is not measured
+# Drift grows if the last third of a rollout is this many times worse than the first, each relative
+# to the one-step error on the same frames, and is more than rounding.
 GROWTH = 2.0
-NOTEWORTHY = 0.1  # of the gate
+NOTEWORTHY = 0.1  # of the limit
 
 Track = Callable[[Iterable[int]], Iterable[int]]  # shows progress
+
+
+class Steps(Protocol):
+    """A backend, or a step graph opened as one."""
+
+    def infer(self, image: np.ndarray, state: State) -> Tuple[np.ndarray, State]:
+        """Run one step: image uint8 [1, H, W, 3], state -> action [1, 2] m/s, new state."""
 
 
 @dataclass(frozen=True)
 class Record:
     """What the reference did on the frames."""
 
-    order: Sequence[int]  # which frame each step saw
+    order: Sequence[int]  # the frame of each step
     actions: np.ndarray  # float64 [steps, 2], m/s
     states: List[State]  # before each step, and after the last
 
 
 def check_frames(frames: np.ndarray) -> None:
-    """Raise SettingError when agreement on these frames, uint8 [N, H, W, 3], proves nothing."""
+    """Raise SettingError if agreement on these frames, uint8 [N, H, W, 3], proves nothing."""
     distinct = len({frame.tobytes() for frame in frames})
     if distinct < FEWEST_FRAMES:
         raise SettingError(f'{distinct} different frames', f'at least {FEWEST_FRAMES}',
@@ -41,7 +48,7 @@ def check_frames(frames: np.ndarray) -> None:
     contrast = float(np.median(sample.std(axis=(1, 2, 3))))
     if contrast < LEAST_CONTRAST:
         raise SettingError(f'frames of one colour (contrast {contrast:.1f} grey levels)',
-                           f'at least {LEAST_CONTRAST:g}', 'frames from a camera that sees')
+                           f'at least {LEAST_CONTRAST:g}', 'frames from a working camera')
     smooth = float(np.corrcoef(sample[:, :, 1:].ravel(), sample[:, :, :-1].ravel())[0, 1])
     if smooth < LEAST_SMOOTHNESS:
         raise SettingError(f'frames of noise (neighbouring pixels correlate by {smooth:.2f})',
@@ -49,14 +56,14 @@ def check_frames(frames: np.ndarray) -> None:
 
 
 def back_and_forth(count: int, steps: int) -> List[int]:
-    """Return the frame of each step; at an end it turns round, so that nothing ever jumps."""
-    around = [*range(count), *range(count - 2, 0, -1)]
-    return [around[step % len(around)] for step in range(steps)]
+    """Return the frame of each step; at either end the order reverses, so nothing jumps."""
+    period = [*range(count), *range(count - 2, 0, -1)]
+    return [period[step % len(period)] for step in range(steps)]
 
 
-def record(reference: Backend, frames: np.ndarray, zero: State, steps: int,
+def record(reference: Steps, frames: np.ndarray, zero: State, steps: int,
            track: Track = iter) -> Record:
-    """Drive the reference through the frames and keep every action and state."""
+    """Run the reference over the frames and keep every action and state."""
     order = back_and_forth(len(frames), steps)
     actions, states = [], [zero]
     for index in track(order):
@@ -66,56 +73,67 @@ def record(reference: Backend, frames: np.ndarray, zero: State, steps: int,
     return Record(order, np.asarray(actions, float), states)
 
 
-def compare(backend: Backend, frames: np.ndarray, kept: Record,
+def compare(backend: Steps, frames: np.ndarray, reference: Record,
             track: Track = iter) -> Dict[str, Any]:
-    """Return the figures of one step and of the rollout against what the reference did."""
-    state = kept.states[0]
+    """Return the figures of single steps and of the rollout against the reference."""
+    return figures(*errors(backend, frames, reference, track))
+
+
+def errors(backend: Steps, frames: np.ndarray, reference: Record,
+           track: Track = iter) -> Tuple[np.ndarray, np.ndarray, float]:
+    """
+    Run a backend over the frames, from the reference's states and with its own.
+
+    Return the absolute errors of the actions, m/s, in single steps [steps, 2] and in the rollout
+    [steps, 2], and the mean relative error of the state after single steps.
+    """
+    state = reference.states[0]
     stepped, rolled, state_errors = [], [], []
-    for step, index in enumerate(track(kept.order)):
+    for step, index in enumerate(track(reference.order)):
         frame = frames[index][np.newaxis]
-        action, after = backend.infer(frame, kept.states[step])
+        action, after = backend.infer(frame, reference.states[step])
         stepped.append(action[0])
-        state_errors.append(relative(after, kept.states[step + 1]))
+        state_errors.append(relative_error(after, reference.states[step + 1]))
         action, state = backend.infer(frame, state)
         rolled.append(action[0])
-    once, drifted = (np.abs(np.asarray(actions, float) - kept.actions)
-                     for actions in (stepped, rolled))
-    return figures(once, drifted, float(np.mean(state_errors)))
+    one_step, rollout = (np.abs(np.asarray(actions, float) - reference.actions)
+                         for actions in (stepped, rolled))
+    return one_step, rollout, float(np.mean(state_errors))
 
 
-def figures(once: np.ndarray, rolled: np.ndarray, state_error: float) -> Dict[str, Any]:
-    """Sum up absolute errors [steps, 2] in m/s; a number that is not finite becomes None."""
-    return {'one_step': {**_per_axis(once), 'state': short(state_error)},
-            'rollout': {'steps': len(rolled), **_per_axis(rolled),
-                        'thirds': [short(third) for third in _thirds(rolled)],
-                        'growth': short(growth(once, rolled))}}
+def figures(one_step: np.ndarray, rollout: np.ndarray, state_error: float) -> Dict[str, Any]:
+    """Summarise absolute errors [steps, 2] in m/s; a number that is not finite becomes None."""
+    return {'one_step': {**_per_axis(one_step), 'state': _short(state_error)},
+            'rollout': {'steps': len(rollout), **_per_axis(rollout),
+                        'thirds': [_short(third) for third in _thirds(rollout)],
+                        'growth': _short(growth(one_step, rollout))}}
 
 
-def growth(once: np.ndarray, rolled: np.ndarray) -> float:
+def growth(one_step: np.ndarray, rollout: np.ndarray) -> float:
     """
-    Give by how much the rollout got worse from its first third to its last.
+    Return how many times worse the rollout's last third is than its first.
 
-    Both as a multiple of what the same frames cost in one step, so that a stretch of hard frames
-    is not taken for drift.
+    Each is relative to the one-step error on the same frames, so that a stretch of hard frames
+    does not count as drift.
     """
     tiny = np.finfo(np.float32).eps
-    first, _, last = _thirds(rolled) / (_thirds(once) + tiny)
+    first, _, last = _thirds(rollout) / (_thirds(one_step) + tiny)
     return float(last / max(first, tiny))
 
 
 def worst(part: Dict[str, Any], kind: str) -> float:
-    """Return the `max` or `mean` of the worse axis; nan where one is not finite."""
+    """Return the `max` or `mean` of the worse axis; nan if one is not finite."""
     values = [part[axis][kind] for axis in AXES]
     return float('nan') if None in values else max(values)
 
 
-def short(value: float) -> Any:
-    """Round to what is worth keeping in policy.yaml."""
+def _short(value: float) -> Any:
+    """Round to the digits that policy.yaml keeps."""
     return float(f'{value:.3g}') if np.isfinite(value) else None
 
 
 def _per_axis(errors: np.ndarray) -> Dict[str, Dict[str, Any]]:
-    return {axis: {'mean': short(column.mean()), 'max': short(column.max())}
+    return {axis: {'mean': _short(column.mean()), 'max': _short(column.max())}
             for axis, column in zip(AXES, errors.T)}
 
 
@@ -123,8 +141,8 @@ def _thirds(errors: np.ndarray) -> np.ndarray:
     return np.array([third.mean() for third in np.array_split(errors.max(axis=1), 3)])
 
 
-def relative(found: State, wanted: State) -> float:
-    """Return the difference of two states relative to the size of the second; of the worse part."""
+def relative_error(found: State, wanted: State) -> float:
+    """Return the RMS difference of two states over the RMS of `wanted`, of the worse part."""
     return max(_rms(one - other) / max(_rms(other), LEAST_STATE)
                for one, other in zip(found, wanted))
 

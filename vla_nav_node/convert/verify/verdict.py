@@ -1,17 +1,16 @@
-"""The verdict on each backend and precision of a bundle, held against torch in fp32."""
+"""Judge each backend and precision of a bundle against torch in fp32."""
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import (
-    Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple)
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
 from .open_loop import check_frames, compare, GROWTH, NOTEWORTHY, Record, record, worst
 from ...backends import BACKENDS, is_installed, open_backend, PRECISIONS
-from ...bundle.amend import amend
-from ...bundle.bundle import Bundle, WEIGHTS
-from ...bundle.verdicts import decisive_hash, files_of, GATES, reads, REFERENCE, STEPS
+from ...bundle.bundle import amend, Bundle, WEIGHTS
+from ...bundle.verdicts import (
+    decisive_hash, files_of, files_read, REFERENCE, STEPS, THRESHOLDS)
 from ...errors import BackendError, BundleError, SettingError, VlaNavError
 from ...types import BackendInfo
 
@@ -21,36 +20,34 @@ NOT_DRIVEN = 'not driven: the policy was not trained in the simulator'
 
 @dataclass
 class Row:
-    """One backend in one precision: what it was found to do, and what is wrong with that."""
+    """The figures and problems of one backend in one precision."""
 
     backend: str
     precision: str
     info: Optional[BackendInfo] = None
-    skipped: str = ''  # why it cannot be had on this machine
+    skipped: str = ''  # why it is unavailable on this machine
     figures: Dict[str, Any] = field(default_factory=dict)
     problems: List[str] = field(default_factory=list)
 
     @property
     def name(self) -> str:
-        """Name it in tables."""
+        """Return the name for tables."""
         return f'{self.backend} {self.precision}'
 
 
 def candidates(bundle: Bundle, backends: Optional[Sequence[str]],
                precisions: Optional[Sequence[str]], device: str = 'auto') -> List[Tuple[str, str]]:
     """
-    Give what to compare: all that is asked for; else what is installed and in the bundle.
+    Return what to compare: everything asked for, else what is installed and in the bundle.
 
-    On a GPU the reference itself is compared with what it does on the CPU.
+    On a GPU the reference is included: it is compared with itself on the CPU.
     """
     for name in backends or ():
         if not is_installed(name):
             raise BackendError(f'backend {name} is not installed here',
                                fix=f"pip install 'vla_nav_node[{name}]'")
-    wanted = [name for name in backends or BACKENDS if is_installed(name)]
-    there = precisions or [precision for precision in PRECISIONS
-                           if precision in bundle.precisions]
-    pairs = [(name, precision) for name in wanted for precision in there
+    pairs = [(name, precision) for name in backends or filter(is_installed, BACKENDS)
+             for precision in precisions or [one for one in PRECISIONS if one in bundle.precisions]
              if (name, precision) != REFERENCE or device == 'cuda']
     if not pairs:
         raise SettingError('nothing to compare with the reference, torch in fp32',
@@ -60,12 +57,12 @@ def candidates(bundle: Bundle, backends: Optional[Sequence[str]],
 
 
 def device_for(backend: str, device: str) -> str:
-    """Return the device on which a backend is judged: it is what `auto` does not take before."""
+    """Return the device to judge on: TensorRT needs a GPU, and `auto` takes none unverified."""
     return 'cuda' if (backend, device) == ('tensorrt', 'auto') else device
 
 
 def trained_in_simulator(bundle: Bundle) -> bool:
-    """Tell whether closed loops in the simulator say anything about this policy."""
+    """Return whether closed loops in the simulator mean anything for this policy."""
     return bool(bundle.manifest.get('training', {}).get('seeds'))
 
 
@@ -75,7 +72,7 @@ def verify_open_loop(bundle: Bundle, frames: np.ndarray, wanted: Sequence[Tuple[
     """
     Compare each (backend, precision) with the reference on `frames`, uint8 [N, H, W, 3].
 
-    Raise SettingError for frames or a number of steps that prove nothing.
+    Raise SettingError if the frames or the number of steps prove nothing.
     """
     if steps < STEPS:
         raise SettingError(f'{steps} steps', f'at least {STEPS}')
@@ -85,21 +82,21 @@ def verify_open_loop(bundle: Bundle, frames: np.ndarray, wanted: Sequence[Tuple[
     check_frames(frames)
     name, precision = REFERENCE
     reference = open_backend(name, bundle, precision, 'cpu')
-    kept = record(reference, frames, bundle.zero_state(), steps,
-                  lambda items: progress(items, 'the reference'))
+    recorded = record(reference, frames, bundle.zero_state(), steps,
+                      lambda items: progress(items, 'the reference'))
     reference.close()
-    rows = [_compare(bundle, Row(*pair), frames, kept, device, progress) for pair in wanted]
-    works = {row.backend for row in rows if row.info}
+    rows = [_compare(bundle, Row(*pair), frames, recorded, device, progress) for pair in wanted]
+    working = {row.backend for row in rows if row.info}
     for row in rows:
-        graph, = reads(bundle, row.backend, row.precision)
-        there = graph != WEIGHTS and graph in bundle.manifest['files']
-        if row.skipped and there and row.backend in works:
-            # Not this machine's fault: the backend opens other graphs.
+        graph, = files_read(bundle, row.backend, row.precision)
+        in_bundle = graph != WEIGHTS and graph in bundle.manifest['files']
+        if row.skipped and in_bundle and row.backend in working:
+            # The backend opens other graphs, so the machine is not to blame.
             row.problems, row.skipped = [f'it does not open: {row.skipped}'], ''
     return rows
 
 
-def _compare(bundle: Bundle, row: Row, frames: np.ndarray, kept: Record, device: str,
+def _compare(bundle: Bundle, row: Row, frames: np.ndarray, reference: Record, device: str,
              progress: Progress) -> Row:
     try:
         backend = open_backend(row.backend, bundle, row.precision,
@@ -109,87 +106,76 @@ def _compare(bundle: Bundle, row: Row, frames: np.ndarray, kept: Record, device:
         return row
     row.info = backend.info
     try:
-        row.figures = compare(backend, frames, kept, lambda items: progress(items, row.name))
+        row.figures = compare(backend, frames, reference, lambda items: progress(items, row.name))
+        row.problems += judge_open_loop(row.precision, row.figures)
     except VlaNavError as error:
         row.problems.append(f'it failed: {error}')
     finally:
         backend.close()
-    row.problems += judge_open_loop(row.precision, row.figures) if row.figures else []
     return row
 
 
 def judge_open_loop(precision: str, figures: Mapping[str, Any]) -> List[str]:
-    """List where the figures of an open loop are beyond the gates of a precision."""
-    kind, limit = _speed_gate(precision)
+    """Return where the figures of an open loop exceed the limits of a precision."""
+    limits = THRESHOLDS[precision]
+    kind = 'max' if 'max' in limits else 'mean'
     problems = []
-    for part, told in (('one_step', 'one step'), ('rollout', 'the rollout')):
-        found = worst(figures[part], kind)
-        if not found <= limit:
-            problems.append(f'{told} differs by {found:.2g} m/s ({kind}); the gate is {limit:g}')
-    state, most = figures['one_step']['state'], GATES[precision]['state']
-    if state is None or state > most:
-        problems.append(f'the state differs by {state} of its size in one step; the gate is '
-                        f'{most:g}')
-    return problems + _judge_growth(precision, figures['rollout'])
-
-
-def _speed_gate(precision: str) -> Tuple[str, float]:
-    kind = 'max' if 'max' in GATES[precision] else 'mean'
-    return kind, GATES[precision][kind]
-
-
-def _judge_growth(precision: str, rollout: Mapping[str, Any]) -> List[str]:
-    last, growth = rollout['thirds'][-1], rollout['growth']
-    _, limit = _speed_gate(precision)
-    if None in (last, growth) or growth <= GROWTH or last <= NOTEWORTHY * limit:
-        return []  # what is not finite has been told
-    return [f'the drift grows: {growth:g} times from the first third of the rollout to the last; '
-            f'the gate is {GROWTH:g}']
+    for part, title in (('one_step', 'one step'), ('rollout', 'the rollout')):
+        error = worst(figures[part], kind)
+        if not error <= limits[kind]:
+            problems.append(f'{title} differs by {error:.2g} m/s ({kind}); the limit is '
+                            f'{limits[kind]:g}')
+    state = figures['one_step']['state']
+    if state is None or state > limits['state']:
+        problems.append(f'the state differs by {state} of its size in one step; the limit is '
+                        f'{limits["state"]:g}')
+    last, growth = figures['rollout']['thirds'][-1], figures['rollout']['growth']
+    # Numbers that are not finite have been reported above.
+    if None not in (last, growth) and growth > GROWTH and last > NOTEWORTHY * limits[kind]:
+        problems.append(f'the drift grows: {growth:g} times from the first third of the rollout '
+                        f'to the last; the limit is {GROWTH:g}')
+    return problems
 
 
 def judge_closed_loop(precision: str, loop: Any) -> List[str]:
-    """List where the figures of a closed loop are beyond the gates; `loop` may be its absence."""
-    gates = GATES[precision]
-    if 'lost' not in gates or loop == NOT_DRIVEN:
+    """Return where the figures of a closed loop exceed the limits; `loop` may say why none ran."""
+    limits = THRESHOLDS[precision]
+    if 'lost' not in limits or loop == NOT_DRIVEN:
         return []
     driven = loop['episodes'] if isinstance(loop, dict) else 0
-    if driven < gates['episodes']:
-        return [f'{driven} paired episodes in the closed loop; the gate wants '
-                f'{gates["episodes"]:g}']
-    if loop['lost'] > gates['lost']:
-        return [f'{loop["lost"]:.1%} of the episodes are lost; the gate is {gates["lost"]:.0%}']
+    if driven < limits['episodes']:
+        return [f'{driven} paired episodes in the closed loop; expected at least '
+                f'{limits["episodes"]:g}']
+    if loop['lost'] > limits['lost']:
+        return [f'{loop["lost"]:.1%} of the episodes are lost; the limit is {limits["lost"]:.0%}']
     return []
 
 
-def told_frames(source: str, frames: np.ndarray) -> Dict[str, Any]:
-    """Say what was compared on, without the names of anybody's folders."""
+def describe_frames(source: str, frames: np.ndarray) -> Dict[str, Any]:
+    """Return what the verdict records of the frames, without the folders of their path."""
     return {'source': Path(source).name, 'frames': len(frames)}
 
 
 def verdict(bundle: Bundle, row: Row, frames: Mapping[str, Any]) -> Dict[str, Any]:
-    """Return what policy.yaml keeps of a row; `frames` tells what it was compared on."""
+    """Return what policy.yaml keeps of a row; `frames` describes what it was compared on."""
     info = asdict(row.info) if row.info else {}
     return {'passed': not row.problems, 'problems': row.problems,
             'files': files_of(bundle, row.backend, row.precision),
-            'manifest': decisive_hash(bundle), 'gates': dict(GATES[row.precision]),
+            'manifest': decisive_hash(bundle), 'gates': dict(THRESHOLDS[row.precision]),
             **row.figures, 'frames': dict(frames),
             'ran_on': {key: info[key] for key in ('library', 'version', 'provider', 'device')}}
 
 
 def write_verdicts(bundle: Bundle, rows: Iterable[Row], frames: Mapping[str, Any]) -> Bundle:
-    """Put the verdicts of the rows that ran into policy.yaml, beside those of others."""
+    """Write the verdicts of the rows that ran into policy.yaml, and keep the others there."""
     ran = [row for row in rows if row.info]
 
     def change(manifest: Dict[str, Any]) -> None:
         verification = manifest['verification'] = dict(manifest.get('verification', {}))
-        verdicts = {name: dict(one) for name, one in _mapping(verification.get('verdicts'))}
+        before = verification.get('verdicts')  # anything, if the manifest was edited by hand
+        verdicts = {name: dict(one) for name, one in before.items() if isinstance(one, dict)} \
+            if isinstance(before, dict) else {}
         for row in ran:
             verdicts.setdefault(row.backend, {})[row.precision] = verdict(bundle, row, frames)
         verification['verdicts'] = verdicts
     return amend(bundle, change)
-
-
-def _mapping(value: Any) -> Iterator[Tuple[str, Mapping[str, Any]]]:
-    """Return the items of what may be anything: a manifest can be written by hand."""
-    items = value.items() if isinstance(value, dict) else ()
-    return ((name, one) for name, one in items if isinstance(one, dict))

@@ -222,10 +222,10 @@ def graph_status(graph: GraphReport) -> Status:
 
 def realtime_status(answers: Sequence[Answer]) -> Status:
     """Return which requests of the parameter `realtime` the machine has granted."""
-    values = {answer.wish: answer.text if answer.granted else f'refused: {answer.text}'
+    values = {answer.request: answer.text if answer.granted else f'refused: {answer.text}'
               for answer in answers}
-    refused = [f'{answer.wish} ({answer.text})' for answer in answers if not answer.granted]
+    refused = [f'{answer.request} ({answer.text})' for answer in answers if not answer.granted]
     if refused:
         return Status('realtime', WARN, 'refused: ' + ', '.join(refused), values)
-    return Status('realtime', OK, 'granted: ' + ', '.join(answer.wish for answer in answers),
+    return Status('realtime', OK, 'granted: ' + ', '.join(answer.request for answer in answers),
                   values)

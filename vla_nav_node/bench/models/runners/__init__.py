@@ -1,1 +1,1 @@
-"""What runs a model that is measured: ours, an ONNX file, a TorchScript file."""
+"""How a candidate is opened and run in a process of its own."""

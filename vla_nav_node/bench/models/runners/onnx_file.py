@@ -4,9 +4,9 @@ from typing import Any, Dict, List, Tuple
 
 import numpy as np
 
-from .contestant import Contestant, Recipe
-from .pairing import action_of, pair_states
 from .runners import ImageInput
+from .state_pairs import action_of, pair_states
+from ..candidate import Candidate, Recipe
 from ....backends.onnx.onnx_session import CPU, CUDA
 from ....errors import BackendError, first_line
 
@@ -15,19 +15,19 @@ DTYPES = {'tensor(uint8)': 'uint8', 'tensor(float)': 'float32', 'tensor(float16)
 
 class OnnxFileRunner:
     """
-    ONNX Runtime with its own defaults, as whoever made the file would run it.
+    ONNX Runtime with its own defaults, as the author of the file would run it.
 
-    The bundle's backend has other options; they are for bundles, and the others' best is theirs.
+    The options of our onnx backend are for bundles.
     """
 
-    def __init__(self, contestant: Contestant) -> None:
-        """Open the file and find out which of its inputs is what."""
-        self._session, version = _open(contestant)
-        described = _describe(self._session.get_inputs(), contestant.recipe)
-        image, states = _split(described, contestant.name)
+    def __init__(self, candidate: Candidate) -> None:
+        """Open the file and identify its inputs and outputs, or raise BackendError."""
+        self._session, version = _open(candidate)
+        described = _describe(self._session.get_inputs(), candidate.recipe)
+        image, states = _split(described, candidate.name)
         self._image_name, self._state_names = image, list(states)
-        self._image = ImageInput(*described[image], contestant.recipe, contestant.name)
-        self._outputs = _outputs(self._session.get_outputs(), states, contestant.name)
+        self._image = ImageInput(*described[image], candidate.recipe, candidate.name)
+        self._outputs = _outputs(self._session.get_outputs(), states, candidate.name)
         self._zeros = [np.zeros(shape, dtype) for shape, dtype in states.values()]
         self._state = self._zeros
         self.size, self.carries_state = self._image.size, bool(states)
@@ -40,7 +40,7 @@ class OnnxFileRunner:
         return self._image(image)
 
     def step(self, prepared: np.ndarray) -> np.ndarray:
-        """Run the graph; its state goes on where it has one."""
+        """Run the graph, with its state if it has one."""
         action, *self._state = self._session.run(
             self._outputs, {self._image_name: prepared,
                             **dict(zip(self._state_names, self._state))})
@@ -49,7 +49,7 @@ class OnnxFileRunner:
     def reset(self) -> None:
         """Start from the zero state."""
         self._state = self._zeros
-        self._image.forget()
+        self._image.reset()
 
 
 def last_action(action: np.ndarray) -> np.ndarray:
@@ -57,31 +57,31 @@ def last_action(action: np.ndarray) -> np.ndarray:
     return np.asarray(action, np.float32).reshape(-1, action.shape[-1])[-1]
 
 
-def _open(contestant: Contestant) -> Tuple[Any, str]:
+def _open(candidate: Candidate) -> Tuple[Any, str]:
     import onnxruntime as ort
     options = ort.SessionOptions()
     options.log_severity_level = 3  # errors
-    if contestant.threads:
-        options.intra_op_num_threads = contestant.threads
-    provider = _provider(ort, contestant.device)
+    if candidate.threads:
+        options.intra_op_num_threads = candidate.threads
+    provider = _provider(ort, candidate.device)
     try:
-        session = ort.InferenceSession(str(contestant.path), options, providers=[provider])
+        session = ort.InferenceSession(str(candidate.path), options, providers=[provider])
     except Exception as error:  # the runtime's own classes share no base
-        raise BackendError(f'ONNX Runtime cannot open {contestant.name}: {first_line(error)}',
+        raise BackendError(f'ONNX Runtime cannot open {candidate.name}: {first_line(error)}',
                            'a graph that this version reads') from error
     session.disable_fallback()
     if session.get_providers()[0] != provider:
-        raise BackendError(f'{contestant.name} would run on {session.get_providers()[0]}',
-                           provider, 'mend CUDA (the log says what is missing), or --device cpu')
+        raise BackendError(f'{candidate.name} would run on {session.get_providers()[0]}',
+                           provider, 'repair CUDA (see the log), or use --device cpu')
     return session, ort.__version__
 
 
 def _provider(ort: Any, device: str) -> str:
-    if device != 'cuda':  # nobody has verified the file on a GPU
+    if device != 'cuda':  # the file has no verdict for a GPU
         return CPU
     if CUDA not in ort.get_available_providers():
         raise BackendError('this onnxruntime is built without CUDA', CUDA,
-                           'install onnxruntime-gpu, or --device cpu')
+                           'install onnxruntime-gpu, or use --device cpu')
     if hasattr(ort, 'preload_dlls'):
         ort.preload_dlls()
     return CUDA
@@ -96,7 +96,7 @@ def _describe(nodes: List[Any], recipe: Recipe) -> Described:
 
 
 def _shape(node: Any, recipe: Recipe) -> Tuple[int, ...]:
-    """Fill in what a file leaves open: batch and time are one, the picture is as the recipe."""
+    """Return the full shape: open batch and time sizes are 1, the image is as the recipe."""
     sizes = list(node.shape)
     as_bytes = node.type == 'tensor(uint8)'
     if len(sizes) >= 4 and recipe.size:
@@ -109,15 +109,14 @@ def _shape(node: Any, recipe: Recipe) -> Tuple[int, ...]:
 
 
 def _split(inputs: Described, name: str) -> Tuple[str, Described]:
-    """Return the image input's name, and the state inputs; refuse what nobody can fill."""
-    images = [one for one, (shape, _) in inputs.items() if len(shape) >= 4]
-    states = {one: found for one, found in inputs.items() if len(found[0]) == 3}
-    others = [f'{one} {found[1]} {list(found[0])}' for one, found in inputs.items()
-              if one not in images and one not in states]
+    """Return the image input's name and the state inputs; raise BackendError for any other."""
+    images = [key for key, (shape, _) in inputs.items() if len(shape) >= 4]
+    states = {key: value for key, value in inputs.items() if len(value[0]) == 3}
+    others = set(inputs) - {*images, *states}
     types = {dtype for _, dtype in inputs.values()} - set(DTYPES.values())
     if len(images) != 1 or others or types:
-        found = ', '.join(f'{one} {dtype} {list(shape)}'
-                          for one, (shape, dtype) in inputs.items())
+        found = ', '.join(f'{key} {dtype} {list(shape)}'
+                          for key, (shape, dtype) in inputs.items())
         raise BackendError(f'{name} has the inputs {found}',
                            'one picture, and recurrent states [layers, 1, hidden] or none',
                            'export it with these inputs only')
@@ -125,8 +124,8 @@ def _split(inputs: Described, name: str) -> Tuple[str, Described]:
 
 
 def _outputs(nodes: List[Any], states: Described, name: str) -> List[str]:
-    """Return the outputs to ask for: the action, and the new states in the order of `states`."""
+    """Return the names of the action and of the new states, in the order of `states`."""
     shapes = {node.name: tuple(node.shape) for node in nodes}
-    pairs = pair_states({one: shape for one, (shape, _) in states.items()}, shapes, name)
-    others = {one: shape for one, shape in shapes.items() if one not in pairs.values()}
+    pairs = pair_states({key: shape for key, (shape, _) in states.items()}, shapes, name)
+    others = {key: shape for key, shape in shapes.items() if key not in pairs.values()}
     return [action_of(others, name), *pairs.values()]

@@ -1,11 +1,11 @@
-"""A contestant that runs: whatever it is, one picture goes in and one action comes out."""
+"""An open candidate: one image in, one action out, whatever runs it."""
 
 from collections import deque
 from typing import Any, Deque, Dict, List, Protocol, Tuple
 
 import numpy as np
 
-from .contestant import Contestant, Recipe, Size
+from ..candidate import Candidate, Recipe, Size
 from ....backends import open_backend
 from ....bundle.bundle import load_bundle
 from ....errors import BackendError
@@ -14,10 +14,10 @@ from ....policy.recurrent_policy import Policy
 
 class Runner(Protocol):
     """
-    What the worker asks of a contestant.
+    An open candidate in its worker process.
 
-    `info` says what really runs: library, version, provider, device, precision. `size` is the
-    picture it takes; `carries_state` whether a step knows of those before it.
+    `info` is what really runs: library, version, provider, device, precision. `size` is that of
+    the image; `carries_state` tells whether a step depends on those before it.
     """
 
     info: Dict[str, str]
@@ -31,28 +31,28 @@ class Runner(Protocol):
         """Run one step -> float32 [actions]; the device is synchronised before it returns."""
 
     def reset(self) -> None:
-        """Forget what was seen."""
+        """Start from the zero state."""
 
 
 class BundleRunner:
-    """A policy bundle on one of our backends, as the node drives it."""
+    """A policy bundle on one of our backends, as in the node."""
 
     carries_state = True
 
-    def __init__(self, contestant: Contestant) -> None:
-        """Open the backend, on the threads it takes by itself unless told otherwise."""
-        bundle = load_bundle(contestant.path)
-        self.backend = open_backend(contestant.backend, bundle, contestant.precision,
-                                    contestant.device, options=contestant.options)
-        if contestant.threads:
-            _limit_torch(contestant)
+    def __init__(self, candidate: Candidate) -> None:
+        """Open the backend, on its own number of threads if `candidate` has none."""
+        bundle = load_bundle(candidate.path)
+        self.backend = open_backend(candidate.backend, bundle, candidate.precision,
+                                    candidate.device, options=candidate.options)
+        if candidate.threads:
+            _limit_torch(candidate)
         self._policy = Policy(self.backend, bundle.zero_state())
         self.size = (bundle.input.height, bundle.input.width)
         self.info = {key: str(value) for key, value in vars(self.backend.info).items()
                      if key != 'name'}
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
-        """Take the picture as it is: normalisation is inside the policy."""
+        """Return the image unchanged: normalisation is inside the policy."""
         return image
 
     def step(self, prepared: np.ndarray) -> np.ndarray:
@@ -64,35 +64,35 @@ class BundleRunner:
         self._policy.reset()
 
 
-def _limit_torch(contestant: Contestant) -> None:
-    if contestant.backend != 'torch':
-        raise BackendError(f'{contestant.name} on {contestant.threads} threads',
-                           'threads for torch and model files only: a backend has its own')
+def _limit_torch(candidate: Candidate) -> None:
+    if candidate.backend != 'torch':
+        raise BackendError(f'{candidate.name} on {candidate.threads} threads',
+                           'threads for torch and model files only')
     import torch
-    torch.set_num_threads(contestant.threads)
+    torch.set_num_threads(candidate.threads)
 
 
-def open_runner(contestant: Contestant) -> Runner:
-    """Open what a contestant names, in this process; raise VlaNavError when it cannot be."""
-    if contestant.kind == 'bundle':
-        return BundleRunner(contestant)
-    if contestant.kind == 'onnx':
+def open_runner(candidate: Candidate) -> Runner:
+    """Open a candidate in this process, or raise VlaNavError."""
+    if candidate.kind == 'bundle':
+        return BundleRunner(candidate)
+    if candidate.kind == 'onnx':
         from .onnx_file import OnnxFileRunner
-        return OnnxFileRunner(contestant)
+        return OnnxFileRunner(candidate)
     from .torchscript_file import TorchScriptRunner
-    return TorchScriptRunner(contestant)
+    return TorchScriptRunner(candidate)
 
 
 class ImageInput:
     """
-    The picture as a model file takes it.
+    The image input of a model file.
 
-    Either uint8 [1, H, W, 3] as a step graph has it, or normalised floats [1, 3, H, W], or the
-    last T pictures as floats [1, T, 3, H, W]; before there are T, the first one is repeated.
+    Either uint8 [1, H, W, 3] as in a step graph, or normalised floats [1, 3, H, W], or the last T
+    images as floats [1, T, 3, H, W]; before there are T, the first one is repeated.
     """
 
     def __init__(self, shape: Tuple[int, ...], dtype: str, recipe: Recipe, name: str) -> None:
-        """Take the input's full shape and its NumPy dtype."""
+        """Take the input's full shape and NumPy dtype; raise BackendError if it is no image."""
         self._as_bytes = dtype == 'uint8'
         channels = shape[-1] if self._as_bytes else shape[-3]
         if len(shape) not in ((4,) if self._as_bytes else (4, 5)) or channels != 3:
@@ -106,7 +106,7 @@ class ImageInput:
             self._mean, self._std = _normalisation(recipe, name)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Turn uint8 [1, H, W, 3] into the model's input, in an array of its own."""
+        """Return uint8 [1, H, W, 3] as the model's input."""
         if self._as_bytes:
             return image
         pixels = (image.transpose(0, 3, 1, 2) - self._mean) / self._std  # [1, 3, H, W]
@@ -116,8 +116,8 @@ class ImageInput:
         missing = self.window - len(self._seen)
         return np.stack([self._seen[0]] * missing + list(self._seen), axis=1)
 
-    def forget(self) -> None:
-        """Drop the pictures of the window."""
+    def reset(self) -> None:
+        """Drop the images of the window."""
         self._seen.clear()
 
 

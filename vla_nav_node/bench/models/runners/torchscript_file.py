@@ -1,33 +1,33 @@
-"""A TorchScript file: what torch.jit.save wrote, traced or scripted."""
+"""A TorchScript file, traced or scripted, as torch.jit.save writes it."""
 
 from typing import Any, List, Sequence, Tuple
 
 import numpy as np
 
-from .contestant import Contestant, Recipe
 from .onnx_file import last_action
 from .runners import ImageInput
+from ..candidate import Candidate, Recipe
 from ....errors import BackendError
 
 
 class TorchScriptRunner:
     """
-    A module of torch.jit, on the device that was asked for.
+    A module of torch.jit on the requested device.
 
-    Its file does not tell the shapes of its inputs, so that they are found by trying; when none
-    or several are taken, it is refused.
+    Its file does not contain the shapes of its inputs, so they are found by trying; a module that
+    takes none or several of them raises BackendError.
     """
 
-    def __init__(self, contestant: Contestant) -> None:
-        """Open the file; `contestant.recipe` must have the size, and the states if it has any."""
+    def __init__(self, candidate: Candidate) -> None:
+        """Open the file; `candidate.recipe` has the size, and the states if there are any."""
         import torch
         self._torch: Any = torch
-        self._device = torch.device(_device(torch, contestant.device))
-        if contestant.threads:
-            torch.set_num_threads(contestant.threads)
-        self._module = _load(torch, contestant, self._device)
-        self._zeros = _states(self._module, contestant)
-        self._image = self._choose(contestant)
+        self._device = torch.device(_device(torch, candidate.device))
+        if candidate.threads:
+            torch.set_num_threads(candidate.threads)
+        self._module = _load(torch, candidate, self._device)
+        self._zeros = _states(self._module, candidate)
+        self._image = self._choose(candidate)
         self._state = self._zeros
         self.size, self.carries_state = self._image.size, bool(self._zeros)
         device = str(self._device)
@@ -48,35 +48,35 @@ class TorchScriptRunner:
     def reset(self) -> None:
         """Start from the zero state."""
         self._state = self._zeros
-        self._image.forget()
+        self._image.reset()
 
     def _forward(self, image: Any, state: Sequence[Any]) -> Tuple[np.ndarray, List[Any]]:
         with self._torch.inference_mode():
             results = self._module(image.to(self._device),
                                    *(part.to(self._device) for part in state))
             results = results if isinstance(results, tuple) else (results,)
-            # To the host as our own backend does, which waits for the device.
+            # To the host, as in our own backend, which waits for the device.
             action, *after = [result.float().cpu() for result in results]
         return action.numpy(), after[:len(state)]
 
-    def _choose(self, contestant: Contestant) -> ImageInput:
-        recipe = contestant.recipe
+    def _choose(self, candidate: Candidate) -> ImageInput:
+        recipe = candidate.recipe
         if recipe.size is None:
-            raise BackendError(f'{contestant.name} does not say which size of picture it takes',
+            raise BackendError(f'{candidate.name} does not say which size of picture it takes',
                                'a width and a height',
                                'give --size WxH, or a bundle on the other side')
         taken = [form for form in _forms(recipe) if self._takes(*form)]
         if len(taken) != 1:
             tried = ', '.join(f'{dtype} {list(shape)}' for shape, dtype in _forms(recipe))
-            raise BackendError(f'{contestant.name} takes {len(taken)} of the inputs {tried}',
+            raise BackendError(f'{candidate.name} takes {len(taken)} of the inputs {tried}',
                                'exactly one of them')
-        return ImageInput(*taken[0], recipe, contestant.name)
+        return ImageInput(*taken[0], recipe, candidate.name)
 
     def _takes(self, shape: Tuple[int, ...], dtype: str) -> bool:
         image = self._torch.zeros(shape, dtype=getattr(self._torch, dtype))
         try:
             action, _ = self._forward(image, self._zeros)
-        except RuntimeError:  # how a module tells that it is not made for this shape
+        except RuntimeError:  # what a module raises for another shape
             return False
         return action.ndim in (2, 3) and action.shape[0] == 1
 
@@ -87,32 +87,32 @@ def _forms(recipe: Recipe) -> List[Tuple[Tuple[int, ...], str]]:
             ((1, 1, 3, height, width), 'float32')]
 
 
-def _load(torch: Any, contestant: Contestant, device: Any) -> Any:
+def _load(torch: Any, candidate: Candidate, device: Any) -> Any:
     try:
-        return torch.jit.load(str(contestant.path), map_location=device).eval()
+        return torch.jit.load(str(candidate.path), map_location=device).eval()
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[0][:200]
-        raise BackendError(f'{contestant.name} is not TorchScript: {reason}',
+        raise BackendError(f'{candidate.name} is not TorchScript: {reason}',
                            'what torch.jit.save wrote',
                            "import a checkpoint with 'vla_nav import'") from error
 
 
-def _states(module: Any, contestant: Contestant) -> List[Any]:
-    """Return the zero state for the arguments after the picture."""
+def _states(module: Any, candidate: Candidate) -> List[Any]:
+    """Return the zero state for the arguments after the image."""
     import torch
     wanted = [argument for argument in module.forward.schema.arguments[2:]
               if not argument.has_default_value()]
     if not wanted:
         return []
-    shapes = contestant.recipe.states
-    if len(wanted) != len(shapes) or any(str(one.type) != 'Tensor' for one in wanted):
-        names = ', '.join(f'{one.name}: {one.type}' for one in wanted)
-        raise BackendError(f'{contestant.name} also takes {names}',
+    shapes = candidate.recipe.states
+    if len(wanted) != len(shapes) or any(str(each.type) != 'Tensor' for each in wanted):
+        names = ', '.join(f'{each.name}: {each.type}' for each in wanted)
+        raise BackendError(f'{candidate.name} also takes {names}',
                            f'the {len(shapes)} states of the bundle on the other side, as tensors')
     return [torch.zeros(shape) for shape in shapes]
 
 
 def _device(torch: Any, device: str) -> str:
     from ....backends.torch.torch_device import pick_device
-    # Nobody has verified the file on a GPU.
+    # A file has no verdict for a GPU, so that auto is the CPU.
     return str(pick_device(torch, 'cuda' if device == 'cuda' else 'cpu'))

@@ -1,1 +1,1 @@
-"""Files of weights as plain data: nothing in them is ever run."""
+"""Read files of weights as plain data: no code in them is ever run."""

@@ -1,4 +1,4 @@
-"""What a file is that is no file of weights, by how it begins or by what its archive holds."""
+"""Recognise files that hold no weights, by their first bytes or by the names in an archive."""
 
 from pathlib import Path
 import re
@@ -11,8 +11,8 @@ AS_SAVED = f'save the weights where it was trained: {SAVE}'
 LOAD = f'load it with what wrote it, and save its weights: {SAVE}'
 WEIGHTS = 'a file of weights (torch.save or safetensors)'
 UNPACK = 'unpack it, and give the file of weights inside'
-# Offset, bytes, what it is, fix.
-BEGINS: Tuple[Tuple[int, bytes, str, str], ...] = (
+# Offset, bytes there, what the file is, fix.
+SIGNATURES: Tuple[Tuple[int, bytes, str, str], ...] = (
     (0, b'version https://git-lfs', 'a git-lfs pointer, not the file itself', 'git lfs pull'),
     (0, b'\x89HDF\r\n\x1a\n', 'an HDF5 file (Keras weights or a data set)', LOAD),
     (0, b'\x1f\x8b', 'compressed with gzip', UNPACK), (0, b'BZh', 'compressed with bzip2', UNPACK),
@@ -41,8 +41,8 @@ TENSORFLOW_INDEX = bytes.fromhex('57fb808b247547db')  # the end of a table
 
 
 def refuse_foreign_file(path: Path, start: bytes, end: bytes) -> None:
-    """Raise CheckpointError if a file is of a kind that is known and holds no weights for us."""
-    found = next(((what, fix) for place, magic, what, fix in BEGINS
+    """Raise CheckpointError if a file is of a known kind that is not read."""
+    found = next(((what, fix) for place, magic, what, fix in SIGNATURES
                   if start[place:].startswith(magic)), None) or \
         next(((what, fix) for pattern, what, fix in PATTERNS if re.match(pattern, start)), None)
     if end == TENSORFLOW_INDEX or '.data-00000-of-' in path.name:
@@ -57,7 +57,7 @@ def refuse_foreign_file(path: Path, start: bytes, end: bytes) -> None:
         raise CheckpointError(f'{path.name} is {found[0]}', WEIGHTS, found[1])
 
 
-# A pattern of names in a zip archive, what it is, fix; the surest sign first.
+# A pattern of names in a zip archive, what the archive is, fix; the surest sign first.
 ZIPS: Tuple[Tuple[str, str, str], ...] = (
     (r'serialized_exported_program\.json$|(^|/)models/.*\.json$', 'a program of torch.export',
      AS_SAVED),
@@ -69,11 +69,12 @@ ZIPS: Tuple[Tuple[str, str, str], ...] = (
     (r'\.(pth|pt|ckpt|safetensors|bin)$', 'an archive that holds {}', UNPACK))
 
 
-def refuse_zip(names: List[str]) -> NoReturn:
-    """Raise CheckpointError that says what a zip archive is, by the names of what it holds."""
+def refuse_zip(file: str, names: List[str]) -> NoReturn:
+    """Raise CheckpointError that says what the zip archive `file` is, by the names in it."""
     for pattern, what, fix in ZIPS:
         fitting = [name for name in names if re.search(pattern, name)]
         if fitting:
-            raise CheckpointError('it is ' + what.format(', '.join(fitting[:4])), WEIGHTS, fix)
+            raise CheckpointError(f'{file} is ' + what.format(', '.join(fitting[:4])), WEIGHTS,
+                                  fix)
     held = ', '.join(names[:4]) or 'nothing'
-    raise CheckpointError(f'it is a zip archive that holds {held}', WEIGHTS, AS_SAVED)
+    raise CheckpointError(f'{file} is a zip archive that holds {held}', WEIGHTS, AS_SAVED)

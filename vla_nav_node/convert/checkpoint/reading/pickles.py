@@ -1,17 +1,54 @@
 """
 Read a pickle as plain data: no class in it is looked up, none of its functions is called.
 
-pickletools takes the bytes apart. What they build here are dicts, lists, tuples, numbers and
-texts; an object of any class is an `Inert`, unless one of the caller's own `makers` stands for it.
+pickletools splits the bytes into operations. They build dicts, lists, tuples, numbers and texts
+here; an object of any class becomes an `OpaqueObject`, unless the caller has a maker for it.
 """
 
+from dataclasses import dataclass
 import pickletools
 from typing import Any, BinaryIO, Callable, Dict, List, Mapping
 
-from .inert import Inert, key_of, Malformed, name_of, named, Refused
-
 MOST_STEPS = 5_000_000  # a tensor takes about 40, and no step makes more than 200 bytes
+# Modules and functions that only an attack calls. They would do no harm here, but the user must
+# be warned of the file.
+HOSTILE = {'os', 'posix', 'nt', 'sys', 'subprocess', 'shutil', 'socket', 'runpy', 'pty', 'ctypes',
+           'importlib', 'webbrowser', 'code', 'pdb', 'bdb', 'pip', 'commands', 'timeit',
+           'pydoc', 'multiprocessing', 'asyncio', 'marshal', 'urllib', 'http', 'requests'}
+HOSTILE_BUILTINS = {'__import__', 'breakpoint', 'compile', 'delattr', 'eval', 'exec', 'globals',
+                    'input', 'locals', 'open', 'setattr', 'vars'}
 Makers = Mapping[str, Callable[..., Any]]
+
+
+class Malformed(ValueError):
+    """The bytes are no valid pickle."""
+
+
+class Refused(Exception):
+    """The pickle is valid, but not of a kind that is read."""
+
+
+@dataclass(frozen=True)
+class GlobalName:
+    """The full name of a class or function that a pickle refers to."""
+
+    name: str
+
+
+@dataclass(eq=False, repr=False)
+class OpaqueObject:
+    """An object of any class, as the data that the class would have got."""
+
+    __slots__ = ('kind', 'arguments', 'state', 'items')
+    kind: str
+    arguments: Any
+    state: Any
+    items: Any  # a dict or a list, if it was filled as one
+
+
+def hashable(value: Any) -> Any:
+    """Return a key for a dict or set: hashing nested tuples may take for ever, or C's stack."""
+    return OpaqueObject('builtins.tuple', value, None, None) if isinstance(value, tuple) else value
 
 
 def read_pickle(stream: BinaryIO, makers: Makers,
@@ -19,8 +56,9 @@ def read_pickle(stream: BinaryIO, makers: Makers,
     """
     Read one pickle from a stream.
 
-    A maker may return NotImplemented for arguments that it has no use for. `persistent` gives
-    what lies outside the pickle. Raise Malformed or Refused.
+    A maker builds an object of the class it is listed under, or returns NotImplemented for
+    arguments that it does not know. `persistent` returns what lies outside the pickle. Raise
+    Malformed or Refused.
     """
     machine = _Machine(makers, persistent)
     try:
@@ -30,16 +68,8 @@ def read_pickle(stream: BinaryIO, makers: Makers,
         raise Malformed(f'pickle, step {machine.steps}: {error or type(error).__name__}') from None
 
 
-LITERALS = {opcode.name for opcode in pickletools.opcodes if opcode.arg and opcode.name not in (
-    'GLOBAL', 'INST', 'PERSID', 'PROTO', 'FRAME', 'EXT1', 'EXT2', 'EXT4', 'PUT', 'BINPUT',
-    'LONG_BINPUT', 'GET', 'BINGET', 'LONG_BINGET')}
-FRESH: Dict[str, Callable[[], Any]] = {
-    'NONE': lambda: None, 'NEWTRUE': lambda: True, 'NEWFALSE': lambda: False,
-    'EMPTY_LIST': list, 'EMPTY_DICT': dict, 'EMPTY_SET': set, 'EMPTY_TUPLE': tuple}
-
-
 class _Machine:
-    """The stack and memo of a pickle; a method for each operation, named as pickletools does."""
+    """The stack and memo of a pickle."""
 
     def __init__(self, makers: Makers, persistent: Callable[[Any], Any]) -> None:
         self.makers, self.persistent = makers, persistent
@@ -53,163 +83,142 @@ class _Machine:
             self.steps += 1
             if self.steps > MOST_STEPS:
                 raise Refused(f'holds more than {MOST_STEPS} Python values beside the weights')
-            if opcode.name in LITERALS:
+            if opcode.name in OPERATIONS:
+                OPERATIONS[opcode.name](self, argument)
+            elif opcode.arg:
                 self.stack.append(argument)
-            elif opcode.name in FRESH:
-                self.stack.append(FRESH[opcode.name]())
             else:
-                getattr(self, f'_{opcode.name.lower()}')(argument)
+                raise LookupError(f'{opcode.name} is not supported')
         return self.stack.pop()
 
-    def _stop(self, _: Any) -> None:
-        pass
+    def push(self, value: Any) -> None:
+        self.stack.append(value)
 
-    _proto = _frame = _stop
-
-    # The stack.
-    def _mark(self, _: Any) -> None:
-        self.marked.append(self.stack)
-        self.stack = []
-
-    def _pop_mark(self, _: Any) -> List[Any]:
-        items, self.stack = self.stack, self.marked.pop()
-        return items
-
-    def _pop(self, _: Any) -> None:
+    def pop(self) -> None:
         if self.stack:
             self.stack.pop()
         else:
-            self._pop_mark(None)
+            self.take_marked()
 
-    def _dup(self, _: Any) -> None:
-        self.stack.append(self.stack[-1])
-
-    def _last(self, count: int) -> List[Any]:
+    def take(self, count: int) -> List[Any]:
+        """Remove the last values from the stack and return them."""
         if len(self.stack) < count:
             raise IndexError('the stack is too short')
         items = self.stack[-count:]
         del self.stack[-count:]
         return items
 
-    def _put(self, place: int) -> None:
+    def mark(self) -> None:
+        self.marked.append(self.stack)
+        self.stack = []
+
+    def take_marked(self) -> List[Any]:
+        """Remove the values behind the last mark and return them."""
+        items, self.stack = self.stack, self.marked.pop()
+        return items
+
+    def memoize(self, place: int) -> None:
         self.memo[place] = self.stack[-1]
 
-    _binput = _long_binput = _put
-
-    def _memoize(self, _: Any) -> None:
-        self._put(len(self.memo))
-
-    def _get(self, place: int) -> None:
-        self.stack.append(self.memo[place])
-
-    _binget = _long_binget = _get
-
-    # Containers.
-    def _tuple(self, _: Any) -> None:
-        items = self._pop_mark(None)
-        self.stack.append(tuple(items))
-
-    def _tuple1(self, _: Any) -> None:
-        self.stack.append(tuple(self._last(1)))
-
-    def _tuple2(self, _: Any) -> None:
-        self.stack.append(tuple(self._last(2)))
-
-    def _tuple3(self, _: Any) -> None:
-        self.stack.append(tuple(self._last(3)))
-
-    def _list(self, _: Any) -> None:
-        items = self._pop_mark(None)
-        self.stack.append(items)
-
-    def _frozenset(self, _: Any) -> None:
-        items = self._pop_mark(None)
-        self.stack.append(frozenset(map(key_of, items)))
-
-    def _dict(self, _: Any) -> None:
-        items = self._pop_mark(None)
-        self.stack.append({})
-        self._set(items)
-
-    def _setitem(self, _: Any) -> None:
-        self._set(self._last(2))
-
-    def _setitems(self, _: Any) -> None:
-        self._set(self._pop_mark(None))
-
-    def _set(self, items: List[Any]) -> None:
-        self._filled(dict).update(zip(map(key_of, items[::2]), items[1::2], strict=True))
-
-    def _append(self, _: Any) -> None:
-        items = self._last(1)
-        self._filled(list).extend(items)
-
-    def _appends(self, _: Any) -> None:
-        items = self._pop_mark(None)
-        self._filled(list).extend(items)
-
-    def _additems(self, _: Any) -> None:
-        items = self._pop_mark(None)
-        self._filled(set).update(map(key_of, items))
-
-    def _filled(self, kind: type) -> Any:
-        """Return what the stack's top holds as `kind`, a list below the item that goes into it."""
+    def top_as(self, kind: type) -> Any:
+        """Return the top's content, to be filled as a dict, list or set."""
         top = self.stack[-1]
-        if isinstance(top, Inert):
+        if isinstance(top, OpaqueObject):
             top.items = kind() if top.items is None else top.items
             top = top.items
         if type(top) is not kind:
             raise TypeError(f'a {type(top).__name__} is filled as a {kind.__name__}')
         return top
 
-    # Names, and what would be made by them.
-    def _global(self, name: str) -> None:
-        module, _, rest = name.partition(' ')
-        self.stack.append(named(module, rest))
+    def set_items(self, items: List[Any]) -> None:
+        self.top_as(dict).update(zip(map(hashable, items[::2]), items[1::2], strict=True))
 
-    def _stack_global(self, _: Any) -> None:
-        module, name = self._last(2)
-        self.stack.append(named(module, name))
+    def make_dict(self, items: List[Any]) -> None:
+        self.stack.append({})
+        self.set_items(items)
 
-    def _ext1(self, code: int) -> None:
-        self.stack.append(named('copyreg', f'extension_{code}'))
+    def extend(self, items: List[Any]) -> None:
+        self.top_as(list).extend(items)
 
-    _ext2 = _ext4 = _ext1
+    def add_items(self, items: List[Any]) -> None:
+        self.top_as(set).update(map(hashable, items))
 
-    def _reduce(self, _: Any) -> None:
-        called, arguments = self._last(2)
-        self._make(called, arguments)
-
-    _newobj = _reduce
-
-    def _newobj_ex(self, _: Any) -> None:
-        made, arguments, named = self._last(3)
-        self.stack.append(Inert(name_of(made), arguments, named, None))
-
-    def _inst(self, name: str) -> None:
-        arguments = self._pop_mark(None)
-        self._global(name)
-        self._make(self.stack.pop(), tuple(arguments))
-
-    def _obj(self, _: Any) -> None:
-        made, *arguments = self._pop_mark(None)
-        self._make(made, tuple(arguments))
-
-    def _make(self, made: Any, arguments: Any) -> None:
-        name = name_of(made)
+    def make(self, made: Any, arguments: Any) -> None:
+        """Push what a class or function would have returned."""
+        name = _name_of(made)
         result = self.makers[name](*arguments) if name in self.makers else NotImplemented
         if result is NotImplemented:
-            result = Inert(name, arguments, None, None)
+            result = OpaqueObject(name, arguments, None, None)
         self.stack.append(result)
 
-    def _build(self, _: Any) -> None:
-        """Keep an object's state; what a dict or a tensor has besides is of no use here."""
+    def make_object(self, made: Any, *arguments: Any) -> None:
+        self.make(made, arguments)
+
+    def make_with_keywords(self, made: Any, arguments: Any, keywords: Any) -> None:
+        self.stack.append(OpaqueObject(_name_of(made), arguments, keywords, None))
+
+    def build(self) -> None:
+        """Keep an object's state; that of a dict or a tensor is of no use here."""
         state = self.stack.pop()
-        if isinstance(self.stack[-1], Inert):
+        if isinstance(self.stack[-1], OpaqueObject):
             self.stack[-1].state = state
 
-    def _persid(self, name: str) -> None:
-        self.stack.append(self.persistent(name))
 
-    def _binpersid(self, _: Any) -> None:
-        self._persid(self.stack.pop())
+def _name_of(made: Any) -> str:
+    return made.name if isinstance(made, GlobalName) else f'{type(made).__name__}()'
+
+
+def _global_name(module: Any, name: Any) -> GlobalName:
+    """Return a class or function by name; raise Refused if only attacks call it."""
+    if not isinstance(module, str) or not isinstance(name, str):
+        raise TypeError('a class whose name is no text')
+    module = {'__builtin__': 'builtins', 'copy_reg': 'copyreg'}.get(module, module)
+    if module.split('.')[0] in HOSTILE or module == 'builtins' and name in HOSTILE_BUILTINS:
+        raise Refused(f'holds the Python object {module}.{name}, and loading it would run code')
+    return GlobalName(f'{module}.{name}')
+
+
+# By pickletools' names of operations. Others that have an argument push it: numbers and texts.
+OPERATIONS: Dict[str, Callable[[_Machine, Any], Any]] = {
+    **dict.fromkeys(('STOP', 'PROTO', 'FRAME'), lambda machine, _: None),
+    'NONE': lambda machine, _: machine.push(None),
+    'NEWTRUE': lambda machine, _: machine.push(True),
+    'NEWFALSE': lambda machine, _: machine.push(False),
+    'EMPTY_LIST': lambda machine, _: machine.push([]),
+    'EMPTY_DICT': lambda machine, _: machine.push({}),
+    'EMPTY_SET': lambda machine, _: machine.push(set()),
+    'EMPTY_TUPLE': lambda machine, _: machine.push(()),
+    'MARK': lambda machine, _: machine.mark(),
+    'POP_MARK': lambda machine, _: machine.take_marked(),
+    'POP': lambda machine, _: machine.pop(),
+    'DUP': lambda machine, _: machine.push(machine.stack[-1]),
+    'MEMOIZE': lambda machine, _: machine.memoize(len(machine.memo)),
+    **dict.fromkeys(('PUT', 'BINPUT', 'LONG_BINPUT'),
+                    lambda machine, place: machine.memoize(place)),
+    **dict.fromkeys(('GET', 'BINGET', 'LONG_BINGET'),
+                    lambda machine, place: machine.push(machine.memo[place])),
+    'TUPLE': lambda machine, _: machine.push(tuple(machine.take_marked())),
+    'TUPLE1': lambda machine, _: machine.push(tuple(machine.take(1))),
+    'TUPLE2': lambda machine, _: machine.push(tuple(machine.take(2))),
+    'TUPLE3': lambda machine, _: machine.push(tuple(machine.take(3))),
+    'LIST': lambda machine, _: machine.push(machine.take_marked()),
+    'FROZENSET': lambda machine, _: machine.push(
+        frozenset(map(hashable, machine.take_marked()))),
+    'DICT': lambda machine, _: machine.make_dict(machine.take_marked()),
+    'SETITEM': lambda machine, _: machine.set_items(machine.take(2)),
+    'SETITEMS': lambda machine, _: machine.set_items(machine.take_marked()),
+    'APPEND': lambda machine, _: machine.extend(machine.take(1)),
+    'APPENDS': lambda machine, _: machine.extend(machine.take_marked()),
+    'ADDITEMS': lambda machine, _: machine.add_items(machine.take_marked()),
+    'GLOBAL': lambda machine, name: machine.push(_global_name(*name.split(' ', 1))),
+    'STACK_GLOBAL': lambda machine, _: machine.push(_global_name(*machine.take(2))),
+    **dict.fromkeys(('EXT1', 'EXT2', 'EXT4'), lambda machine, code: machine.push(
+        _global_name('copyreg', f'extension_{code}'))),
+    **dict.fromkeys(('REDUCE', 'NEWOBJ'), lambda machine, _: machine.make(*machine.take(2))),
+    'NEWOBJ_EX': lambda machine, _: machine.make_with_keywords(*machine.take(3)),
+    'INST': lambda machine, name: machine.make(
+        _global_name(*name.split(' ', 1)), tuple(machine.take_marked())),
+    'OBJ': lambda machine, _: machine.make_object(*machine.take_marked()),
+    'BUILD': lambda machine, _: machine.build(),
+    'PERSID': lambda machine, name: machine.push(machine.persistent(name)),
+    'BINPERSID': lambda machine, _: machine.push(machine.persistent(machine.stack.pop()))}

@@ -1,1 +1,0 @@
-"""Every backend and precision of some policies, in turns."""

@@ -1,1 +1,0 @@
-"""Parity and times of every backend on a GPU."""

@@ -1,1 +1,0 @@
-"""What all measurements of models share: processes, turns, figures, tables."""
