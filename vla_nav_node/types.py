@@ -53,6 +53,7 @@ class Command:
     linear_y: float
     reason: str = ''  # why the robot has to stand still; empty while it drives
     owner: str = field(default=DRIVING, compare=False)  # of that fault, if it is one
+    stamp_ns: int = field(default=0, compare=False)  # of its image, ROS clock; 0 for a stop
 
     @property
     def is_stop(self) -> bool:

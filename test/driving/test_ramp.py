@@ -89,7 +89,7 @@ def _set(**values):
     return lambda robot: robot.configure(**values)
 
 
-SLOW = {'image_timeout': 5.0}
+SLOW = {'image_timeout': 2.0}
 EVENTS = {  # what happens to a driving robot, and its parameters
     'start, until the first image': (lambda robot: robot.pass_ms(50), {}),
     'images slower than the control period, or some lost': (lambda robot: robot.pass_ms(120), {}),

@@ -30,7 +30,7 @@ def test_defaults_are_those_of_the_documentation():
         model='', backend='onnx', precision='fp32', device='auto', control_period_ms=20.0,
         image_timeout=0.2, frozen_timeout=1.0, blank_guard=True,
         state_reset_gap=1.0, max_linear_x=0.8,
-        max_linear_y=0.6, max_acceleration=2.5, enable_stamped_cmd_vel=False,
+        max_linear_y=0.6, max_acceleration=2.5, enable_stamped_cmd_vel=False, stamp_source='now',
         image_transport='raw', image_qos='auto', image_rotation=0, realtime=False,
         allow_unverified=False, torch_mode='auto', onnx_provider='auto',
         cudnn_conv_algo_search='HEURISTIC', gpu_mem_limit_mb=0,
@@ -51,7 +51,7 @@ def test_an_option_of_another_backend_is_kept_and_swaps_nothing():
     assert on_torch.runtime == ('torch', 'fp32', 'auto', BackendOptions(torch_mode='script'))
 
 
-@pytest.mark.parametrize('nothing', [None, [], (), [''], ()])
+@pytest.mark.parametrize('nothing', [None, [], (), [''], '', '~', 'null', 'None'])
 def test_no_fallbacks_in_all_ways_that_ros_sends_them(nothing):
     assert row('fallback_backends').check(nothing) == ()
 
@@ -89,16 +89,17 @@ def test_every_default_is_allowed_and_described(entry):
 @pytest.mark.parametrize(('name', 'value', 'message'), [
     ('backend', 'openvino', "backend is 'openvino'; expected one of torch, onnx"),
     ('backend', 3, 'backend is the integer 3; expected one of torch, onnx'),
-    ('image_timeout', 0.0, 'image_timeout is 0.0; expected a double from 0.01 to 10 s'),
-    ('image_timeout', math.nan, 'image_timeout is nan; expected a double from 0.01 to 10 s'),
-    ('image_timeout', math.inf, 'image_timeout is inf; expected a double from 0.01 to 10 s'),
-    ('image_timeout', 1, 'image_timeout is the integer 1; expected a double from 0.01 to 10 s; '
+    ('image_timeout', 0.0, 'image_timeout is 0.0; expected a double from 0.01 to 2 s'),
+    ('image_timeout', math.nan, 'image_timeout is nan; expected a double from 0.01 to 2 s'),
+    ('image_timeout', math.inf, 'image_timeout is inf; expected a double from 0.01 to 2 s'),
+    ('image_timeout', 1, 'image_timeout is the integer 1; expected a double from 0.01 to 2 s; '
                          'fix: write 1.0'),
     ('image_timeout', True, 'image_timeout is the boolean True; expected a double from 0.01 to '
-                            '10 s'),
+                            '2 s'),
     ('image_timeout', None, 'image_timeout is the NoneType None; expected a double from 0.01 to '
-                            '10 s'),
+                            '2 s'),
     ('max_linear_y', 0.7, 'max_linear_y is 0.7; expected a double from 0 to 0.6 m/s'),
+    ('max_linear_x', 5e-324, 'max_linear_x is 5e-324; expected a double from 0 to 0.8 m/s'),
     ('max_linear_x', -0.1, 'max_linear_x is -0.1; expected a double from 0 to 0.8 m/s'),
     ('gpu_mem_limit_mb', 2.0, 'gpu_mem_limit_mb is the double 2.0; expected an integer from 0 to '
                               '1000000 MB'),
@@ -145,6 +146,23 @@ def test_a_parameter_that_is_not_live_cannot_change():
         updated(settings, TABLE, {'image_qos': 'reliable'})
 
 
+@pytest.mark.parametrize(('name', 'low', 'high'), [
+    ('image_timeout', 0.01, 2.0), ('control_period_ms', 5.0, 100.0),
+    ('frozen_timeout', 0.0, 10.0)])
+def test_no_position_of_a_slider_lets_the_robot_drive_blind(name, low, high):
+    assert (row(name).low, row(name).high) == (low, high)
+    for value in (low - 0.001, high + 0.001):
+        with pytest.raises(SettingError, match=f'{name} is'):
+            row(name).check(value)
+
+
+def test_the_distribution_decides_whether_commands_have_a_stamp():
+    for stamped in (False, True):
+        table = parameters({'linear_x': 0.8, 'linear_y': 0.6}, ('onnx',), stamped=stamped)
+        assert settings_of(table, {}).enable_stamped_cmd_vel == stamped
+        assert settings_of(table, {'enable_stamped_cmd_vel': True}).enable_stamped_cmd_vel
+
+
 def test_the_rotation_is_the_bundles_unless_the_user_sets_it():
     table = parameters({'linear_x': 0.8, 'linear_y': 0.6}, ('onnx',), 270)
     assert settings_of(table, {}).image_rotation == 270
@@ -178,7 +196,8 @@ def test_the_readme_describes_every_parameter_as_ros_does(entry):
 def test_the_parameter_file_has_every_default():
     path = REPOSITORY / 'config' / 'vla_nav_node.yaml'
     values = yaml.safe_load(path.read_text(encoding='utf-8'))['/**']['ros__parameters']
-    limits = {'max_linear_x', 'max_linear_y', 'image_rotation'}  # the bundle's, as comments
+    # The bundle's and the distribution's, as comments.
+    limits = {'max_linear_x', 'max_linear_y', 'image_rotation', 'enable_stamped_cmd_vel'}
     # ROS cannot tell the type of an empty list; one empty string stands for none.
     assert values.pop('fallback_backends') == ['']
     assert values == {row.name: row.default for row in TABLE

@@ -93,7 +93,7 @@ def _disable_during_hang(scene: Scene) -> float:
     rig = scene.rig
     for client in rig.clients.values():
         rig.until(client.service_is_ready, client.srv_name)
-    assert rig.configure(image_timeout=5.0) == ''  # until then its last command is repeated
+    assert rig.configure(image_timeout=2.0) == ''  # until then its last command is repeated
     scene.camera.play('hang')
     waiting = [rig.clients[Trigger].call_async(Trigger.Request()) for _ in range(2)]
     waiting += [rig.begin_to_configure(device='cpu') for _ in range(4)]

@@ -3,7 +3,7 @@
 import importlib.util
 
 from builtin_interfaces.msg import Time
-from geometry_msgs.msg import Twist, Vector3
+from geometry_msgs.msg import Twist, TwistStamped, Vector3
 import numpy as np
 import pytest
 from rclpy.serialization import deserialize_message, serialize_message
@@ -25,11 +25,16 @@ def test_twist_keeps_its_numbers_on_the_wire():
     assert written == serialize_message(expected)
 
 
-def test_twist_stamped():
-    """A TwistStamped has a stamp and a frame."""
-    msg = messages.twist_stamped(Command(0.1, 0.2), STAMP, 'base_link')
-    assert (msg.header.stamp, msg.header.frame_id) == (STAMP, 'base_link')
-    assert (msg.twist.linear.x, msg.twist.linear.y) == (0.1, 0.2)
+@pytest.mark.parametrize('frame_id', ['', 'a', 'base_link', 'odom/base_link', 'Fahrgestell_ü'])
+@pytest.mark.parametrize('stamp_ns', [0, 7, 1_700_000_000_123_456_789, -1])
+def test_a_twist_stamped_arrives_unchanged_whatever_its_frame(frame_id, stamp_ns):
+    written = messages.TwistStampedWriter(frame_id)(
+        Command(np.float32(0.5), np.float32(-0.25)), stamp_ns)
+    expected = TwistStamped(twist=Twist(linear=Vector3(x=0.5, y=-0.25)))
+    expected.header.frame_id = frame_id
+    expected.header.stamp.sec, expected.header.stamp.nanosec = divmod(stamp_ns, 10 ** 9)
+    assert deserialize_message(written, TwistStamped) == expected
+    assert len(written) == len(serialize_message(expected))
 
 
 def test_latencies_arrive_as_they_were_written():

@@ -181,13 +181,19 @@ def test_disabled_means_zero_and_enabled_drives_again(rig):
     ({'backend': 'openvino'}, "backend is 'openvino'; expected one of torch, onnx, tensorrt"),
     ({'precision': 'fp8'}, "precision is 'fp8'; expected one of fp32, fp16, int8"),
     ({'precision': 'fp16'}, 'has no policy.fp16.onnx'),
-    ({'control_period_ms': 0.0}, 'control_period_ms out of range'),
+    ({'control_period_ms': 0.0}, 'control_period_ms is 0.0; expected a double from 5 to 100 ms'),
     ({'control_period_ms': float('nan')}, 'control_period_ms'),
-    ({'control_period_ms': 10}, 'control_period_ms is the integer 10; expected a double from 0.1 '
-                                'to 100 ms; fix: write 10.0'),
-    ({'max_linear_x': 5.0}, 'max_linear_x out of range'),
+    ({'control_period_ms': 10}, 'control_period_ms is the integer 10; expected a double from 5 to '
+                                '100 ms; fix: write 10.0'),
+    ({'max_linear_x': 5.0}, 'max_linear_x is 5.0; expected a double from 0 to 0.8 m/s'),
     ({'max_linear_x': 'fast'}, "max_linear_x is the string 'fast'; expected a double"),
-    ({'image_qos': 'reliable'}, 'read-only'),
+    ({'image_qos': 'reliable'}, 'image_qos cannot change while the node runs; fix: restart'),
+    # As ros2 param delete asks.
+    ({'backend': None}, 'backend cannot be deleted; expected one of torch, onnx, tensorrt; fix: '
+     "set it to its default, 'onnx'"),
+    ({'fallback_backends': None}, 'fallback_backends cannot be deleted'),
+    ({'image_qos': None}, 'image_qos cannot be deleted'),
+    ({'max_linar_x': 0.1}, 'has no parameter max_linar_x; fix: write max_linear_x instead'),
     ({'max_linear_y': 0.1, 'backend': 'tensorflow'}, "backend is 'tensorflow'"),
 ], ids=lambda value: '-'.join(value) if isinstance(value, dict) else '')
 def test_a_refused_parameter_leaves_it_driving(rig, values, reason):

@@ -146,6 +146,38 @@ def test_compressed_images_and_stamped_commands(scene):
         rig.drives()
 
 
+@pytest.mark.parametrize('scene', [
+    {'parameters': {'enable_stamped_cmd_vel': True, 'stamp_source': 'image'}}], indirect=True)
+def test_commands_carry_the_stamp_of_their_image_and_stops_that_of_now(scene):
+    rig = scene.rig
+    rig.close()
+    scene.rig = rig = Rig(twist=TwistStamped)
+    commands, images = [], []
+
+    def stamp_ns(rig):
+        images.append(rig.now_ns())
+        return images[-1]
+
+    def since(number):  # stamp, whether it moves
+        return [(Time.from_msg(msg.header.stamp).nanoseconds,
+                 bool(msg.twist.linear.x or msg.twist.linear.y)) for msg in commands[number:]]
+    rig.node.create_subscription(TwistStamped, 'cmd_vel', commands.append, 100)
+    with CameraThread(rig, rate=20.0, stamp_ns=stamp_ns):
+        rig.drives()
+        rig.until(lambda: len(since(0)) > 20)
+    rig.stands()
+    moving = [stamp for stamp, moves in since(0) if moves]
+    assert set(moving) <= set(images)
+    assert len(set(moving)) < len(moving)  # repeated in between, with the same stamp
+    stops = [stamp for stamp, moves in since(0)[-3:] if not moves]
+    assert len(stops) == 3 and min(stops) > images[-1] and len(set(stops)) == 3
+    assert rig.configure(stamp_source='now') == ''
+    before = len(commands)
+    with CameraThread(rig, rate=20.0, stamp_ns=stamp_ns):
+        rig.until(lambda: any(moves for _, moves in since(before)))
+    assert not {stamp for stamp, moves in since(before) if moves} & set(images)
+
+
 def cut(rgb, stamp_ns):
     """Return half a JPEG with the end marker of a whole one."""
     msg = compressed(rgb, stamp_ns)

@@ -68,7 +68,7 @@ def falls(scene, fault):
 def test_the_state_goes_on_with_the_fall_back(start_faulty, bundle):
     """Picture by picture, the commands are those of a policy that never failed."""
     scene = start_faulty(fallback_backends="['torch:fp32@cpu']", max_acceleration=100.0,
-                         state_reset_gap=3600.0, image_timeout=10.0, max_linear_x=0.8)
+                         state_reset_gap=3600.0, image_timeout=2.0, max_linear_x=0.8)
     policy = Policy(open_backend('onnx', bundle, device='cpu'), bundle.zero_state())
     preprocess, rig = Preprocess(bundle.input), scene.rig
     rig.until(rig.images.get_subscription_count, 'the camera is discovered')

@@ -77,7 +77,7 @@ def _start(processes: Processes, args: argparse.Namespace) -> None:
     robot = {'seed': args.seed, 'frame_rate': args.frame_rate, 'episodes': 'one'}
     if args.scenario:
         robot['scenario'] = args.scenario
-    node = {'backend': args.backend}
+    node = {'backend': args.backend, 'enable_stamped_cmd_vel': 'false'}  # as Listener takes it
     if args.model:
         node['model'] = str(Path(args.model).resolve())
     modules = ('vla_nav_node.node.main', 'vla_nav_node.sim.ros_node.sim_node')

@@ -204,7 +204,7 @@ class CommandOutput:
             elapsed_ns = min(elapsed_ns, self._period_ns)
         return Command(*limit(
             (wanted.linear_x, wanted.linear_y), (last.linear_x, last.linear_y), self._limits,
-            self._settings.max_acceleration, elapsed_ns / 1e9))
+            self._settings.max_acceleration, elapsed_ns / 1e9), stamp_ns=wanted.stamp_ns)
 
     def _stop(self, reason: str, now_ns: int, owner: str = DRIVING) -> Command:
         self.ticket += 1

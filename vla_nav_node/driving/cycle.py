@@ -58,7 +58,7 @@ class Cycle:
             wanted = action.tolist()
             problem = self.action_check.problem(wanted)
             command = (Command(0.0, 0.0, problem, POLICY) if problem else
-                       Command(wanted[0], wanted[1]))
+                       Command(wanted[0], wanted[1], stamp_ns=frame.stamp_ns))
         except VlaNavError as error:
             command = Command(0.0, 0.0, f'{timer.stage}: {error}',
                               OWNERS.get(timer.stage, DRIVING))

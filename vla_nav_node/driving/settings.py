@@ -1,6 +1,7 @@
 """The node's parameters as data, and the checks of their values."""
 
 from dataclasses import dataclass, fields, replace
+import sys
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Type, Union
 
 from ..backends import DEVICES, PRECISIONS
@@ -10,6 +11,7 @@ from ..policy.runtimes import read_runtimes, Runtime
 from ..vision.preprocess import TURNS
 
 Value = Union[str, int, float, bool, Tuple[str, ...]]
+NO_LIST = ('', '~', 'null', 'None')  # what the ros2 command makes of a list without a value
 _TYPE_NAMES = {bool: 'boolean', int: 'integer', float: 'double', str: 'string'}
 
 
@@ -62,9 +64,11 @@ class Parameter:
         """
         Check a list of strings.
 
-        ROS does not know the type of an empty list: it arrives as None, as an empty list of any
-        type or, if declared as a list of strings, as one empty string.
+        ROS does not know the type of an empty list: it arrives as None, as one of NO_LIST, as an
+        empty list of any type or, if declared as a list of strings, as one empty string.
         """
+        if value in NO_LIST:
+            value = None
         if isinstance(value, str):
             raise SettingError(f'{self.name} is the string {value!r}', self.constraints(),
                                f"write ['{value}']")
@@ -78,7 +82,9 @@ class Parameter:
 
     def _allows(self, value: Any) -> bool:
         if self.kind in (int, float) and not self.choices:
-            return bool(self.low <= value <= self.high)  # NaN is not
+            # NaN is not. ROS reads a double below the smallest normal one from a file as a string.
+            return bool(self.low <= value <= self.high and (
+                value == 0 or abs(value) >= sys.float_info.min))
         return not self.choices or value in self.choices
 
 
@@ -99,6 +105,7 @@ class Settings:
     max_linear_y: float
     max_acceleration: float
     enable_stamped_cmd_vel: bool
+    stamp_source: str
     image_transport: str
     image_qos: str
     image_rotation: int
@@ -145,12 +152,12 @@ MODEL = Parameter(
 
 
 def parameters(limits: Mapping[str, float], backends: Tuple[str, ...],
-               rotation: int = 0) -> Tuple[Parameter, ...]:
+               rotation: int = 0, stamped: bool = False) -> Tuple[Parameter, ...]:
     """
     Return the table of parameters for a bundle's `limits` (m/s) and `rotation` (degrees).
 
     It depends on the bundle so that `ros2 param describe` shows the limits that apply; `backends`
-    are the known ones.
+    are the known ones, `stamped` is whether cmd_vel has a stamp by default.
     """
     return (
         MODEL,
@@ -165,11 +172,11 @@ def parameters(limits: Mapping[str, float], backends: Tuple[str, ...],
                   choices=DEVICES, live=True),
         Parameter('control_period_ms', 20.0, 'Time budget of one cycle, and the interval at which '
                   'the last command is repeated until a new one is ready. Usual values are 10.0 '
-                  'and 20.0.', 'ms', 0.1, 100.0, live=True),
+                  'and 20.0.', 'ms', 5.0, 100.0, live=True),
         Parameter('image_timeout', 0.2, 'Stop when the image that the last command is based on is '
-                  'older than this.', 's', 0.01, 10.0, live=True),
+                  'older than this.', 's', 0.01, 2.0, live=True),
         Parameter('frozen_timeout', 1.0, 'Stop when no picture has been new for longer than this. '
-                  '0 disables this check.', 's', 0.0, 3600.0, live=True),
+                  '0 disables this check.', 's', 0.0, 10.0, live=True),
         Parameter('blank_guard', True, 'Stop on pictures that show nothing: one colour apart from '
                   'noise and small marks, as with a covered lens.', live=True),
         Parameter('state_reset_gap', 1.0, 'Reset the recurrent state of the policy after a longer '
@@ -178,8 +185,12 @@ def parameters(limits: Mapping[str, float], backends: Tuple[str, ...],
         _limit('y', 'to the left and right', limits),
         Parameter('max_acceleration', 2.5, 'Maximum acceleration of each axis. Stops and lowered '
                   'limits take effect at once.', 'm/s2', 0.01, 100.0, live=True),
-        Parameter('enable_stamped_cmd_vel', False, 'Publish cmd_vel as TwistStamped instead of '
-                  'Twist. Nav2 uses the same name.'),
+        Parameter('enable_stamped_cmd_vel', stamped, 'Publish cmd_vel as TwistStamped instead of '
+                  'Twist. Nav2 uses the same name. The default is true from ROS 2 Lyrical on.'),
+        Parameter('stamp_source', 'now', 'Stamp of a TwistStamped. now: when it is sent. image: '
+                  'the stamp of the image that the command is based on, so that a base with a '
+                  'timeout counts from there. Stops have the time of now.',
+                  choices=('now', 'image'), live=True),
         Parameter('image_transport', 'raw', 'raw: sensor_msgs/Image on `image`. compressed: '
                   'sensor_msgs/CompressedImage on `image/compressed`.',
                   choices=('raw', 'compressed')),

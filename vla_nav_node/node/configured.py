@@ -163,14 +163,15 @@ class Configured:
             TwistStamped if self._stamped else Twist, 'cmd_vel', QoSProfile(depth=1))
         self._latencies = self._node.create_publisher(Float64MultiArray, '~/latency', 10)
         self._write_twist = messages.TwistWriter()
+        self._write_stamped = messages.TwistStampedWriter(BASE_FRAME)
         self._write_latency = messages.LatencyWriter(FIELDS)
 
     def _send(self, command: Command) -> None:
-        if self._stamped:
-            self._commands.publish(messages.twist_stamped(
-                command, self.now().to_msg(), BASE_FRAME))
-        else:
+        if not self._stamped:
             self._commands.publish(self._write_twist(command))
+            return
+        image_ns = command.stamp_ns if self._settings.stamp_source == 'image' else 0
+        self._commands.publish(self._write_stamped(command, image_ns or self.now().nanoseconds))
 
     def _publish_latency(self, values: Sequence[float]) -> None:
         self._latencies.publish(self._write_latency(values))

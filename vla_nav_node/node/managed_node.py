@@ -7,16 +7,19 @@ from threading import Event, Lock
 from typing import Any, Callable, Dict, List, Optional
 
 from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.executors import MultiThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool, Trigger
 
 from . import messages
 from .configured import Configured
 from .lifecycle import ACTIVE, Lifecycle, SERVICES
-from .ros_log import log_to_ros
-from .ros_parameters import answer, declare
+from .ros_parameters import answer, declare, set_parameters
+from .start.distribution import has_stamped_commands
+from .start.ros_log import log_to_ros
 from .start.shutdown_context import NodeContext
 from .start.unused_settings import refuse_unused
 from ..backends import BACKENDS
@@ -52,7 +55,8 @@ class VlaNavNode(Node):
         self._ros_context = context
         log_to_ros(self.get_logger())
         bundle = load_bundle(declare(self, [MODEL])['model'])
-        self._table = parameters(bundle.limits, tuple(BACKENDS), bundle.input.rotation)
+        self._table = parameters(bundle.limits, tuple(BACKENDS), bundle.input.rotation,
+                                 has_stamped_commands(os.environ))
         self._settings = settings_of(self._table, {
             'model': self.get_parameter('model').value,
             **declare(self, [row for row in self._table if row is not MODEL])})
@@ -196,6 +200,11 @@ class VlaNavNode(Node):
             self._diagnostics.publish(messages.diagnostics(
                 (self.configured or self.get_clock()).now().to_msg(), statuses,
                 self.get_fully_qualified_name().lstrip('/'), self._settings.hardware_id))
+
+    def set_parameters_atomically(self, parameter_list: List[Parameter]) -> SetParametersResult:
+        """Set parameters, all or none; ROS's services for one and for several call this."""
+        return set_parameters(self, self._table, self._settings, parameter_list,
+                              super().set_parameters_atomically)
 
     def _on_parameters(self, values: Dict[str, Any]) -> None:
         """Apply new settings, all or none."""

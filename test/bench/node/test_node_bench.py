@@ -296,9 +296,10 @@ def test_every_number_of_threads_is_a_side_of_its_own():
     found = sides({'precision': 'int8', 'model': 'a'}, {'model': 'a'}, [1, 4])
     assert [side.name for side in found] == [
         OURS, OURS_TORCH, 'idiomatic_1', 'idiomatic_4', 'echo']
+    unstamped = {'enable_stamped_cmd_vel': 'false'}
     assert [side.parameters for side in found] == [
-        {'precision': 'int8', 'model': 'a'},
-        {'precision': 'int8', 'model': 'a', 'backend': 'torch'},
+        {'precision': 'int8', 'model': 'a', **unstamped},
+        {'precision': 'int8', 'model': 'a', 'backend': 'torch', **unstamped},
         {'model': 'a', 'threads': 1}, {'model': 'a', 'threads': 4}, {}]
     assert len({side.namespace for side in found}) == len(found)
 

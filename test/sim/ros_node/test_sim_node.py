@@ -183,11 +183,32 @@ def test_reset_starts_the_next_episode(client):
     assert set(after) == {'seed', 'scenario', 'time', 'outcome', 'distance', 'x', 'y', 'yaw'}
 
 
+def drive_and_stop(client):
+    """Drive the robot, and wait until it stands because no more commands come."""
+    client.until(lambda: client.odometry)
+    client.until(lambda: client.speed > 0.15, lambda: client.command(0.2))
+    client.until(lambda: client.speed < 0.005)
+
+
+def test_it_takes_both_types_of_commands_at_once_and_says_which():
+    process = start(SECOND_DOMAIN, **SMALL, frame_rate='20.0')
+    try:
+        for kind in (Twist, TwistStamped):
+            client = Client(process, twist_type=kind, domain=SECOND_DOMAIN)
+            drive_and_stop(client)
+            client.close()
+    finally:
+        status, said = finish(process, signal.SIGINT)
+    assert status == 0, said
+    assert said.count('cmd_vel arrives as Twist\n') == 1
+    assert said.count('cmd_vel arrives as TwistStamped\n') == 1
+    assert said.count('has arrived as Twist and as TwistStamped: the robot obeys both; fix: ') == 1
+
+
 def test_the_other_messages():
     """Compressed and lossy images, stamped commands, an episode that ends; SIGTERM exits."""
     process = start(SECOND_DOMAIN, **SMALL, frame_rate='20.0', compressed='true',
-                    frame_loss='0.5', enable_stamped_cmd_vel='true', camera_reliable='true',
-                    time_limit='2.0')
+                    frame_loss='0.5', camera_reliable='true', time_limit='2.0')
     client = Client(process, CompressedImage, TwistStamped, SECOND_DOMAIN)
     try:
         client.until(lambda: len(client.images) >= 5)
@@ -224,7 +245,7 @@ def test_episodes_go_on_by_themselves():
     client.node.create_service(Trigger, 'vla_nav_node/reset', forget)
     try:
         client.until(lambda: client.episodes
-                      and json.loads(client.episodes[-1].data)['seed'] >= 9)
+                     and json.loads(client.episodes[-1].data)['seed'] >= 9)
         client.until(lambda: len(forgotten) > 1)
     finally:
         client.close()

@@ -40,7 +40,9 @@ ECHO = Side('echo', 'vla_nav_node.bench.node.echo_node', 'echo_node')
 
 def ours(name: str, parameters: Dict[str, object]) -> Side:
     """Return the node of this package, by its real entry point."""
-    return Side(name, 'vla_nav_node.node.main', 'vla_nav_node', FIELDS, True, parameters)
+    unstamped = {'enable_stamped_cmd_vel': 'false'}  # as the other nodes send it
+    return Side(name, 'vla_nav_node.node.main', 'vla_nav_node', FIELDS, True,
+                {**parameters, **unstamped})
 
 
 def idiomatic(threads: int, parameters: Dict[str, object]) -> Side:

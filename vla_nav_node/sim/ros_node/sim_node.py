@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 
-from geometry_msgs.msg import Twist, TwistStamped
+from geometry_msgs.msg import Twist
 from nav_msgs.msg import Odometry
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -24,6 +24,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
+from .command_subscriptions import CommandSubscriptions
 from .next_episode import DRIVER_RESET, LOOP, NextEpisode
 from .paced_robot import FrameClock, PacedRobot
 from .sim_camera import Camera
@@ -66,9 +67,7 @@ class SimRobot(Node):
         self._odom = self.create_publisher(Odometry, 'odom', 10)
         self._episode = self.create_publisher(
             String, '~/episode', QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL))
-        stamped = settings.enable_stamped_cmd_vel
-        self.create_subscription(TwistStamped if stamped else Twist, 'cmd_vel',
-                                 self._on_stamped if stamped else self._on_twist, 1)
+        self._commands = CommandSubscriptions(self, self._on_twist)
         self.create_service(Trigger, '~/reset', self._on_reset)
         self._next = NextEpisode(self, settings.episodes == LOOP)
         self.get_logger().info(
@@ -77,6 +76,7 @@ class SimRobot(Node):
 
     def close(self) -> None:
         """Release the renderer and leave the graph; call from the thread that made this."""
+        self._commands.close()
         self.robot.world.close()
         self.destroy_node()
 
@@ -133,9 +133,6 @@ class SimRobot(Node):
     def _describe(self) -> str:
         layout = self.robot.layout
         return f'seed {layout.seed}, scenario {layout.scenario}'
-
-    def _on_stamped(self, msg: TwistStamped) -> None:
-        self._on_twist(msg.twist)
 
     def _on_twist(self, msg: Twist) -> None:
         if math.isfinite(msg.linear.x) and math.isfinite(msg.linear.y):

@@ -24,7 +24,6 @@ class SimSettings:
     frame_loss: float
     compressed: bool
     camera_reliable: bool
-    enable_stamped_cmd_vel: bool
     cmd_vel_timeout: float
     time_limit: float
     episodes: str
@@ -43,8 +42,6 @@ TABLE = (
     Parameter('compressed', False, 'Publish sensor_msgs/CompressedImage (jpeg) on '
               'image/compressed instead of sensor_msgs/Image on image.'),
     Parameter('camera_reliable', False, 'Publish images as reliable instead of best effort.'),
-    Parameter('enable_stamped_cmd_vel', False, 'Take cmd_vel as TwistStamped instead of Twist '
-              "(the name is Nav2's)."),
     Parameter('cmd_vel_timeout', 0.5, 'The base stops this long after the last command.', 's',
               0.01, 60.0),
     Parameter('time_limit', 30.0, 'An episode that takes longer has failed.', 's', 0.1, 86400.0),
