@@ -8,7 +8,7 @@ import numpy as np
 from ...errors import ImageError, SettingError
 from ...node.cdr import read_compressed_image, read_image
 from ...types import Frame
-from ...vision.pictures import decode
+from ...vision.image_encodings import decode
 
 METADATA = 'metadata.yaml'
 STORAGES = ('.mcap', '.db3')
