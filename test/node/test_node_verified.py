@@ -62,7 +62,7 @@ def test_allow_unverified_drives_and_warns_all_the_time(tmp_path):
                 level, _, values = rig.say('policy', 'because allow_unverified is set')
                 assert level == WARN
                 assert values['verified'] == 'no: has not been verified'
-            assert 'read-only' in rig.configure(allow_unverified=False)
+            assert 'cannot change' in rig.configure(allow_unverified=False)
     finally:
         rig.close()
         status, stderr = node.finish()

@@ -230,6 +230,8 @@ def test_a_problem_that_stays_is_logged_once_and_again_when_it_comes_back(caplog
 def camera_report(node, **changes):
     """Make the camera of a node; yield a function that returns its report."""
     with closing(Camera(node, settings_of(TABLE, changes), Mailbox())) as camera:
+        camera.subscribe(True)
+
         def report():
             camera.refresh()
             return camera.report()

@@ -258,7 +258,7 @@ def test_episodes_go_on_by_themselves():
 @pytest.mark.parametrize('parameters,found', [
     ({'frame_rate': '30'}, 'frame_rate is the integer 30'),
     ({'width': '3'}, 'Parameter width out of range'),
-    ({'episodes': 'two'}, "episodes: 'two'; expected loop or one"),
+    ({'episodes': 'two'}, "episodes is 'two'; expected one of loop, one"),
     ({'scenario': 'nowhere'}, "no scenario 'nowhere'"),
 ])
 def test_bad_parameters_are_refused(parameters, found):
