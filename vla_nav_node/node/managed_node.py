@@ -90,6 +90,8 @@ class VlaNavNode(Node):
                 self._start_by_itself('activate')
         except BaseException:
             self._threads.stopping.set()  # a failure from now on only means that ROS is gone
+            if not starting.interrupted:  # else the process ends at once
+                self._threads.stop()  # a thread that spins while Python ends aborts the process
             raise
         return self._end(self._ending.wait(self._pause))
 
