@@ -27,7 +27,8 @@ def words(line):
 def extras_of_setup():
     """Return the extras that setuptools reads in setup.py; the highest of several bounds."""
     pytest.importorskip('setuptools', reason='setuptools is not in this environment')
-    code = ('import setuptools; setuptools.setup = lambda **k: print(k["extras_require"])\n'
+    code = ('import setuptools; setuptools.setup = lambda **k: print('
+            '{**k["extras_require"], "": k["install_requires"]})\n'
             'exec(compile(open("setup.py").read(), "setup.py", "exec"), '
             '{"__file__": "setup.py", "__name__": "__main__"})')
     printed = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True,
@@ -58,6 +59,7 @@ def test_a_line_names_each_package_once_with_its_highest_bound():
 
 def test_a_missing_module_brings_its_extra():
     assert words(pip_install_module('mujoco')) == set(EXTRAS['sim'])
+    assert words(pip_install_module('cv2')) == set(EXTRAS[''])
     assert words(pip_install_module('PIL.Image')) == set(EXTRAS['bench'])
     assert pip_install_module('rclpy') == pip_install_module('') == ''
 
@@ -70,6 +72,7 @@ def test_numpy_1_stays_where_opencv_and_cv_bridge_are_built_for_it(tmp_path, mon
             f'Metadata-Version: 2.1\nName: numpy\nVersion: {version}\n')
         monkeypatch.syspath_prepend(str(tmp_path / version))
         assert ("'numpy<2'" in pip_install('sim')) == kept
+        assert ("'numpy<2'" in pip_install('')) == kept
 
 
 def test_the_python_of_a_virtual_environment_is_named_and_takes_no_options():

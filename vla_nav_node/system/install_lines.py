@@ -13,8 +13,10 @@ import sys
 import sysconfig
 from typing import Dict, List, Tuple
 
-# The extras of setup.py that a message names; test_install_lines.py compares the two.
+# The extras of setup.py that a message names, and as '' what every install has;
+# test_install_lines.py compares them.
 EXTRAS: Dict[str, Tuple[str, ...]] = {
+    '': ('numpy>=1.21', 'opencv-python-headless>=4.5', 'pyyaml>=5.4', 'simplejpeg>=1.8'),
     'onnx': ('onnxruntime>=1.16',),
     'tensorrt': ('tensorrt>=8.6', 'onnx>=1.14'),
     'torch': ('torch>=2.0', 'safetensors>=0.4'),
@@ -29,8 +31,8 @@ EXTRAS: Dict[str, Tuple[str, ...]] = {
     'fuzz': ('atheris>=2.3', 'coverage>=6'),
 }
 # The extra that brings a missing module: the first that has its package.
-SEARCHED = ('sim', 'torch', 'onnx', 'demo', 'bags', 'convert', 'bench')
-PACKAGES = {'PIL': 'pillow'}  # where the module has another name
+SEARCHED = ('', 'sim', 'torch', 'onnx', 'demo', 'bags', 'convert', 'bench')
+PACKAGES = {'PIL': 'pillow', 'cv2': 'opencv-python-headless', 'yaml': 'pyyaml'}  # other names
 NAME = re.compile(r'[\w.-]+')
 KEEP_NUMPY_1 = 'numpy<2'
 
@@ -63,11 +65,12 @@ def pip_line(*requirements: str) -> str:
     and do not start under NumPy 2, which pip would bring along with a newer scipy or onnxruntime.
     """
     wanted: Dict[str, str] = {}
-    for requirement in requirements + (_numpy_1(),):
+    for requirement in requirements:
         name = _name(requirement)
-        if name and (name not in wanted or _bound(requirement) > _bound(wanted[name])):
+        if name not in wanted or _bound(requirement) > _bound(wanted[name]):
             wanted[name] = requirement
-    line = ' '.join([pip(), 'install', *_options(), *map(shlex.quote, wanted.values())])
+    packages = dict.fromkeys([*wanted.values(), *_numpy_1()])
+    line = ' '.join([pip(), 'install', *_options(), *map(shlex.quote, packages)])
     return line if util.find_spec('pip') else f'sudo apt-get install python3-pip && {line}'
 
 
@@ -93,11 +96,11 @@ def _name(requirement: str) -> str:
     return ''.join(NAME.findall(requirement)[:1])
 
 
-def _numpy_1() -> str:
+def _numpy_1() -> List[str]:
     try:
-        return KEEP_NUMPY_1 if metadata.version('numpy').startswith('1.') else ''
+        return [KEEP_NUMPY_1] if metadata.version('numpy').startswith('1.') else []
     except metadata.PackageNotFoundError:
-        return ''
+        return []
 
 
 def _bound(requirement: str) -> List[int]:
