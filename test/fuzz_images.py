@@ -22,7 +22,7 @@ MOST_BYTES = 8192  # of an input
 MOST_MIB = 2048  # of memory; more is a finding
 MOST_S = 10  # for one input; more is a finding
 COUNT_EVERY = 2000  # inputs between two notes of how many there were
-MEASURED = ('vision.pictures', 'vision.compressed', 'vision.image_format',
+MEASURED = ('vision.image_encodings', 'vision.compressed', 'vision.compressed_format',
             'vision.jpeg_png_header', 'vision.jpeg', 'vision.jpeg_structure', 'vision.preprocess',
             'node.cdr', 'driving.cycle', 'driving.frame_checks', 'driving.loop',
             'driving.command_limits')

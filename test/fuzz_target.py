@@ -19,11 +19,11 @@ from vla_nav_node.driving.command_limits import CommandLimits
 from vla_nav_node.driving.command_output import CommandOutput
 from vla_nav_node.driving.cycle import Cycle
 from vla_nav_node.driving.loop import DrivingLoop
-from vla_nav_node.driving.settings import parameters, settings_of
+from vla_nav_node.driving.parameters import parameters, settings_of
 from vla_nav_node.errors import ImageError
 from vla_nav_node.policy.recurrent_policy import Policy
 from vla_nav_node.types import Frame
-from vla_nav_node.vision import pictures
+from vla_nav_node.vision import image_encodings
 from vla_nav_node.vision.preprocess import Preprocess
 
 try:
@@ -44,7 +44,7 @@ FORMATS = ('jpeg', 'png', '', 'rgb8; jpeg compressed bgr8', 'mono8; jpeg compres
            'rgb8; jpeg compressed rgb8', '16UC1; png compressed ', '16UC1; compressedDepth png',
            'nv12', 'h264')
 FIELDS = struct.Struct('<BHHhH')  # encoding, height, width, step less the row, time of the stamp
-ENCODINGS = (*pictures.LAYOUTS, 'rgb16', '32FC1', 'h264', '')
+ENCODINGS = (*image_encodings.LAYOUTS, 'rgb16', '32FC1', 'h264', '')
 MOST_TILED = 1 << 16  # bytes; larger pictures are as good, and slower
 LONGEST_REASON = 1000  # bytes of UTF-8: it goes to the log and the diagnostics
 
@@ -60,7 +60,7 @@ class Target:
         policy = Policy(open_backend('onnx', bundle), bundle.zero_state())
         limits = CommandLimits(settings.max_linear_x, settings.max_linear_y,
                                settings.max_acceleration)
-        self._decode = getattr(pictures, 'Decoder', lambda: pictures.decode)()
+        self._decode = getattr(image_encodings, 'Decoder', lambda: image_encodings.decode)()
         self._sent = []
         self._picture = False
         cycle = Cycle(policy, Preprocess(bundle.input), limits, self._checked_decode)
@@ -90,7 +90,7 @@ class Target:
         """Decode, and check the picture against its message."""
         rgb = self._decode(frame)
         assert rgb.dtype == np.uint8 and rgb.ndim == 3 and rgb.shape[2] == 3
-        assert min(rgb.shape) > 0 and max(rgb.shape) <= pictures.MAX_SIDE
+        assert min(rgb.shape) > 0 and max(rgb.shape) <= image_encodings.MAX_SIDE
         assert frame.compressed or rgb.shape[:2] == (frame.height, frame.width)
         self._picture = True
         self.decoded += 1
@@ -127,7 +127,7 @@ def _image(data: bytes, flags: int, now_ns: int) -> Frame:
     pixels = data[2 + FIELDS.size:]
     encoding = ENCODINGS[number] if number < len(ENCODINGS) else pixels[:8].decode(
         'utf-8', 'replace')
-    layout = pictures.LAYOUTS.get(encoding)
+    layout = image_encodings.LAYOUTS.get(encoding)
     step = width * (layout.pixel_bytes if layout else 1) + padding
     if flags & STRETCHED:
         step *= 0x10001  # as a broken uint32 is
@@ -159,7 +159,7 @@ def seeds():
     rng = np.random.default_rng(0)
     yield b''
     for number, encoding in enumerate(ENCODINGS):
-        layout = pictures.LAYOUTS.get(encoding, pictures.LAYOUTS['rgb8'])
+        layout = image_encodings.LAYOUTS.get(encoding, image_encodings.LAYOUTS['rgb8'])
         for height, width, padding, flags in ((8, 12, 0, FRESH), (24, 32, 4, FRESH | TILE),
                                               (4, 4, 1, FRESH | BIG), (48, 64, 0, TILE)):
             step = width * layout.pixel_bytes + padding

@@ -7,7 +7,7 @@ from vla_nav_node.driving.command_limits import ABSURD_FACTOR, ActionCheck
 from vla_nav_node.driving.command_output import CommandOutput
 from vla_nav_node.driving.cycle import Cycle
 from vla_nav_node.driving.loop import DrivingLoop
-from vla_nav_node.driving.settings import parameters, settings_of, updated
+from vla_nav_node.driving.parameters import parameters, settings_of, updated
 from vla_nav_node.policy.fallback import Abandoned, FallbackPolicy
 from vla_nav_node.policy.runtimes import Chain, Link, Runtime
 from vla_nav_node.types import BackendInfo, Frame

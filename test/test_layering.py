@@ -83,6 +83,16 @@ def test_texts_that_name_modules_name_those_that_there_are(path):
     assert [name for name in named_in(path) if not is_there(name)] == []
 
 
+@pytest.mark.parametrize('module', SOURCES)
+def test_imports_within_functions_name_what_there_is(module):
+    """Nothing else finds a stale one before it runs."""
+    for node in ast.walk(ast.parse(SOURCES[module].read_text(encoding='utf-8'))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            place = '.'.join(module.split('.')[:-node.level] + [*filter(None, [node.module])])
+            assert [alias.name for alias in node.names
+                    if not is_there(f'{place}.{alias.name}'.lstrip('.'))] == []
+
+
 def test_no_imports_go_round():
     graph = {module: set(ours(module, top_level=True)) - {module} for module in SOURCES}
     assert list(TopologicalSorter(graph).static_order())

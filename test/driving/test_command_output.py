@@ -8,7 +8,7 @@ from hypothesis import given, settings as hypothesis_settings, strategies as st
 import pytest
 from vla_nav_node.driving.command_limits import LONGEST_SLEW_S
 from vla_nav_node.driving.command_output import CommandOutput
-from vla_nav_node.driving.settings import parameters, settings_of
+from vla_nav_node.driving.parameters import parameters, settings_of
 from vla_nav_node.driving.watchdog import run_watchdog
 from vla_nav_node.errors import VlaNavError
 from vla_nav_node.types import Command

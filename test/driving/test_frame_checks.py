@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from vla_nav_node.driving.frame_checks import FrameChecks, FrameDecision
-from vla_nav_node.driving.settings import parameters, settings_of
+from vla_nav_node.driving.parameters import parameters, settings_of
 from vla_nav_node.types import Frame
 
 SETTINGS = settings_of(parameters({'linear_x': 1.0, 'linear_y': 1.0}, ('onnx',)), {})

@@ -12,7 +12,7 @@ from std_msgs.msg import Float64MultiArray
 from vla_nav_node.driving.diagnostics.statuses import Status
 from vla_nav_node.node import messages
 from vla_nav_node.types import Command
-from vla_nav_node.vision import pictures
+from vla_nav_node.vision import image_encodings
 
 STAMP = Time(sec=12, nanosec=34)
 
@@ -64,7 +64,7 @@ def test_diagnostics():
 @pytest.mark.skipif(importlib.util.find_spec('cv_bridge') is not None, reason='it is installed')
 def test_decoder_without_cv_bridge():
     """Without cv_bridge all pictures go through OpenCV."""
-    assert isinstance(messages.decoder(), pictures.Decoder)
+    assert isinstance(messages.decoder(), image_encodings.Decoder)
 
 
 def test_cv_bridge_is_used_where_it_is_right():

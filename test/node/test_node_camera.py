@@ -20,7 +20,7 @@ from tiny import write_tiny
 from vla_nav_node.backends import open_backend
 from vla_nav_node.bundle.bundle import amend
 from vla_nav_node.driving.diagnostics.statuses import ERROR, OK, WARN
-from vla_nav_node.driving.settings import parameters, settings_of
+from vla_nav_node.driving.parameters import parameters, settings_of
 from vla_nav_node.errors import VlaNavError
 from vla_nav_node.node.configured import _policy_and_cycle as policy_and_cycle
 from vla_nav_node.node.start import fastdds_profile

@@ -11,9 +11,9 @@ from rclpy.parameter import Parameter, parameter_value_to_python
 from rig import domain
 from tiny import write_tiny
 from vla_nav_node.backends import BACKENDS
-from vla_nav_node.driving.settings import parameters
+from vla_nav_node.driving.parameters import parameters
 from vla_nav_node.node.managed_node import VlaNavNode
-from vla_nav_node.node.ros_parameters import stored
+from vla_nav_node.node.parameter_calls import stored
 from vla_nav_node.node.start.shutdown_context import start
 import yaml
 

@@ -20,7 +20,7 @@ from vla_nav_node.driving.diagnostics.graph import (
     BEST_EFFORT, problems, RELIABLE, TWIST, TWIST_STAMPED)
 from vla_nav_node.driving.diagnostics.statuses import no_image_reason
 from vla_nav_node.driving.mailbox import Mailbox
-from vla_nav_node.driving.settings import parameters, settings_of
+from vla_nav_node.driving.parameters import parameters, settings_of
 from vla_nav_node.node import ros_graph
 from vla_nav_node.node.camera_subscription import Camera
 from vla_nav_node.node.ros_graph import ClockMonitor, GraphMonitor, ProblemLog

@@ -10,7 +10,7 @@ from vla_nav_node.driving.command_limits import ActionCheck
 from vla_nav_node.driving.command_output import CommandOutput
 from vla_nav_node.driving.cycle import Cycle
 from vla_nav_node.driving.loop import DrivingLoop
-from vla_nav_node.driving.settings import parameters, settings_of
+from vla_nav_node.driving.parameters import parameters, settings_of
 from vla_nav_node.policy.hang_recovery import HangRecovery
 from vla_nav_node.policy.runtimes import Link, Runtime
 from vla_nav_node.vision.preprocess import Preprocess

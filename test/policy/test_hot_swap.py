@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import tiny
 from vla_nav_node.backends import BACKENDS
-from vla_nav_node.bundle.changes import BundleChanges
+from vla_nav_node.bundle.changed_on_disk import BundleChanges
 from vla_nav_node.driving import loop as loop_module
 from vla_nav_node.driving.command_limits import ActionCheck
 from vla_nav_node.driving.command_output import CommandOutput
 from vla_nav_node.driving.cycle import Cycle, Step
 from vla_nav_node.driving.loop import DrivingLoop
-from vla_nav_node.driving.settings import parameters, settings_of
+from vla_nav_node.driving.parameters import parameters, settings_of
 from vla_nav_node.errors import BackendError, VlaNavError
 from vla_nav_node.policy import hot_swap as swap_module
 from vla_nav_node.policy.hot_swap import HotSwap

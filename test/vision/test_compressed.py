@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from vla_nav_node.errors import ImageError
 from vla_nav_node.types import Frame
-from vla_nav_node.vision import pictures
+from vla_nav_node.vision import image_encodings
 from vla_nav_node.vision.compressed import size_and_encoding
-from vla_nav_node.vision.image_format import Format, read_format
+from vla_nav_node.vision.compressed_format import Format, read_format
 
 HEIGHT, WIDTH = 24, 32
 # sensor_msgs/image_encodings.hpp: what isColor() says. Humble's knows no colours in YUV.
@@ -31,7 +31,7 @@ def scene():
 
 def raw_frame(encoding):
     """Return a raw picture of an encoding with the bytes of one scene, whatever they mean."""
-    layout = pictures.LAYOUTS[encoding]
+    layout = image_encodings.LAYOUTS[encoding]
     step = WIDTH * layout.pixel_bytes
     rows = int(HEIGHT * layout.rows)
     pixels = cv2.resize(scene()[..., 1], (step, rows), interpolation=cv2.INTER_LINEAR)
@@ -52,11 +52,11 @@ def compress(frame, codec, colours):
     None where it publishes nothing.
     """
     if frame.encoding not in colours and (
-            pictures.LAYOUTS[frame.encoding].pixel_bytes == 2 and '16' not in frame.encoding
-            or pictures.LAYOUTS[frame.encoding].rows > 1):
+            image_encodings.LAYOUTS[frame.encoding].pixel_bytes == 2 and '16' not in frame.encoding
+            or image_encodings.LAYOUTS[frame.encoding].rows > 1):
         return None  # two channels, of which OpenCV writes nothing, or an unknown name
     if frame.encoding in colours:
-        told_as, picture = 'bgr8', pictures.decode(frame)[..., ::-1]
+        told_as, picture = 'bgr8', image_encodings.decode(frame)[..., ::-1]
     elif codec == 'png':
         told_as, picture = '', samples(frame)
     else:
@@ -84,25 +84,25 @@ def jpeg(array):
 def refusal(frame):
     """Return why a frame is refused, '' if it is not."""
     try:
-        pictures.decode(frame)
+        image_encodings.decode(frame)
     except ImageError as error:
         return str(error)
     return ''
 
 
 @pytest.mark.parametrize('colours', [HUMBLE, JAZZY], ids=['humble', 'jazzy'])
-@pytest.mark.parametrize('encoding', pictures.LAYOUTS)
+@pytest.mark.parametrize('encoding', image_encodings.LAYOUTS)
 def test_png_of_image_transport_is_the_raw_picture(encoding, colours):
     raw = raw_frame(encoding)
     packed = compress(raw, 'png', colours)
     if packed is None:
         assert encoding == 'nv12' or encoding in JAZZY and colours is HUMBLE
     else:
-        assert np.array_equal(pictures.decode(packed), pictures.decode(raw))
+        assert np.array_equal(image_encodings.decode(packed), image_encodings.decode(raw))
 
 
 @pytest.mark.parametrize('colours', [HUMBLE, JAZZY], ids=['humble', 'jazzy'])
-@pytest.mark.parametrize('encoding', pictures.LAYOUTS)
+@pytest.mark.parametrize('encoding', image_encodings.LAYOUTS)
 def test_jpeg_of_image_transport_is_the_raw_picture_or_refused_where_it_lost_the_colours(
         encoding, colours):
     raw = raw_frame(encoding)
@@ -110,7 +110,7 @@ def test_jpeg_of_image_transport_is_the_raw_picture_or_refused_where_it_lost_the
     if packed is None:
         assert encoding == 'nv12' or encoding in JAZZY and colours is HUMBLE
     elif encoding in colours or encoding in GREY:
-        found, wanted = pictures.decode(packed).astype(int), pictures.decode(raw)
+        found, wanted = image_encodings.decode(packed).astype(int), image_encodings.decode(raw)
         assert np.abs(found - wanted).mean() < (2 if encoding in GREY else 12)
     else:
         assert 'expected the colours that the raw picture has' in refusal(packed)
@@ -164,7 +164,7 @@ def test_another_codec_than_the_format_says_is_refused(text):
 
 @pytest.mark.parametrize('data', [jpeg(scene()), png(scene())])
 def test_a_format_that_says_nothing_leaves_it_to_the_bytes(data):
-    found = pictures.decode(compressed(data, ''))
+    found = image_encodings.decode(compressed(data, ''))
     assert np.abs(found.astype(int) - scene()[..., ::-1]).mean() < 4
 
 
@@ -204,7 +204,7 @@ def test_exif_turns_nothing(form, text, turn):
     exif, written = pillow.Exif(), io.BytesIO()
     exif[0x0112] = turn
     pillow.fromarray(picture).save(written, form, exif=exif)
-    found = pictures.decode(compressed(written.getvalue(), text))
+    found = image_encodings.decode(compressed(written.getvalue(), text))
     assert found.shape == picture.shape
     assert np.abs(found.astype(int) - picture).max() < 30
 
@@ -216,7 +216,7 @@ def test_pngs_of_every_kind_decode_without_their_alpha(mode, options):
     drawn = pillow.fromarray(scene()).convert(mode)
     written = io.BytesIO()
     drawn.save(written, 'PNG', **(options if mode in ('P', 'L') else {}))
-    found = pictures.decode(compressed(written.getvalue(), 'png'))
+    found = image_encodings.decode(compressed(written.getvalue(), 'png'))
     assert np.array_equal(found, np.asarray(drawn.convert('RGB')))
 
 
@@ -239,7 +239,7 @@ def chunk(kind, data):
 
 
 def test_an_interlaced_png_decodes():
-    found = pictures.decode(compressed(interlaced(), 'mono8; png compressed '))
+    found = image_encodings.decode(compressed(interlaced(), 'mono8; png compressed '))
     assert found.shape == (HEIGHT, WIDTH, 3) and (found == 0x55).all()
 
 
@@ -256,7 +256,7 @@ def rewritten(change):
     lambda rows: zlib.compress(rows)[:-4] + bytes(4), lambda rows: b'', lambda rows: rows,
     lambda rows: zlib.compress(rows[:970] + b'\x09' + rows[971:])])
 def test_pixels_that_are_not_whole_inside_of_sound_chunks_are_refused(change):
-    assert pictures.decode(compressed(rewritten(zlib.compress), 'png')).shape == (24, 32, 3)
+    assert image_encodings.decode(compressed(rewritten(zlib.compress), 'png')).shape == (24, 32, 3)
     assert 'do not decode' in refusal(compressed(rewritten(change), 'png'))
 
 
@@ -277,13 +277,13 @@ def test_a_png_that_is_damaged_anywhere_is_refused_or_as_it_was(kind, share, siz
            'overwritten': data[:at] + new + data[at + len(new):],
            'glued': data[:at] + data}[how]
     if not refusal(compressed(bad, 'png')):
-        assert np.array_equal(pictures.decode(compressed(bad, 'png')),
-                              pictures.decode(compressed(data, 'png')))
+        assert np.array_equal(image_encodings.decode(compressed(bad, 'png')),
+                              image_encodings.decode(compressed(data, 'png')))
 
 
 @pytest.mark.parametrize('behind', [bytes(64), b'rubbish', png(scene())])
 def test_what_comes_behind_a_whole_png_is_harmless(behind):
-    found = pictures.decode(compressed(png(scene()) + behind, 'png'))
+    found = image_encodings.decode(compressed(png(scene()) + behind, 'png'))
     assert np.array_equal(found, scene()[..., ::-1])
 
 
@@ -307,12 +307,13 @@ def test_a_deep_grey_png_that_says_no_more_goes_the_way_of_mono16():
     raw = Frame(deep.tobytes(), 'mono16', HEIGHT, WIDTH, 2 * WIDTH, 0, 0,
                 sys.byteorder == 'big')
     for text in ('png', '', 'mono16; png compressed '):
-        assert np.array_equal(pictures.decode(compressed(png(deep), text)), pictures.decode(raw))
+        assert np.array_equal(image_encodings.decode(compressed(png(deep), text)),
+                              image_encodings.decode(raw))
 
 
 def test_the_byte_order_of_a_raw_picture_says_nothing_of_a_png():
     """A png has its own; pixels are decoded into this machine's."""
     deep = scene()[..., 0] * np.uint16(256) + np.uint16(1)
-    found = pictures.decode(compressed(png(deep), 'mono16; png compressed '))
+    found = image_encodings.decode(compressed(png(deep), 'mono16; png compressed '))
     assert sys.byteorder in ('little', 'big')
     assert np.array_equal(found[..., 0], scene()[..., 0])

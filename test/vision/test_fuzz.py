@@ -12,7 +12,7 @@ import pytest
 from tiny import write_tiny
 from vla_nav_node.errors import ImageError
 from vla_nav_node.types import Frame
-from vla_nav_node.vision import pictures
+from vla_nav_node.vision import image_encodings
 
 INT32, UINT32 = 2 ** 31, 2 ** 32
 
@@ -23,9 +23,9 @@ def _target(tmp_path_factory):
 
 
 SIZES = st.integers(0, 40) | st.integers(0, UINT32 - 1) | st.sampled_from(
-    (pictures.MAX_SIDE, pictures.MAX_SIDE + 1, INT32 - 1, INT32, UINT32 - 1))
+    (image_encodings.MAX_SIDE, image_encodings.MAX_SIDE + 1, INT32 - 1, INT32, UINT32 - 1))
 STAMPS = st.integers(-INT32 * 10 ** 9, INT32 * 10 ** 9 + UINT32)
-ENCODINGS = st.sampled_from(sorted(pictures.LAYOUTS)) | st.text(max_size=40)
+ENCODINGS = st.sampled_from(sorted(image_encodings.LAYOUTS)) | st.text(max_size=40)
 DATA = st.binary(max_size=4096)
 FRAMES = st.builds(
     Frame, data=DATA, encoding=ENCODINGS, height=SIZES, width=SIZES, step=SIZES, stamp_ns=STAMPS,
@@ -50,14 +50,14 @@ def test_any_fields_stop_or_drive_within_limits(target, frame, fresh):
 
 def valid(encoding, height, width, padding, pixels):
     """Return a frame whose bytes fit its header, if the encoding allows its size."""
-    layout = pictures.LAYOUTS[encoding]
+    layout = image_encodings.LAYOUTS[encoding]
     step = width * layout.pixel_bytes + padding
     size = int(height * layout.rows) * step
     data = (pixels * (size // len(pixels) + 1))[:size]
     return Frame(data, encoding, height, width, step, 0, 0)
 
 
-@given(st.builds(valid, st.sampled_from(sorted(pictures.LAYOUTS)), st.integers(1, 40),
+@given(st.builds(valid, st.sampled_from(sorted(image_encodings.LAYOUTS)), st.integers(1, 40),
                  st.integers(1, 400), st.integers(0, 9), st.binary(min_size=1, max_size=300)),
        st.integers(0, 30))
 @settings(max_examples=300, deadline=None)
@@ -66,7 +66,8 @@ def test_pictures_that_are_nearly_whole(target, frame, cut):
     whole = now(frame, True)
     target.drive(whole)
     drove = target.drove
-    cut = min(cut + 1 + frame.step - frame.width * pictures.LAYOUTS[frame.encoding].pixel_bytes,
+    layout = image_encodings.LAYOUTS[frame.encoding]
+    cut = min(cut + 1 + frame.step - frame.width * layout.pixel_bytes,
               len(frame.data))
     target.drive(Frame(whole.data[:-cut], *list(vars(whole).values())[1:]))
     assert target.drove == drove
@@ -99,14 +100,15 @@ def test_the_seeds_are_valid(target):
         target.drive(frame)
         if target.drove > before:
             drove.add(frame.encoding)
-    assert drove == {*pictures.LAYOUTS, *FORMATS[:11]}
+    assert drove == {*image_encodings.LAYOUTS, *FORMATS[:11]}
 
 
 def test_a_picture_of_the_longest_side_is_no_trouble(target):
     """Extreme shapes pass all stages; chance rarely produces them."""
     before = target.drove
     target.let_blank_pass()  # what is left of them in the middle is one pixel, or a few
-    for height, width in ((1, pictures.MAX_SIDE), (pictures.MAX_SIDE, 1), (2, pictures.MAX_SIDE)):
+    most = image_encodings.MAX_SIDE
+    for height, width in ((1, most), (most, 1), (2, most)):
         rgb = np.random.default_rng(height).integers(0, 256, (height, width, 3), np.uint8)
         target.drive(now(Frame(rgb.tobytes(), 'rgb8', height, width, 3 * width, 0, 0), True))
     assert target.drove == before + 3

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from vla_nav_node.errors import ImageError
 from vla_nav_node.types import Frame
-from vla_nav_node.vision import jpeg, pictures
+from vla_nav_node.vision import image_encodings, jpeg
 
 HEIGHT, WIDTH = 240, 320
 ROW = WIDTH // 16  # blocks of 4:2:0 in a row
@@ -39,7 +39,7 @@ def restarts(interval=ROW):
 
 def decode(data, text='jpeg'):
     """Decode as the node does."""
-    return pictures.decode(Frame(data, text, 0, 0, 0, 0, 0, compressed=True))
+    return image_encodings.decode(Frame(data, text, 0, 0, 0, 0, 0, compressed=True))
 
 
 def by_opencv(data):

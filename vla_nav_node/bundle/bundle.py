@@ -10,10 +10,11 @@ from typing import Any, Callable, Container, Dict, Mapping, Tuple, Union
 
 import numpy as np
 
-from .bundle_files import file_problems, replaceable, sha256_of, Stamp, stamps_of
+from .bundle_files import file_problems, sha256_of, Stamp, stamps_of
 from .manifest import (
     dump_manifest, is_plain_name, MANIFEST, parse_manifest, read_manifest, RECURRENT_STATES,
     refuse)
+from .replaceable_files import replaceable
 from ..errors import BundleError
 from ..system.atomic_files import flush, locked, put_in_place, remove, write_file
 from ..types import State

@@ -7,7 +7,7 @@ import time
 from typing import Callable, Iterator, Optional
 
 from .command_limits import limit
-from .settings import Settings
+from .parameters import Settings
 from ..errors import VlaNavError
 from ..types import CAMERA, Command, DRIVING, POLICY
 

@@ -10,8 +10,9 @@ from .command_limits import ActionCheck
 from ..errors import ImageError, VlaNavError
 from ..policy.recurrent_policy import Policy
 from ..types import CAMERA, Command, DRIVING, Frame, POLICY, Step
-from ..vision import pictures
-from ..vision.preprocess import is_blank, Preprocess
+from ..vision import image_encodings
+from ..vision.blank_check import is_blank
+from ..vision.preprocess import Preprocess
 
 RECENT = 8  # steps that are kept to check a new backend with
 # Which status of diagnostics owns an error of a stage.
@@ -31,7 +32,7 @@ class Cycle:
     """The stages in their order."""
 
     def __init__(self, policy: Policy, preprocess: Preprocess, action_check: ActionCheck,
-                 decode: Callable[[Frame], np.ndarray] = pictures.decode) -> None:
+                 decode: Callable[[Frame], np.ndarray] = image_encodings.decode) -> None:
         """Take the stages."""
         self.policy = policy
         self.preprocess = preprocess

@@ -4,8 +4,8 @@ from typing import NamedTuple, Optional
 
 from .diagnostics import stamps
 from .frozen_check import FrozenCheck
+from .parameters import Settings
 from .sender_check import SenderCheck
-from .settings import Settings
 from ..types import Frame
 
 # How far a stamp may lie in the future. Simulators publish /clock at 10 Hz or more, so that "now"

@@ -12,7 +12,7 @@ from .diagnostics.stamps import NO_CLOCK
 from .frame_checks import FrameChecks
 from .latency_recorder import LatencyRecorder
 from .mailbox import Arrival, Mailbox
-from .settings import Settings
+from .parameters import Settings
 from ..errors import ImageError, VlaNavError
 from ..policy.hang_recovery import REQUEST_TIMEOUT_S
 from ..system import gc_schedule

@@ -18,7 +18,7 @@ from ..driving.diagnostics.graph import BEST_EFFORT, Endpoint, RELIABLE, Topic
 from ..driving.diagnostics.no_image import COMPRESSED, IMAGE
 from ..driving.diagnostics.statuses import CameraReport
 from ..driving.mailbox import Mailbox
-from ..driving.settings import Settings
+from ..driving.parameters import Settings
 from ..errors import ImageError
 from ..types import Frame
 from ..vision.compressed import size_and_encoding

@@ -17,7 +17,7 @@ from .heartbeat import Heartbeat
 from .nvtx_ranges import show_stages
 from .ros_graph import GraphMonitor
 from ..backends import open_backend, prepare
-from ..bundle.changes import BundleChanges
+from ..bundle.changed_on_disk import BundleChanges
 from ..bundle.verdicts import verification_status
 from ..driving.command_limits import ABSURD_FACTOR, ActionCheck
 from ..driving.command_output import CommandOutput
@@ -26,7 +26,7 @@ from ..driving.diagnostics.graph import TWIST, TWIST_STAMPED
 from ..driving.diagnostics.statuses import policy_status, Status
 from ..driving.latency_recorder import FIELDS
 from ..driving.loop import DrivingLoop
-from ..driving.settings import Settings
+from ..driving.parameters import Settings
 from ..driving.watchdog import DiagnosticsReporter, run_watchdog
 from ..policy.fallback import FallbackPolicy
 from ..policy.hang_recovery import HangRecovery
@@ -36,7 +36,7 @@ from ..system import gc_schedule
 from ..system.realtime import Realtime
 from ..system.threads import Threads
 from ..types import BackendInfo, Command
-from ..vision import jpeg, pictures
+from ..vision import image_encodings, jpeg
 from ..vision.preprocess import Preprocess
 
 BASE_FRAME = 'base_link'  # frame of TwistStamped; the name is REP 105's
@@ -206,7 +206,7 @@ def _policy_and_cycle(opener: RuntimeOpener,
                       settings: Settings) -> Tuple[FallbackPolicy, Cycle]:
     """Open the runtimes, and return the policy and its cycle; raise VlaNavError on failure."""
     prepare()
-    pictures.stay_in_one_thread()
+    image_encodings.stay_in_one_thread()
     if settings.image_transport == 'compressed':
         jpeg.require()
     bundle = opener.bundle

@@ -17,16 +17,16 @@ from std_srvs.srv import SetBool, Trigger
 from . import messages
 from .configured import Configured
 from .lifecycle import ACTIVE, Lifecycle, SERVICES
-from .ros_parameters import answer, declare, set_parameters
+from .parameter_calls import answer, declare, set_parameters
 from .start.distribution import has_stamped_commands
 from .start.ros_log import log_to_ros
 from .start.shutdown_context import NodeContext
 from .start.unused_settings import refuse_unused
 from ..backends import BACKENDS
 from ..bundle.bundle import load_bundle
-from ..bundle.changes import BundleChanges
+from ..bundle.changed_on_disk import BundleChanges
 from ..driving.diagnostics.statuses import OK, realtime_status, Status, STATUSES
-from ..driving.settings import MODEL, parameters, Settings, settings_of, updated
+from ..driving.parameters import MODEL, parameters, Settings, settings_of, updated
 from ..errors import BackendError, VlaNavError
 from ..system.realtime import Realtime
 from ..system.shutdown_signals import ShutdownSignals, StartupSignals

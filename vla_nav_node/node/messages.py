@@ -20,13 +20,13 @@ from ..driving.diagnostics.statuses import Status
 from ..errors import ImageError
 from ..system.install_lines import pip_line
 from ..types import Command, Frame
-from ..vision import pictures
+from ..vision import image_encodings
 
 Decode = Callable[[Frame], np.ndarray]
 
-# Encodings for cv_bridge. Not rgb8: it copies what pictures.decode views; not mono16: it rounds
-# where other decoders truncate; not 8UC3 and 8UC1: it refuses them as colourless. It does not know
-# the newer names of the two 4:2:2 encodings, nor nv12, nv21 and nv24.
+# Encodings for cv_bridge. Not rgb8: it copies what image_encodings.decode views; not mono16: it
+# rounds where other decoders truncate; not 8UC3 and 8UC1: it refuses them as colourless. It does
+# not know the newer names of the two 4:2:2 encodings, nor nv12, nv21 and nv24.
 BRIDGED = ('bgr8', 'rgba8', 'bgra8', 'mono8', 'bayer_rggb8', 'bayer_bggr8', 'bayer_gbrg8',
            'bayer_grbg8', 'yuv422', 'yuv422_yuy2')
 PROBE_SIDE = 8  # pixels, of the picture that tests cv_bridge
@@ -114,14 +114,14 @@ def decoder() -> Decode:
     """
     Return the decoder of this machine: cv_bridge if it is installed and works.
 
-    pictures.Decoder decodes everything else.
+    image_encodings.Decoder decodes everything else.
     """
     if importlib.util.find_spec('cv_bridge') is None:
-        return pictures.Decoder()
+        return image_encodings.Decoder()
     if not _survives_bridge():
         _warn(f'cv_bridge is installed, but does not run with NumPy {np.__version__}: OpenCV '
               f"decodes instead; fix: {pip_line('numpy<2')}, or a cv_bridge built for it")
-        return pictures.Decoder()
+        return image_encodings.Decoder()
     return BridgeDecoder(importlib.import_module('cv_bridge').CvBridge())
 
 
@@ -142,31 +142,32 @@ class BridgeDecoder:
     def __init__(self, bridge) -> None:
         """Test each encoding on a small picture, and warn of those that fail."""
         self._bridge = bridge
-        self._decode = pictures.Decoder()
+        self._decode = image_encodings.Decoder()
         self.encodings, refused = try_bridge(bridge)
         if refused:
             _warn('OpenCV decodes the encodings that cv_bridge cannot: ' + '; '.join(refused))
 
     def __call__(self, frame: Frame) -> np.ndarray:
-        """Return the picture as uint8 [H, W, 3] RGB; raise ImageError like pictures.decode."""
+        """Return uint8 [H, W, 3] RGB; raise ImageError like image_encodings.decode."""
         if frame.encoding not in self.encodings or frame.compressed or frame.is_bigendian:
             return self._decode(frame)
-        layout = pictures.check(frame)
+        layout = image_encodings.check(frame)
         # cv_bridge would shear a picture of such a step, and refuse one without its last padding.
-        if frame.step % layout.pixel_bytes or pictures.buffer(frame).nbytes < (
+        if frame.step % layout.pixel_bytes or image_encodings.buffer(frame).nbytes < (
                 frame.height * frame.step):
             return self._decode(frame)
         try:
             return self._bridge.imgmsg_to_cv2(frame, 'rgb8')
         except (TypeError, ValueError, RuntimeError) as error:  # its own error is a TypeError
-            raise ImageError(f'cv_bridge cannot convert {pictures.describe(frame)}: {error}',
+            what = image_encodings.describe(frame)
+            raise ImageError(f'cv_bridge cannot convert {what}: {error}',
                              fix="set the camera driver's encoding to rgb8") from error
 
 
 def try_bridge(bridge, encodings: Sequence[str] = BRIDGED
                ) -> Tuple[FrozenSet[str], Tuple[str, ...]]:
     """
-    Return the encodings that `bridge` decodes like pictures.decode, and why the others fail.
+    Return the encodings that `bridge` decodes like image_encodings.decode, and why others fail.
 
     Several packages have this name, and builds for another NumPy fail only when called.
     """
@@ -182,7 +183,7 @@ def try_bridge(bridge, encodings: Sequence[str] = BRIDGED
 
 def _difference(bridge, encoding: str) -> str:
     """Return how cv_bridge fails on a padded picture of this encoding; '' if it does not."""
-    pixel = pictures.LAYOUTS[encoding].pixel_bytes
+    pixel = image_encodings.LAYOUTS[encoding].pixel_bytes
     step = (PROBE_SIDE + 2) * pixel
     data = np.random.default_rng(0).integers(0, 256, PROBE_SIDE * step, np.uint8)
     frame = Frame(data, encoding, PROBE_SIDE, PROBE_SIDE, step, 0, 0)
@@ -190,7 +191,7 @@ def _difference(bridge, encoding: str) -> str:
         found = bridge.imgmsg_to_cv2(frame, 'rgb8')
     except Exception as error:  # noqa: BLE001  # a library of unknown build may raise anything
         return f'{type(error).__name__}: {error}'
-    wanted = pictures.decode(frame)
+    wanted = image_encodings.decode(frame)
     if found.shape != wanted.shape or found.dtype != wanted.dtype:
         return f'gives {found.dtype} {found.shape}'
     off = int(np.abs(found.astype(int) - wanted).max())

@@ -12,7 +12,7 @@ from .hang_recovery import DrivingThread, REQUEST_TIMEOUT_S
 from .runtime_opener import close, RuntimeOpener
 from .runtimes import Chain, Link, Runtime
 from ..bundle.bundle import Bundle
-from ..bundle.changes import BundleChanges
+from ..bundle.changed_on_disk import BundleChanges
 from ..errors import BackendError
 from ..types import Backend, Step
 

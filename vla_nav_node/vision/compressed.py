@@ -13,7 +13,7 @@ from typing import Container, Tuple
 import cv2
 import numpy as np
 
-from .image_format import EXPECTED, Format, read_format
+from .compressed_format import EXPECTED, Format, read_format
 from .jpeg import decode_jpeg
 from .jpeg_png_header import codec_of, MAX_SIDE, png_fault, stated_size
 from ..errors import ImageError

@@ -13,15 +13,6 @@ RESIZES = ('supersample', 'linear')
 # Clockwise rotations in degrees, and OpenCV's codes.
 TURNS = {0: None, 90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180,
          270: cv2.ROTATE_90_COUNTERCLOCKWISE}
-# is_blank divides a picture into parts, and samples about so many of its rows and columns.
-BLANK_ROWS, BLANK_COLUMNS = 6, 8
-SAMPLED_ROWS, SAMPLED_COLUMNS = 24, 64
-# The parts have to differ by this many grey levels in a channel; an eighth of them at either end
-# does not count, which leaves room for hot pixels and a clock in a corner. Noise of 0 to 5 levels
-# gives at most 1. Of 4,068 pictures of 200 episodes of the simulator each gives 24 or more, and 3
-# or more at a tenth of the light.
-LEAST_SPREAD = 2
-_OUTLIERS = BLANK_ROWS * BLANK_COLUMNS // 8
 
 
 @dataclass(frozen=True)
@@ -91,17 +82,6 @@ class Preprocess:
         else:
             _resize(rgb, self._buffer[0], cv2.INTER_LINEAR)
         return self._buffer
-
-
-def is_blank(picture: np.ndarray) -> bool:
-    """Return whether `picture` (uint8 [H, W, 3]) is one colour but for noise and small marks."""
-    height, width = picture.shape[:2]
-    sampled = picture[::max(1, height // SAMPLED_ROWS), ::max(1, width // SAMPLED_COLUMNS)]
-    parts = cv2.resize(np.ascontiguousarray(sampled), (BLANK_COLUMNS, BLANK_ROWS),
-                       interpolation=cv2.INTER_AREA)
-    levels = np.sort(parts.reshape(-1, 3), axis=0)
-    spread = levels[-1 - _OUTLIERS].astype(int) - levels[_OUTLIERS]
-    return bool(spread.max() < LEAST_SPREAD)
 
 
 def _resize(rgb: np.ndarray, out: np.ndarray, interpolation: int) -> np.ndarray:

@@ -23,7 +23,7 @@ from std_srvs.srv import Trigger
 
 from vla_nav_node.node.cdr import read_compressed_image, read_image
 from vla_nav_node.sim.ros_node.sim_node import main
-from vla_nav_node.vision import pictures
+from vla_nav_node.vision import image_encodings
 
 PATIENCE_S = 30.0  # for discovery and slow machines; nothing waits that long when all is well
 DOMAIN = 1 + os.getpid() % 15
@@ -140,7 +140,7 @@ def test_frames_arrive(client):
     assert gaps.min() > 0.0
     assert 0.02 < np.median(gaps) < 0.2  # 0.05 is set
     assert 0.0 <= client.node.get_clock().now().nanoseconds / 1e9 - stamps[-1] < PATIENCE_S
-    decoded = [pictures.decode(read_image(serialize_message(message), 0))
+    decoded = [image_encodings.decode(read_image(serialize_message(message), 0))
                for message in client.images[-5:]]
     assert decoded[0].std() > 5.0  # not one colour
     # The sensor's noise, or the camera would pass for a frozen one. Two frames in a row are equal
@@ -218,7 +218,8 @@ def test_the_other_messages():
                      lambda: client.command(0.3))
         share = (len(client.images) - seen_images) / (len(client.odometry) - seen_frames)
         assert 0.1 < share < 0.9
-        picture = pictures.decode(read_compressed_image(serialize_message(client.images[-1]), 0))
+        picture = image_encodings.decode(
+            read_compressed_image(serialize_message(client.images[-1]), 0))
         assert picture.shape == (120, 160, 3) and picture.std() > 5.0
         client.until(lambda: json.loads(client.episodes[-1].data)['outcome'] == 'timeout')
         client.until(lambda: client.speed < 0.01, lambda: client.command(0.3))

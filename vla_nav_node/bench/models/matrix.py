@@ -118,7 +118,7 @@ def add_one_shot(plan: Plan, device: str, folder: Path) -> None:
         plan.absent[ONE_SHOT] = f'the bundle has no {WEIGHTS}'
         return
     from ...backends.torch.network import load_network
-    from ...convert.export.one_shot import export_one_shot
+    from ...convert.export.step_graph import export_one_shot
     bundle, path = plan.bundle, folder / f'{Path(plan.policy).name}.one_shot.onnx'
     export_one_shot(load_network(bundle.file(WEIGHTS), bundle.architecture, bundle.mean,
                                  bundle.std), path, bundle.input)

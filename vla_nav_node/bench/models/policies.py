@@ -66,7 +66,7 @@ def open_model(name: str, folder: Path, precisions: Sequence[str], frames: str) 
 
 
 def _preset(name: str, directory: Path, precisions: Sequence[str], frames: str) -> Bundle:
-    from ...convert.export.export_bundle import export_bundle
+    from ...convert.export.step_file import export_bundle
     there = (directory / MANIFEST).is_file()
     bundle = load_bundle(directory) if there else write_preset(name, directory)
     if 'fp16' in precisions and 'fp16' not in bundle.precisions:

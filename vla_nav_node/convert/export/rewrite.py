@@ -7,7 +7,7 @@ import tempfile
 from typing import Any, Callable, Dict, Iterator, Mapping, Optional
 
 from ...bundle.bundle import Bundle, Content, load_bundle, replace_bundle
-from ...bundle.bundle_files import replaceable
+from ...bundle.replaceable_files import replaceable
 from ...errors import BundleError
 
 Change = Callable[[Dict[str, Any]], None]

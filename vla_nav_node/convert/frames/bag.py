@@ -9,7 +9,7 @@ from ...errors import ImageError, SettingError
 from ...node.cdr import read_compressed_image, read_image
 from ...system.install_lines import pip_install
 from ...types import Frame
-from ...vision.pictures import decode
+from ...vision.image_encodings import decode
 
 METADATA = 'metadata.yaml'
 STORAGES = ('.mcap', '.db3')

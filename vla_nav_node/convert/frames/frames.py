@@ -13,8 +13,9 @@ from .calibrated import Calibrated, NONE, SIMULATOR
 from ...errors import ImageError, SettingError
 from ...system.progress import track
 from ...types import Frame
-from ...vision.pictures import decode
-from ...vision.preprocess import InputSpec, is_blank, Preprocess
+from ...vision.blank_check import is_blank
+from ...vision.image_encodings import decode
+from ...vision.preprocess import InputSpec, Preprocess
 
 PICTURES = ('.jpg', '.jpeg', '.png')
 SOURCES = f"'{SIMULATOR}' (the simulator), a folder of {', '.join(PICTURES)}, a rosbag2 " \

@@ -5,8 +5,8 @@ from dataclasses import dataclass, fields
 from rclpy.node import Node
 
 from .next_episode import LOOP, ONE
-from ...driving.settings import Parameter, Settings
-from ...node import ros_parameters
+from ...driving.parameters import Parameter, Settings
+from ...node import parameter_calls
 
 # nav.launch.py passes one parameters file to this node and to the one that drives.
 NEIGHBOURS = tuple(field.name for field in fields(Settings))
@@ -51,4 +51,4 @@ TABLE = (
 
 def declare(node: Node) -> SimSettings:
     """Declare all parameters on the node and return their values; SettingError if one is bad."""
-    return SimSettings(**ros_parameters.declare(node, TABLE))
+    return SimSettings(**parameter_calls.declare(node, TABLE))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Dict
 
 from .plan import Plan
-from ...bundle.bundle_files import replaceable
+from ...bundle.replaceable_files import replaceable
 from ...errors import SettingError
 from ...system.atomic_files import write_file
 

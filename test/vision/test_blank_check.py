@@ -3,7 +3,7 @@
 from hypothesis import given, settings, strategies as st
 import numpy as np
 import pytest
-from vla_nav_node.vision.preprocess import is_blank
+from vla_nav_node.vision.blank_check import is_blank
 
 COLOURS = {'black': (0, 0, 0), 'grey': (128, 128, 128), 'white': (251, 251, 251),
            'green of zeroed YUV': (0, 135, 0), 'any': (20, 90, 200)}

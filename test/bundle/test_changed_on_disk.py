@@ -4,7 +4,7 @@ import pytest
 from tiny import manifest
 
 from vla_nav_node.bundle.bundle import write_bundle
-from vla_nav_node.bundle.changes import BundleChanges
+from vla_nav_node.bundle.changed_on_disk import BundleChanges
 from vla_nav_node.errors import BundleError
 
 

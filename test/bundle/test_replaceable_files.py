@@ -7,7 +7,7 @@ import pytest
 import tiny
 from vla_nav_node import cli
 from vla_nav_node.bundle.bundle import load_bundle, MANIFEST, write_bundle
-from vla_nav_node.bundle.bundle_files import replaceable
+from vla_nav_node.bundle.replaceable_files import replaceable
 from vla_nav_node.errors import BundleError
 
 

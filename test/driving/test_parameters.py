@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from vla_nav_node.backends import BACKENDS
 from vla_nav_node.backends.options import BackendOptions, READ_BY
-from vla_nav_node.driving.settings import parameters, Settings, settings_of, updated
+from vla_nav_node.driving.parameters import parameters, Settings, settings_of, updated
 from vla_nav_node.errors import SettingError
 import yaml
 

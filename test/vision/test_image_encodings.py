@@ -11,7 +11,7 @@ import pytest
 
 from vla_nav_node.errors import ImageError
 from vla_nav_node.types import Frame
-from vla_nav_node.vision import pictures
+from vla_nav_node.vision import image_encodings
 
 HEIGHT, WIDTH = 12, 16
 PADDINGS = (0, 1, 3, 8)  # bytes; 1 and 3 divide by few pixels' sizes
@@ -23,9 +23,9 @@ BAYER = {'bayer_rggb8': 'rggb', 'bayer_bggr8': 'bggr', 'bayer_gbrg8': 'gbrg',
 def decode(request):
     """Return each decoder in turn; every test applies to all of them."""
     if request.param == 'opencv':
-        return pictures.decode
+        return image_encodings.decode
     if request.param == 'in one memory':
-        return pictures.Decoder()
+        return image_encodings.Decoder()
     if importlib.util.find_spec('cv_bridge') is None:
         pytest.skip('cv_bridge is not importable here (it comes with ROS 2, not with pip)')
     from vla_nav_node.node import messages
@@ -178,7 +178,7 @@ def test_last_row_without_its_padding_in_every_packed_encoding(decode, encoding)
 
 def at_size(encoding, height, width, more, step=None):
     """Return a frame with `more` bytes than its header explains."""
-    layout = pictures.LAYOUTS[encoding]
+    layout = image_encodings.LAYOUTS[encoding]
     step = step or width * layout.pixel_bytes
     data = np.full(round(height * layout.rows) * step + more, 40, np.uint8)
     return Frame(data, encoding, height, width, step, 0, 0)
@@ -211,10 +211,10 @@ def test_bytes_that_the_header_does_not_explain_are_refused(decode, encoding, mo
 @pytest.mark.parametrize('named, is_really', [
     (named, other) for named in ('mono8', 'yuyv', 'rgb8', 'bayer_rggb8', '8UC3', 'nv12')
     for other in ('yuyv', 'rgb8', 'rgba8')
-    if pictures.LAYOUTS[named].pixel_bytes < pictures.LAYOUTS[other].pixel_bytes])
+    if image_encodings.LAYOUTS[named].pixel_bytes < image_encodings.LAYOUTS[other].pixel_bytes])
 def test_rows_of_another_encoding_are_refused(decode, named, is_really):
     """The driver sets the right step but a wrong encoding."""
-    step = 640 * pictures.LAYOUTS[is_really].pixel_bytes
+    step = 640 * image_encodings.LAYOUTS[is_really].pixel_bytes
     with pytest.raises(ImageError, match=f'as {step // 640} bytes for each pixel would have'):
         decode(at_size(named, 480, 640, 0, step))
 
@@ -225,14 +225,14 @@ def test_rows_of_another_encoding_are_refused(decode, named, is_really):
        st.integers(16, 60).map(lambda n: 2 * n), st.integers(16, 60).map(lambda n: 2 * n))
 def test_no_packed_picture_passes_for_another(named, is_really, height, width):
     """Of the same size, without padding: only the bytes that belong to its name are accepted."""
-    data = bytes(height * width * pictures.LAYOUTS[is_really].pixel_bytes)
-    step = width * pictures.LAYOUTS[named].pixel_bytes
+    data = bytes(height * width * image_encodings.LAYOUTS[is_really].pixel_bytes)
+    step = width * image_encodings.LAYOUTS[named].pixel_bytes
     frame = Frame(data, named, height, width, step, 0, 0)
     if named == is_really:
-        pictures.check(frame)
+        image_encodings.check(frame)
     else:
         with pytest.raises(ImageError):
-            pictures.check(frame)
+            image_encodings.check(frame)
 
 
 @pytest.mark.parametrize('encoding', BAYER)
@@ -272,7 +272,7 @@ def test_rgb8_is_not_copied(decode, padding):
 @pytest.mark.parametrize('encoding', sorted(set(PACKED) - {'rgb8'}))
 def test_memory_is_allocated_once_for_pictures_of_one_size(encoding):
     """A picture that is no view is written into the previous picture's buffer."""
-    decode = pictures.Decoder()
+    decode = image_encodings.Decoder()
     frame = frame_of(PACKED[encoding](picture()), encoding)
     first = decode(frame)
     wanted = first.copy()
@@ -316,7 +316,7 @@ def test_compressed_bytes_that_do_not_decode(decode, data):
 
 def test_huge_compressed_picture(decode):
     """A compressed picture has the same largest side as one that is not."""
-    data = cv2.imencode('.png', np.zeros((1, pictures.MAX_SIDE + 1), np.uint8))[1]
+    data = cv2.imencode('.png', np.zeros((1, image_encodings.MAX_SIDE + 1), np.uint8))[1]
     with pytest.raises(ImageError, match='8193x1'):
         decode(Frame(data, 'png', 0, 0, 0, 0, 0, compressed=True))
 
@@ -406,7 +406,7 @@ def test_refusals(decode, found, change):
 
 FRAMES = st.builds(
     Frame, data=st.binary(max_size=2000),
-    encoding=st.sampled_from(sorted(pictures.LAYOUTS) + ['x']),
+    encoding=st.sampled_from(sorted(image_encodings.LAYOUTS) + ['x']),
     height=st.integers(-1, 24), width=st.integers(-1, 24), step=st.integers(-1, 100),
     stamp_ns=st.just(0), received_ns=st.just(0), is_bigendian=st.booleans(),
     compressed=st.just(False))
@@ -415,9 +415,9 @@ FRAMES = st.builds(
 @st.composite
 def almost_sound(draw):
     """Draw a frame whose header nearly explains its bytes."""
-    encoding = draw(st.sampled_from(sorted(pictures.LAYOUTS)))
+    encoding = draw(st.sampled_from(sorted(image_encodings.LAYOUTS)))
     height, width = draw(st.integers(1, 24)), draw(st.integers(1, 24))
-    layout = pictures.LAYOUTS[encoding]
+    layout = image_encodings.LAYOUTS[encoding]
     step = width * layout.pixel_bytes + draw(st.sampled_from([0, 0, 1, 4, 24]))
     size = max(0, round(height * layout.rows) * step + draw(st.integers(-30, 30)))
     seed = draw(st.integers(0, 9))
@@ -430,7 +430,7 @@ def almost_sound(draw):
 def test_any_frame_is_the_same_picture_or_refusal_for_every_decoder(decode, frame):
     """The result is a picture of the stated shape or an ImageError."""
     try:
-        wanted = pictures.decode(frame)
+        wanted = image_encodings.decode(frame)
     except ImageError as error:
         with pytest.raises(ImageError, match=re.escape(str(error))):
             decode(frame)

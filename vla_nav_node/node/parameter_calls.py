@@ -9,16 +9,16 @@ from rclpy.exceptions import InvalidParameterValueException
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
-from ..driving import settings
+from ..driving import parameters as table_of
 from ..errors import SettingError, VlaNavError
 
 
-def declare(node: Node, rows: Sequence[settings.Parameter]) -> Dict[str, Any]:
+def declare(node: Node, rows: Sequence[table_of.Parameter]) -> Dict[str, Any]:
     """Declare parameters and return their values by name; raise SettingError for a bad one."""
     return {row.name: _declare(node, row) for row in rows}
 
 
-def _declare(node: Node, row: settings.Parameter) -> Any:
+def _declare(node: Node, row: table_of.Parameter) -> Any:
     try:
         declared = node.declare_parameter(row.name, stored(row.default), descriptor(row))
     except InvalidParameterValueException as error:
@@ -29,7 +29,7 @@ def _declare(node: Node, row: settings.Parameter) -> Any:
     return value
 
 
-def stored(value: settings.Value) -> Any:
+def stored(value: table_of.Value) -> Any:
     """
     Return a value as ROS stores it.
 
@@ -39,7 +39,7 @@ def stored(value: settings.Value) -> Any:
     return [*value] or [''] if isinstance(value, tuple) else value
 
 
-def descriptor(row: settings.Parameter) -> ParameterDescriptor:
+def descriptor(row: table_of.Parameter) -> ParameterDescriptor:
     """Return the descriptor that `ros2 param describe` shows."""
     result = ParameterDescriptor(
         description=f'{row.description} [{row.unit}]' if row.unit else row.description,
@@ -55,7 +55,7 @@ def descriptor(row: settings.Parameter) -> ParameterDescriptor:
     return result
 
 
-def _integer_range(row: settings.Parameter) -> IntegerRange:
+def _integer_range(row: table_of.Parameter) -> IntegerRange:
     """Return the range of an integer; its choices lie at equal distances."""
     if not row.choices:
         return IntegerRange(from_value=int(row.low), to_value=int(row.high))
@@ -63,7 +63,7 @@ def _integer_range(row: settings.Parameter) -> IntegerRange:
     return IntegerRange(from_value=first, to_value=last, step=second - first)
 
 
-def set_parameters(node: Node, table: Tuple[settings.Parameter, ...], now: settings.Settings,
+def set_parameters(node: Node, table: Tuple[table_of.Parameter, ...], now: table_of.Settings,
                    parameters: Sequence[RosParameter],
                    store: Callable[[List[RosParameter]], SetParametersResult]
                    ) -> SetParametersResult:
@@ -80,7 +80,7 @@ def set_parameters(node: Node, table: Tuple[settings.Parameter, ...], now: setti
     return store(allowed) if allowed else SetParametersResult(successful=True)
 
 
-def _allowed(node: Node, table: Tuple[settings.Parameter, ...], now: settings.Settings,
+def _allowed(node: Node, table: Tuple[table_of.Parameter, ...], now: table_of.Settings,
              parameters: Sequence[RosParameter]) -> List[RosParameter]:
     """Return what to store; raise SettingError."""
     rows = {row.name: row for row in table}
@@ -93,7 +93,7 @@ def _allowed(node: Node, table: Tuple[settings.Parameter, ...], now: settings.Se
         if row is not None and parameter.type_ == RosParameter.Type.NOT_SET:
             raise SettingError(f'{name} cannot be deleted', row.constraints(),
                                f'set it to its default, {stored(row.default)!r}')
-    new = settings.updated(now, table, {one.name: one.value for one in parameters})
+    new = table_of.updated(now, table, {one.name: one.value for one in parameters})
     own = [RosParameter(name, value=stored(getattr(new, name)))
            for name in (one.name for one in parameters) if name in rows and rows[name].live]
     of_ros = [one for one in parameters if one.name not in rows
