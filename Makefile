@@ -2,6 +2,7 @@
 #   make demo      five episodes of the simulated robot over ROS 2, a live view, and a picture
 #   make test      the tests
 #   make check     lint and types
+#   make test-distributions   the ROS tests on Jazzy's and Kilted's wheels, with each Python here
 #   make profile   where the time of one cycle goes
 #   make fuzz      broken images by the RUNS, guided by coverage
 #   make soak      a driving node for CYCLES, with all that may happen to it mixed in
@@ -35,7 +36,8 @@ unexport PYTHONPATH AMENT_PREFIX_PATH LD_LIBRARY_PATH PYTHONHOME _ROS_WHEELS_BOO
 # What renders here, tried for real; where nothing does, it prints the line that mends it.
 WITH_GL = gl=$$($(PY) -m vla_nav_node.sim.world.rendering) || exit 2; export MUJOCO_GL=$$gl;
 
-.PHONY: help rooms demo test check train evaluate profile fuzz soak faults bench gpu-bench clean
+.PHONY: help rooms demo test check train evaluate profile fuzz soak faults bench gpu-bench clean \
+  test-distributions
 .DELETE_ON_ERROR:
 
 help:
@@ -46,6 +48,9 @@ demo: $(VENV)/.ready-demo
 
 test: $(VENV)/.ready-test
 	@$(WITH_GL) ROS_PYTHON_CHECK_FIELDS=1 $(PY) -m pytest $(ARGS)
+
+test-distributions: $(VENV)/.ready-test
+	@test/distributions.sh $(ARGS)
 
 faults: $(VENV)/.ready-test
 	@$(WITH_GL) WRITE_FAULTS=1 ROS_PYTHON_CHECK_FIELDS=1 $(PY) -m pytest test/faults/test_faults.py $(ARGS)
@@ -85,7 +90,7 @@ soak: $(VENV)/.ready-test
 	@$(PY) test/soak.py --cycles $(CYCLES) $(ARGS)
 
 clean:
-	rm -rf $(VENV) $(GPU_VENV) build install log out *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(GPU_VENV) .venv-jazzy-* .venv-kilted-* build install log out *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
 # The stamps: one for each set of packages, made anew when what they are made from changes.
 $(VENV)/.ready-venv:

@@ -16,6 +16,8 @@ import sys
 import time
 import traceback
 
+from vla_nav_node.system.install_lines import pip_install
+
 MOST_BYTES = 8192  # of an input
 MOST_MIB = 2048  # of memory; more is a finding
 MOST_S = 10  # for one input; more is a finding
@@ -40,8 +42,7 @@ def main() -> int:
     try:
         import atheris  # noqa: F401
     except ImportError:
-        print("fuzz: atheris is missing; fix: pip install 'vla_nav_node[fuzz]'",
-              file=sys.stderr)
+        print(f'fuzz: atheris is missing; fix: {pip_install("fuzz")}', file=sys.stderr)
         return 2
     if args.worker is not None:
         return work(args)

@@ -183,7 +183,7 @@ def test_an_absent_framework_is_told_with_the_line_that_mends_it(tmp_path, name,
         'try:\n'
         '    open_backend(sys.argv[2], load_bundle(sys.argv[1] + "/policy"))\n'
         'except BackendError as error:\n'
-        '    assert f"vla_nav_node[{sys.argv[2]}]" in str(error), error\n'
+        '    assert f"install \'{sys.argv[3]}>=" in str(error), error\n'
         '    assert sys.argv[3] in error.found\n'
         'else:\n'
         '    raise AssertionError("it opened")\n', tmp_path, name, package)

@@ -1,13 +1,22 @@
 """Tiny real bundles for tests: a seeded network, exported as the product exports it."""
 
+from importlib.util import find_spec
+import os
 from pathlib import Path
-from typing import Any, Dict, List
+import shutil
+import subprocess
+import tempfile
+from typing import Any, Dict, List, Tuple
 
 import cv2
 import numpy as np
-from vla_nav_node.bundle.bundle import Bundle, write_bundle
+import pytest
+from vla_nav_node.bundle.bundle import Bundle, load_bundle, write_bundle
 
 HEIGHT, WIDTH = 24, 32
+needs_torch = pytest.mark.skipif(find_spec('torch') is None, reason='needs torch')
+# A Python with torch that writes the bundles for one without: test/distributions.sh.
+WRITER = os.environ.get('TINY_WRITER', '')
 MEAN, STD = [110.0, 105.0, 100.0], [60.0, 61.0, 62.0]
 
 
@@ -43,6 +52,8 @@ def manifest(kind: str = 'LSTM', layers: int = 1, limit: float = 0.8) -> Dict[st
 
 def write_tiny(directory: Path, kind: str = 'LSTM', layers: int = 1, seed: int = 0) -> Bundle:
     """Write a bundle with random weights and a true verdict to `directory`."""
+    if WRITER:
+        return _written_elsewhere(directory, kind, layers, seed)
     from safetensors.torch import save_file
     import torch
     from vla_nav_node.convert.export.step_graph import export_onnx
@@ -60,6 +71,25 @@ def write_tiny(directory: Path, kind: str = 'LSTM', layers: int = 1, seed: int =
     for source in sources.values():
         source.unlink()
     return verified(bundle)
+
+
+_WRITTEN: Dict[Tuple[str, int, int], Path] = {}  # by WRITER, to copy
+
+
+def _written_elsewhere(directory: Path, kind: str, layers: int, seed: int) -> Bundle:
+    if (kind, layers, seed) not in _WRITTEN:
+        bundle = Path(tempfile.mkdtemp(prefix='tiny')) / 'bundle'
+        code = ('import sys\nfrom pathlib import Path\nimport tiny\n'
+                'tiny.write_tiny(Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:]))')
+        here = Path(__file__).parent
+        # The libraries of this environment's ROS 2 are not for that Python.
+        environment = {name: value for name, value in os.environ.items() if name not in (
+            'TINY_WRITER', 'LD_LIBRARY_PATH', '_ROS_WHEELS_BOOTSTRAP_COMPLETE')}
+        subprocess.run([WRITER, '-c', code, str(bundle), kind, str(layers), str(seed)], check=True,
+                       env={**environment, 'PYTHONPATH': f'{here.parent}{os.pathsep}{here}'})
+        _WRITTEN[kind, layers, seed] = bundle
+    shutil.copytree(_WRITTEN[kind, layers, seed], directory, dirs_exist_ok=True)
+    return load_bundle(directory)
 
 
 _ROWS: Dict[str, List[Any]] = {}  # verify's results, by manifest

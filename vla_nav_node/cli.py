@@ -7,6 +7,7 @@ import sys
 from typing import List, Optional
 
 from .errors import VlaNavError
+from .system.install_lines import pip_install_module
 from .system.outputs import check_json
 
 VERBS = {
@@ -69,9 +70,8 @@ def _explain_missing(error: ModuleNotFoundError) -> None:
     """Name the package that a verb needs; re-raise if a module of this package is missing."""
     if error.name and error.name.startswith(__package__):
         raise error
-    print(f'vla_nav: the Python package {error.name} is missing; fix: '
-          "pip install 'vla_nav_node[sim,onnx,torch,demo,convert]', or that package",
-          file=sys.stderr)
+    fix = pip_install_module(error.name or '') or 'install it, or source the setup.bash of ROS 2'
+    print(f'vla_nav: the Python package {error.name} is missing; fix: {fix}', file=sys.stderr)
 
 
 if __name__ == '__main__':

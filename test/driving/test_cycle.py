@@ -3,7 +3,7 @@
 from faulty import frame
 import numpy as np
 import pytest
-from tiny import write_tiny
+from tiny import needs_torch, write_tiny
 from vla_nav_node.backends import open_backend
 from vla_nav_node.driving.command_limits import ActionCheck
 from vla_nav_node.driving.cycle import Cycle, RECENT, StageTimer
@@ -61,6 +61,7 @@ def test_a_state_that_is_not_finite_is_reset(cycle):
     assert not cycle.run(frame(1))[0].is_stop
 
 
+@needs_torch
 def test_the_recent_steps_repeat_exactly(cycle, bundle):
     for seed in range(RECENT + 3):
         cycle.run(frame(seed))

@@ -11,7 +11,7 @@ import pytest
 from rclpy.lifecycle import LifecycleNode
 from rig import CameraThread, FAULTY_NODE, NodeProcess, Rig
 from std_srvs.srv import SetBool, Trigger
-from tiny import write_tiny
+from tiny import needs_torch, write_tiny
 
 from vla_nav_node.node import lifecycle
 
@@ -137,6 +137,7 @@ def test_what_fails_to_configure_says_why_and_may_be_tried_again(rig, tmp_path):
     assert status == 0 and 'configure: ' in said and 'policy.fp32.onnx' in said
 
 
+@needs_torch
 def test_parameters_set_before_configure_are_those_it_configures_with(rig, node):
     assert rig.configure(backend='torch') == ''
     assert rig.manager.change('configure') and rig.manager.change('activate')

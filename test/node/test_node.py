@@ -9,6 +9,7 @@ from rcl_interfaces.srv import DescribeParameters
 from rclpy.serialization import serialize_message
 from rig import CameraThread, image_message, NodeProcess, picture, Rig
 from std_srvs.srv import SetBool, Trigger
+from tiny import needs_torch
 
 from vla_nav_node.backends import open_backend
 from vla_nav_node.driving.diagnostics.statuses import OK, WARN
@@ -238,6 +239,7 @@ def test_the_latency_of_every_cycle_is_published_and_summed_up(rig):
     assert 0.0 < float(values['cycle p50 ms']) <= float(values['cycle p99 ms'])
 
 
+@needs_torch
 def test_onnx_maps_no_torch_and_a_swap_brings_it(rig):
     with CameraThread(rig):
         rig.drives()

@@ -57,7 +57,7 @@ def drove_on(commands):
 def test_the_package_is_missing(bundle, tmp_path):
     reason, commands = refusal(bundle, PACKAGES['absent'], tmp_path)
     assert 'needs the Python package tensorrt: it is not installed here' in reason
-    assert "pip install 'vla_nav_node[tensorrt]'" in reason
+    assert "pip install 'tensorrt>=8.6'" in reason
     assert drove_on(commands)
 
 

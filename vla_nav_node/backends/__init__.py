@@ -7,6 +7,7 @@ from .background_import import WaitForIdle
 from .options import BackendOptions, DEFAULTS
 from ..bundle.bundle import Bundle
 from ..errors import BackendError
+from ..system.install_lines import pip_install
 from ..types import Backend
 
 
@@ -20,7 +21,8 @@ class Entry(NamedTuple):
 
 
 BACKENDS: Dict[str, Entry] = {
-    'torch': Entry('torch.torch_backend', 'TorchBackend', 'torch'),
+    'torch': Entry('torch.torch_backend', 'TorchBackend', 'torch',
+                   '; without a GPU take the small build: docs/install.md'),
     'onnx': Entry('onnx.onnx_backend', 'OnnxBackend', 'onnxruntime'),
     'tensorrt': Entry('tensorrt.tensorrt_backend', 'TensorrtBackend', 'tensorrt',
                       '; on a Jetson: sudo apt install python3-libnvinfer')}
@@ -62,7 +64,7 @@ def check_machine(name: str) -> None:
 
 
 def _not_installed(name: str) -> BackendError:
-    package, fix = BACKENDS[name].package, f"pip install 'vla_nav_node[{name}]'"
+    package, fix = BACKENDS[name].package, pip_install(name)
     try:
         found = f'pip lists {package} {metadata.version(package)}, but the package is empty'
         fix += '; it is a stub that fetches the rest from its maker, and that failed'

@@ -11,6 +11,7 @@ from ..bench.processes import sigterm_as_interrupt
 from ..bundle.bundle import load_bundle
 from ..errors import SettingError, VlaNavError
 from ..node.start import fastdds_profile
+from ..system.install_lines import pip_install
 from ..system.outputs import write_json
 
 EXAMPLE = 'vla_nav latency --frames 10000 --only vga busy'
@@ -125,10 +126,10 @@ def _parameters(args: argparse.Namespace) -> Tuple[Dict[str, object], Dict[str, 
 def _check_needed() -> None:
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
-        extras = ','.join(sorted({NEEDED[name] or 'bench' for name in missing}))
+        extras = sorted({NEEDED[name] or 'bench' for name in missing})
         raise VlaNavError('missing Python packages: ' + ', '.join(missing),
                           'what all compared nodes need',
-                          f"pip install 'vla_nav_node[{extras}]', and ROS 2")
+                          f'{pip_install(*extras)}, and ROS 2')
 
 
 def _environment() -> Dict[str, str]:

@@ -18,6 +18,7 @@ from std_msgs.msg import Float64MultiArray, MultiArrayDimension
 
 from ..driving.diagnostics.statuses import Status
 from ..errors import ImageError
+from ..system.install_lines import pip_line
 from ..types import Command, Frame
 from ..vision import image_encodings
 
@@ -119,7 +120,7 @@ def decoder() -> Decode:
         return image_encodings.Decoder()
     if not _survives_bridge():
         _warn(f'cv_bridge is installed, but does not run with NumPy {np.__version__}: OpenCV '
-              "decodes instead; fix: pip install 'numpy<2', or a cv_bridge built for it")
+              f"decodes instead; fix: {pip_line('numpy<2')}, or a cv_bridge built for it")
         return image_encodings.Decoder()
     return BridgeDecoder(importlib.import_module('cv_bridge').CvBridge())
 

@@ -5,6 +5,7 @@ from typing import Any, Callable
 from ..driving.cycle import StageTimer, Timing
 from ..driving.loop import DrivingLoop
 from ..errors import SettingError
+from ..system.install_lines import pip_install
 from ..types import Command
 
 DOMAIN = 'vla_nav_node'
@@ -42,7 +43,7 @@ def _domain() -> Any:
         import nvtx
     except ImportError as error:
         raise SettingError(f'nvtx is true, but the Python package nvtx is unavailable ({error})',
-                           fix="pip install 'vla_nav_node[nvtx]', or set nvtx to false") from None
+                           fix=f"{pip_install('nvtx')}, or set nvtx to false") from None
     return nvtx.get_domain(DOMAIN)
 
 

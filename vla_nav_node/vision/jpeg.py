@@ -13,6 +13,7 @@ import numpy as np
 from .jpeg_png_header import frame_header, MOST_STRAY
 from .jpeg_structure import fault, intervals, without_strays
 from ..errors import ImageError
+from ..system.install_lines import pip_line
 
 # simplejpeg raises the first of libjpeg's warnings only.
 STRAY = re.compile(r'(\d+) extraneous bytes before marker 0x(d[0-79])')
@@ -25,7 +26,7 @@ def require() -> Any:
         import simplejpeg
     except ImportError as error:
         raise ImageError(f'reading jpegs needs the Python package simplejpeg ({error})',
-                         fix="pip install 'simplejpeg>=1.8'") from None
+                         fix=pip_line('simplejpeg>=1.8')) from None
     return simplejpeg
 
 

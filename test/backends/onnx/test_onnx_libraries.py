@@ -49,7 +49,7 @@ def printed_by(directory, code):
 
 @pytest.mark.skipif(GPU_WHEEL, reason='needs the package onnxruntime without CUDA')
 @pytest.mark.parametrize('listed, message', [
-    ([], 'pip uninstall onnxruntime, then pip install onnxruntime-gpu'),
+    ([], 'pip uninstall onnxruntime && '),
     (['onnxruntime', 'onnxruntime_gpu'], 'onnxruntime lies over onnxruntime-gpu')])
 def test_a_package_without_cuda_and_one_that_shadows_the_other_are_told_apart(
         tmp_path, listed, message):

@@ -16,6 +16,7 @@ from ..cuda.cuda_driver import CudaDriver
 from ..cuda.cuda_errors import check_driver
 from ..tensorrt.tensorrt_library import import_tensorrt, PACKAGE
 from ...errors import BackendError
+from ...system.install_lines import pip_line, pip_replace
 
 LIBRARIES = {CUDA: 'libonnxruntime_providers_cuda.so',
              TENSORRT: 'libonnxruntime_providers_tensorrt.so'}
@@ -95,10 +96,10 @@ def _missing(ort: ModuleType, names: List[str]) -> BackendError:
     cuda, fixes = cuda_major(ort), []
     nvinfer = next(filter(None, map(NVINFER.match, names)), None)
     if nvinfer:
-        fixes.append(f"pip install 'tensorrt-cu{cuda}=={nvinfer.group(1)}.*' (a Jetson has it "
-                     'from JetPack)')
+        fixes.append(pip_line(f'tensorrt-cu{cuda}=={nvinfer.group(1)}.*')
+                     + ' (a Jetson has it from JetPack)')
     if any(not NVINFER.match(name) for name in names):
-        fixes.append("pip install 'onnxruntime-gpu[cuda,cudnn]', or the onnxruntime-gpu for the "
+        fixes.append(pip_line('onnxruntime-gpu[cuda,cudnn]') + ', or the onnxruntime-gpu for the '
                      'CUDA that is here (1.19 to 1.26: CUDA 12; from 1.27 on: CUDA 13)')
     return BackendError(
         f'onnxruntime {ort.__version__} is built for CUDA {cuda or "?"} and does not find '
@@ -112,12 +113,12 @@ def _not_built(ort: ModuleType, provider: str) -> BackendError:
     if _is_installed('onnxruntime') and _is_installed('onnxruntime-gpu'):
         return BackendError(
             f'{found}: the package onnxruntime lies over onnxruntime-gpu, in the same directory',
-            'only one of them', 'pip uninstall onnxruntime onnxruntime-gpu, then pip install '
-            'onnxruntime-gpu; or set device to cpu')
+            'only one of them', pip_replace('onnxruntime-gpu', 'onnxruntime', 'onnxruntime-gpu')
+            + '; or set device to cpu')
     if CUDA in available:
         return BackendError(found, provider, 'set onnx_provider to cuda, or backend to tensorrt')
-    return BackendError(found, provider, 'pip uninstall onnxruntime, then pip install '
-                        'onnxruntime-gpu (a Jetson: the wheel from NVIDIA); or set device to cpu')
+    return BackendError(found, provider, pip_replace('onnxruntime-gpu', 'onnxruntime')
+                        + ' (a Jetson: the wheel from NVIDIA); or set device to cpu')
 
 
 def _is_installed(package: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 from ..background_import import import_in_background, WaitForIdle
 from ..cuda.cuda_errors import CODE, cuda_error, INSUFFICIENT, module_version, no_driver
 from ...errors import BackendError, first_line
+from ...system.install_lines import pip_install, pip_line
 
 PACKAGE = 'tensorrt'
 # In names and requirements of its wheels: tensorrt-cu12, nvidia-cuda-runtime-cu12.
@@ -31,15 +32,15 @@ def _missing(error: Exception, name: str) -> BackendError:
     reason = first_line(error)
     if isinstance(error, ModuleNotFoundError) and error.name == name:
         return BackendError(f'the Python package {name} is not installed',
-                            fix=f"pip install 'vla_nav_node[{name}]'; on a Jetson: sudo apt "
+                            fix=f"{pip_install('tensorrt')}; on a Jetson: sudo apt "
                             'install python3-libnvinfer')
     if 'libcudnn' in reason:
         return BackendError(f'TensorRT needs cuDNN, which is not here: {reason}',
                             'the cuDNN that the message names',
-                            "for libcudnn.so.8: pip install 'nvidia-cudnn-cu12<9'")
+                            f"for libcudnn.so.8: {pip_line('nvidia-cudnn-cu12<9')}")
     return BackendError(
         f'the Python package {name} is there, but not the library of TensorRT: {reason}',
-        "libnvinfer on the loader's path", f'pip install {name} fetches it from '
+        "libnvinfer on the loader's path", f'{pip_line(name)} fetches it from '
         "NVIDIA's own index; a Jetson has it from JetPack (sudo apt install tensorrt)")
 
 

@@ -8,6 +8,7 @@ import warnings
 
 from ..background_import import frequent_gil_release, import_in_background, WaitForIdle
 from ...errors import BackendError, first_line
+from ...system.install_lines import pip_line
 from ...system.user_cache import cache_root, own_directory
 
 Step = Callable[..., Tuple[Any, ...]]  # (image, *state) -> (action, *state), tensors
@@ -99,7 +100,7 @@ def _check_compiler(device: str) -> None:
         if not has_triton():
             raise BackendError('torch_mode compile needs triton on a GPU: it is not here, or does '
                                'not know this GPU', 'the Python package triton',
-                               'pip install triton, or set torch_mode to cuda_graph')
+                               f"{pip_line('triton')}, or set torch_mode to cuda_graph")
         return
     compiler = os.environ.get('CXX', 'g++')  # as torch chooses it
     if shutil.which(compiler) is None:

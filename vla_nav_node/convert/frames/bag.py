@@ -7,6 +7,7 @@ import numpy as np
 
 from ...errors import ImageError, SettingError
 from ...node.cdr import read_compressed_image, read_image
+from ...system.install_lines import pip_install
 from ...types import Frame
 from ...vision.image_encodings import decode
 
@@ -31,7 +32,7 @@ def bag_pictures(path: Path, topic: str = '') -> Generator[np.ndarray, None, Non
         from rosbags.rosbag2 import Reader
     except ModuleNotFoundError as error:
         raise SettingError(f'reading a rosbag2 needs the Python package {error.name}',
-                           fix="pip install 'vla_nav_node[bags]'") from None
+                           fix=pip_install('bags')) from None
     try:
         with Reader(path) as reader:
             connections = _connections(path, reader.connections, topic)

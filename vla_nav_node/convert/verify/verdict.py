@@ -12,6 +12,7 @@ from ...bundle.bundle import amend, Bundle, WEIGHTS
 from ...bundle.verdicts import (
     decisive_hash, files_of, files_read, REFERENCE, STEPS, THRESHOLDS)
 from ...errors import BackendError, BundleError, SettingError, VlaNavError
+from ...system.install_lines import pip_install
 from ...types import BackendInfo
 
 Progress = Callable[[Iterable[int], str], Iterable[int]]
@@ -45,14 +46,14 @@ def candidates(bundle: Bundle, backends: Optional[Sequence[str]],
     for name in backends or ():
         if not is_installed(name):
             raise BackendError(f'backend {name} is not installed here',
-                               fix=f"pip install 'vla_nav_node[{name}]'")
+                               fix=pip_install(name))
     pairs = [(name, precision) for name in backends or filter(is_installed, BACKENDS)
              for precision in precisions or [one for one in PRECISIONS if one in bundle.precisions]
              if (name, precision) != REFERENCE or device == 'cuda']
     if not pairs:
         raise SettingError('nothing to compare with the reference, torch in fp32',
                            'another backend or precision',
-                           "pip install onnxruntime, or make one with 'vla_nav export'")
+                           f"{pip_install('onnx')}, or make one with 'vla_nav export'")
     return pairs
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from .layout import draw_layout, Layout, REACH, rotate
 from .scene import scene_xml, set_layout, TIMESTEP
 from ...errors import SimulationError
+from ...system.install_lines import pip_install
 
 # Off-screen rendering without a display, on any driver; MuJoCo reads this when it is imported.
 os.environ.setdefault('MUJOCO_GL', 'egl')
@@ -18,7 +19,7 @@ try:
 except ImportError as error:
     raise SimulationError(
         f'the simulated robot cannot start: {error}', 'MuJoCo and an off-screen OpenGL',
-        "pip install 'vla_nav_node[sim]' and sudo apt-get install libegl1 libgl1-mesa-dri"
+        f"{pip_install('sim')} and sudo apt-get install libegl1 libgl1-mesa-dri"
     ) from error
 
 NOISE_PICTURES = 8  # drawn once; the noise may repeat, but must differ from frame to frame
