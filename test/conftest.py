@@ -1,9 +1,14 @@
 """Settings of all tests."""
 
+from contextlib import suppress
 import os
 from pathlib import Path
 import signal
 import sys
+
+# Before ONNX Runtime: behind it, setuptools 84 cannot replace Python's own distutils.
+with suppress(ImportError):
+    import setuptools  # noqa: F401
 
 sys.path.insert(0, str(Path(__file__).parent))  # helpers of several tests: rig, tiny, ...
 
