@@ -211,7 +211,7 @@ def test_demo_takes_its_processes_along_when_it_is_ended(tmp_path, model, number
     demo = start_demo(tmp_path, seed, '--model', str(model))
     try:
         wait_until(lambda: len(running_with(f'seed:={seed}')) == 1, 30.0)
-        wait_until(lambda: 'driving by' in (tmp_path / 'demo_node.log').read_text(), 60.0)
+        wait_until(lambda: 'ready: ' in (tmp_path / 'demo_node.log').read_text(), 60.0)
         demo.send_signal(number)
         said = demo.communicate(timeout=30.0)[0]
     finally:
