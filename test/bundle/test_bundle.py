@@ -21,11 +21,6 @@ import yaml
 FILES = {'policy.safetensors': {'sha256': 'a' * 64, 'bytes': 7}}
 
 
-@pytest.fixture(name='directory', scope='module')
-def _directory(tmp_path_factory):
-    return tiny.write_tiny(tmp_path_factory.mktemp('bundles') / 'policy').directory
-
-
 @pytest.fixture(name='copied')
 def _copied(directory, tmp_path):
     return Path(shutil.copytree(directory, tmp_path / 'copied'))

@@ -11,14 +11,9 @@ from vla_nav_node.bundle.replaceable_files import replaceable
 from vla_nav_node.errors import BundleError
 
 
-@pytest.fixture(name='old', scope='module')
-def _old(tmp_path_factory):
-    return tiny.write_tiny(tmp_path_factory.mktemp('old') / 'old').directory
-
-
 @pytest.fixture(name='there')
-def _there(old, tmp_path):
-    return Path(shutil.copytree(old, tmp_path / 'there'))
+def _there(directory, tmp_path):
+    return Path(shutil.copytree(directory, tmp_path / 'there'))
 
 
 def write(target, source):
@@ -72,50 +67,51 @@ STRANGE = {
 
 
 @pytest.mark.parametrize('message', STRANGE)
-def test_what_the_old_manifest_does_not_list_is_in_the_way_and_stays(there, old, message):
+def test_what_the_old_manifest_does_not_list_is_in_the_way_and_stays(there, directory, message):
     STRANGE[message](there)
     before = content_of(there)
     with pytest.raises(BundleError, match=message.replace('.', r'\.')):
-        write(there, old)
+        write(there, directory)
     assert content_of(there) == before
     assert [path.name for path in there.parent.iterdir()] == ['there']
 
 
 @pytest.mark.parametrize('name', ['policy.safetensors', 'policy.yaml', 'policy.pth', '.x', 'a/b'])
-def test_a_directory_without_a_bundle_is_never_one_to_replace(tmp_path, old, name):
+def test_a_directory_without_a_bundle_is_never_one_to_replace(tmp_path, directory, name):
     put(tmp_path / 'home' / name)
     with pytest.raises(BundleError, match='which would be lost'):
-        write(tmp_path / 'home', old)
+        write(tmp_path / 'home', directory)
     assert (tmp_path / 'home' / name).read_bytes() == b'two weeks of work'
 
 
-def test_many_strangers_are_told_in_short(tmp_path, old):
+def test_many_strangers_are_told_in_short(tmp_path, directory):
     for number in range(100):
         put(tmp_path / 'home' / f'{number:03}')
     with pytest.raises(BundleError, match='such as 000, 001, 002, 003, 004 and 95 more'):
-        write(tmp_path / 'home', old)
+        write(tmp_path / 'home', directory)
 
 
-def test_an_old_bundle_an_empty_directory_and_nothing_are_replaced(there, old, tmp_path):
+def test_an_old_bundle_an_empty_directory_and_nothing_are_replaced(there, directory, tmp_path):
     (there / 'policy.fp32.onnx').unlink()  # what is missing cannot be lost
     (tmp_path / 'empty').mkdir()
     for target in (there, tmp_path / 'empty', tmp_path / 'new' / 'deep'):
-        assert write(target, old).name == 'tiny_gru'
+        assert write(target, directory).name == 'tiny_gru'
         assert sorted(replaceable(target)) == ['policy.safetensors', MANIFEST]
     assert sorted(path.name for path in tmp_path.iterdir()) == ['empty', 'new', 'there']
 
 
-def test_a_link_to_a_bundle_stays_a_link_and_the_files_behind_links_stay(there, old, tmp_path):
+def test_a_link_to_a_bundle_stays_a_link_and_the_files_behind_links_stay(
+        there, directory, tmp_path):
     (tmp_path / 'link').symlink_to(there)
     weights = tmp_path / 'weights'
     shutil.move(there / 'policy.safetensors', weights)
     (there / 'policy.safetensors').symlink_to(weights)
-    assert write(tmp_path / 'link', old).name == 'tiny_gru'
+    assert write(tmp_path / 'link', directory).name == 'tiny_gru'
     assert (tmp_path / 'link').is_symlink() and load_bundle(there).name == 'tiny_gru'
-    assert weights.read_bytes() == (old / 'policy.safetensors').read_bytes()
+    assert weights.read_bytes() == (directory / 'policy.safetensors').read_bytes()
 
 
-def test_what_comes_in_between_is_left_where_it_can_be_found(there, old, monkeypatch):
+def test_what_comes_in_between_is_left_where_it_can_be_found(there, directory, monkeypatch):
     """Somebody writes into the directory while it is being replaced."""
     from vla_nav_node.bundle import bundle as bundles
     exchange = bundles.put_in_place
@@ -125,17 +121,17 @@ def test_what_comes_in_between_is_left_where_it_can_be_found(there, old, monkeyp
         exchange(staging, target)
     monkeypatch.setattr(bundles, 'put_in_place', beside)
     with pytest.raises(BundleError, match='is left over'):
-        write(there, old)
+        write(there, directory)
     assert load_bundle(there).name == 'tiny_gru'
     left, = (path for path in there.parent.iterdir() if path != there)
     assert content_of(left) == {'mine': b'two weeks of work'}
 
 
 @pytest.mark.parametrize('target', ['file', 'file/below'])
-def test_a_place_where_nothing_can_be_written_is_an_error_of_the_user(tmp_path, old, target):
+def test_a_place_where_nothing_can_be_written_is_an_error_of_the_user(tmp_path, directory, target):
     put(tmp_path / 'file')
     with pytest.raises(BundleError):
-        write(tmp_path / target, old)
+        write(tmp_path / target, directory)
     assert (tmp_path / 'file').read_bytes() == b'two weeks of work'
 
 
@@ -181,9 +177,9 @@ def external(path, location):
     path.write_bytes(model.SerializeToString())
 
 
-def test_weights_outside_of_a_graph_are_refused(old, tmp_path):
+def test_weights_outside_of_a_graph_are_refused(directory, tmp_path):
     for name in ('policy.fp32.onnx', 'policy.safetensors'):
-        shutil.copy(old / name, tmp_path / name)
+        shutil.copy(directory / name, tmp_path / name)
     external(tmp_path / 'policy.fp32.onnx', 'weights.bin')
     put(tmp_path / 'weights.bin')
     sources = {path.name: path for path in tmp_path.iterdir()}

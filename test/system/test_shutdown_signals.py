@@ -115,27 +115,33 @@ def test_what_a_library_handles_is_left_to_it():
     assert signal.SIGUSR1 in catchable()
 
 
+def stops_and_goes_on(process, number):
+    """Assert that the stop `number` has come after the zero, and resume the process."""
+    assert process.stdout.readline() == f'zero before {signal_name(number)}\n'
+    assert is_stopped(process)
+    process.send_signal(signal.SIGCONT)
+    assert process.stdout.readline() == 'going on\n'
+
+
+def ends_by_sigterm(process):
+    """Assert that SIGTERM is the next thing that the process reports."""
+    process.send_signal(signal.SIGTERM)
+    assert process.stdout.readline() == 'SIGTERM\n'
+
+
 @pytest.mark.parametrize('number', sorted(STOPS))
 def test_a_stop_stops_the_process_after_the_robot_and_it_goes_on(begin, number):
     process = begin()
     for _ in range(2):
         process.send_signal(number)
-        assert process.stdout.readline() == f'zero before {signal_name(number)}\n'
-        assert is_stopped(process)
-        process.send_signal(signal.SIGCONT)
-        assert process.stdout.readline() == 'going on\n'
-    process.send_signal(signal.SIGTERM)
-    assert process.stdout.readline() == 'SIGTERM\n'
+        stops_and_goes_on(process, number)
+    ends_by_sigterm(process)
 
 
 def test_many_stops_are_one(begin):
     process = begin('for _ in range(1000): os.kill(os.getpid(), signal.SIGTTOU)')
-    assert process.stdout.readline() == 'zero before SIGTTOU\n'
-    assert is_stopped(process)
-    process.send_signal(signal.SIGCONT)
-    assert process.stdout.readline() == 'going on\n'
-    process.send_signal(signal.SIGTERM)
-    assert process.stdout.readline() == 'SIGTERM\n'
+    stops_and_goes_on(process, signal.SIGTTOU)
+    ends_by_sigterm(process)
 
 
 def test_an_end_goes_before_a_stop(begin):
