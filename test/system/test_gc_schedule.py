@@ -33,6 +33,17 @@ def litter(count):
     return first
 
 
+def test_what_became_garbage_since_it_settled_is_collected_when_it_settles_again():
+    kept = Loop()
+    first = weakref.ref(kept)
+    gc_schedule.settle()
+    del kept
+    gc.collect()
+    assert first() is not None  # exempted
+    gc_schedule.settle()
+    assert first() is None
+
+
 def test_garbage_waits_until_it_is_asked_for():
     gc_schedule.settle()
     before = sum(generation['collections'] for generation in gc.get_stats())

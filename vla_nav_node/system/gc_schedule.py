@@ -15,7 +15,12 @@ BACKSTOP = 50_000
 
 
 def settle() -> None:
-    """Exempt all present objects and leave collecting to `tidy`; call once, after the start."""
+    """
+    Exempt all present objects and leave collecting to `tidy`; call once the policy is open.
+
+    Objects that an earlier call exempted, and that are garbage since, are collected.
+    """
+    gc.unfreeze()
     gc.collect()
     gc.freeze()
     gc.set_threshold(BACKSTOP, 10, 10)
