@@ -10,7 +10,7 @@ minutes.
 
 from threading import Lock
 import time
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
+from typing import Any, Callable, List, Mapping, NamedTuple, Optional, Tuple
 
 from lifecycle_msgs import msg
 from lifecycle_msgs.srv import (
@@ -60,7 +60,7 @@ class Transition(NamedTuple):
     label: str
     start: int
     during: int
-    goals: Dict[int, int]
+    goals: Tuple[int, int, int]  # of SUCCESS, FAILURE and ERROR
     first_outcome: int  # the number of its success
 
     @property
@@ -74,30 +74,24 @@ class Transition(NamedTuple):
         return Edge(self.first_outcome + how, label, self.during, self.goals[how])
 
 
-def _transition(number: int, label: str, start: int, during: int, success: int, failure: int,
-                first_outcome: int) -> Transition:
-    goals = {SUCCESS: success, FAILURE: failure, ERROR: ERROR_PROCESSING}
-    return Transition(number, label, start, during, goals, first_outcome)
-
-
 _T = msg.Transition
 REQUESTS = (
-    _transition(_T.TRANSITION_CONFIGURE, 'configure', UNCONFIGURED, CONFIGURING, INACTIVE,
-                UNCONFIGURED, _T.TRANSITION_ON_CONFIGURE_SUCCESS),
-    _transition(_T.TRANSITION_CLEANUP, 'cleanup', INACTIVE, CLEANING_UP, UNCONFIGURED, INACTIVE,
-                _T.TRANSITION_ON_CLEANUP_SUCCESS),
-    _transition(_T.TRANSITION_ACTIVATE, 'activate', INACTIVE, ACTIVATING, ACTIVE, INACTIVE,
-                _T.TRANSITION_ON_ACTIVATE_SUCCESS),
-    _transition(_T.TRANSITION_DEACTIVATE, 'deactivate', ACTIVE, DEACTIVATING, INACTIVE, ACTIVE,
-                _T.TRANSITION_ON_DEACTIVATE_SUCCESS),
-    *(_transition(number, 'shutdown', start, SHUTTING_DOWN, FINALIZED, FINALIZED,
-                  _T.TRANSITION_ON_SHUTDOWN_SUCCESS)
+    Transition(_T.TRANSITION_CONFIGURE, 'configure', UNCONFIGURED, CONFIGURING,
+               (INACTIVE, UNCONFIGURED, ERROR_PROCESSING), _T.TRANSITION_ON_CONFIGURE_SUCCESS),
+    Transition(_T.TRANSITION_CLEANUP, 'cleanup', INACTIVE, CLEANING_UP,
+               (UNCONFIGURED, INACTIVE, ERROR_PROCESSING), _T.TRANSITION_ON_CLEANUP_SUCCESS),
+    Transition(_T.TRANSITION_ACTIVATE, 'activate', INACTIVE, ACTIVATING,
+               (ACTIVE, INACTIVE, ERROR_PROCESSING), _T.TRANSITION_ON_ACTIVATE_SUCCESS),
+    Transition(_T.TRANSITION_DEACTIVATE, 'deactivate', ACTIVE, DEACTIVATING,
+               (INACTIVE, ACTIVE, ERROR_PROCESSING), _T.TRANSITION_ON_DEACTIVATE_SUCCESS),
+    *(Transition(number, 'shutdown', start, SHUTTING_DOWN,
+                 (FINALIZED, FINALIZED, ERROR_PROCESSING), _T.TRANSITION_ON_SHUTDOWN_SUCCESS)
       for number, start in ((_T.TRANSITION_UNCONFIGURED_SHUTDOWN, UNCONFIGURED),
                             (_T.TRANSITION_INACTIVE_SHUTDOWN, INACTIVE),
                             (_T.TRANSITION_ACTIVE_SHUTDOWN, ACTIVE))))
 ON_ERROR = Transition(
-    -1, '', ERROR_PROCESSING, ERROR_PROCESSING,
-    {SUCCESS: UNCONFIGURED, FAILURE: FINALIZED, ERROR: FINALIZED}, _T.TRANSITION_ON_ERROR_SUCCESS)
+    -1, '', ERROR_PROCESSING, ERROR_PROCESSING, (UNCONFIGURED, FINALIZED, FINALIZED),
+    _T.TRANSITION_ON_ERROR_SUCCESS)
 
 
 def edges() -> List[Edge]:

@@ -42,7 +42,7 @@ class TwistWriter:
         """Take the byte order from an empty Twist."""
         raw = serialize_message(Twist())
         self._front = raw[:CDR_HEADER]
-        self._numbers = Struct(f'{"<" if raw[1] & 1 else ">"}6d')  # linear, then angular
+        self._numbers = Struct(f'{_byte_order(raw)}6d')  # linear, then angular
 
     def __call__(self, command: Command) -> bytes:
         """Return the serialised message."""
@@ -58,10 +58,9 @@ class TwistStampedWriter:
         message = TwistStamped()
         message.header.frame_id = frame_id
         raw = serialize_message(message)
-        order = '<' if raw[1] & 1 else '>'
         self._front = raw[:CDR_HEADER]
         self._name = raw[CDR_HEADER + STAMP_SIZE:-TWIST_SIZE]  # its length, characters and padding
-        self._fields = Struct(f'{order}iI{len(self._name)}s6d')
+        self._fields = Struct(f'{_byte_order(raw)}iI{len(self._name)}s6d')
 
     def __call__(self, command: Command, stamp_ns: int) -> bytes:
         """Return the serialised message."""
@@ -82,12 +81,17 @@ class LatencyWriter:
         message = Float64MultiArray(data=[0.0] * len(names))
         message.layout.dim = [MultiArrayDimension(label=name, size=1, stride=1) for name in names]
         raw = serialize_message(message)
-        self._numbers = Struct(f'{"<" if raw[1] & 1 else ">"}{len(names)}d')
+        self._numbers = Struct(f'{_byte_order(raw)}{len(names)}d')
         self._front = raw[:-self._numbers.size]  # the numbers are the last field
 
     def __call__(self, values: Sequence[float]) -> bytes:
         """Return the serialised message."""
         return self._front + self._numbers.pack(*values)
+
+
+def _byte_order(raw: bytes) -> str:
+    """Return struct's sign for the byte order that a serialised message states."""
+    return '<' if raw[1] & 1 else '>'
 
 
 def diagnostics(stamp: Time, statuses: Iterable[Status], node: str,

@@ -10,7 +10,7 @@ import numpy as np
 from .fallback import FallbackPolicy
 from .hang_recovery import DrivingThread, REQUEST_TIMEOUT_S
 from .runtime_opener import close, RuntimeOpener
-from .runtimes import Chain, Link, Runtime
+from .runtimes import Chain, Link, open_backends, Runtime
 from ..bundle.bundle import Bundle
 from ..bundle.changed_on_disk import BundleChanges
 from ..errors import BackendError
@@ -62,7 +62,7 @@ class HotSwap:
             except BaseException:
                 self._undo(before, opened)
                 raise
-            self._close_unused((*_backends(replaced), *opened))
+            self._close_unused((*open_backends(replaced.links), *opened))
             return str(self._policy.backend.info)
 
     def _open(self, runtime: Runtime, on_disk: Bundle, opened: List[Backend]) -> Backend:
@@ -83,7 +83,7 @@ class HotSwap:
 
     def _close_unused(self, backends: Sequence[Backend]) -> None:
         """Close the backends that are not in the policy's chain."""
-        used = _backends(self._policy.chain)
+        used = open_backends(self._policy.chain.links)
         for backend in backends:
             if not any(backend is other for other in used):
                 close(backend)
@@ -148,10 +148,6 @@ class HotSwap:
 
 def _without_failed(link: Link) -> Link:
     return link._replace(backend=None) if link.problem else link
-
-
-def _backends(chain: Chain) -> List[Backend]:
-    return [link.backend for link in chain.links if link.backend is not None]
 
 
 def worst_difference(backend: Backend, steps: Sequence[Step]) -> float:

@@ -5,7 +5,7 @@ from typing import Callable, List, Optional, Sequence
 
 import numpy as np
 
-from .runtimes import Chain, Link, Runtime
+from .runtimes import Chain, Link, open_backends, Runtime
 from ..backends import check_machine
 from ..backends.options import BackendOptions
 from ..bundle.bundle import Bundle
@@ -79,9 +79,8 @@ class RuntimeOpener:
             for runtime in (first, *fallbacks):
                 links.append(self._link(runtime))
         except BaseException:
-            for link in links:
-                if link.backend is not None:
-                    close(link.backend)
+            for backend in open_backends(links):
+                close(backend)
             raise
         for index, link in enumerate(links):
             if link.backend is not None:

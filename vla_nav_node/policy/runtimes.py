@@ -55,6 +55,11 @@ class Chain(NamedTuple):
                 if not self.links[later].problem]
 
 
+def open_backends(links: Sequence[Link]) -> List[Backend]:
+    """Return the backends of the links that are open."""
+    return [link.backend for link in links if link.backend is not None]
+
+
 def read_runtimes(texts: Sequence[str]) -> Tuple[Runtime, ...]:
     """
     Return the runtimes in the parameter fallback_backends, or raise SettingError.
