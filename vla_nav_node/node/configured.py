@@ -32,6 +32,7 @@ from ..policy.fallback import FallbackPolicy
 from ..policy.hang_recovery import HangRecovery
 from ..policy.hot_swap import HotSwap
 from ..policy.runtime_opener import close, RuntimeOpener
+from ..policy.runtimes import open_backends
 from ..system import gc_schedule
 from ..system.realtime import Realtime
 from ..system.threads import Threads
@@ -55,23 +56,24 @@ class Configured:
         `publish` takes the statuses, `on_failure` what a thread died of. Raise VlaNavError if the
         bundle changed or a runtime cannot be opened; then nothing stays open.
         """
-        opener = RuntimeOpener(bundle_changes.check(), open_backend, settings.allow_unverified)
-        self.policy, cycle = _policy_and_cycle(opener, settings)
-        try:
-            bundle_changes.confirm()  # the opened files are the checked ones
-            self._build(node, bundle_changes, settings, realtime, publish, on_failure, opener,
-                        cycle)
-        except BaseException:
-            self._close_backends()
-            raise
-
-    def _build(self, node: Node, bundle_changes: BundleChanges, settings: Settings,
-               realtime: Realtime, publish: Callable[[List[Status]], None],
-               on_failure: Callable[[str], None], opener: RuntimeOpener, cycle: Cycle) -> None:
         self._node = node
         self._realtime = realtime
         self._settings = settings
         self._bundle_changes = bundle_changes
+        self.threads = Threads(on_failure)
+        bundle_changes.confirm()  # the node has read and hashed the files already
+        opener = RuntimeOpener(bundle_changes.bundle, open_backend, settings.allow_unverified)
+        self.policy, cycle = _policy_and_cycle(opener, settings)
+        try:
+            bundle_changes.confirm()  # the opened files are the checked ones
+            self._build(opener, cycle, publish)
+        except BaseException:
+            self._close_backends()
+            raise
+
+    def _build(self, opener: RuntimeOpener, cycle: Cycle,
+               publish: Callable[[List[Status]], None]) -> None:
+        node, settings = self._node, self._settings
         self._make_publishers()
         self.output = CommandOutput(self._send, settings)
         self.output.closed = True
@@ -82,14 +84,13 @@ class Configured:
         self.camera = Camera(node, settings, self.loop.mailbox)
         graph = GraphMonitor(node, self._commands, TWIST_STAMPED if self._stamped else TWIST,
                              self.camera.node)
-        self.hot_swap = HotSwap(bundle_changes, self.loop, self.policy, opener)
+        self.hot_swap = HotSwap(self._bundle_changes, self.loop, self.policy, opener)
         self.reporter = DiagnosticsReporter(self.loop, self.camera.report, self._policy_status,
                                             graph.report, publish)
         self._hang_recovery = HangRecovery(self.loop, self.policy, self._start_driving,
                                            self.reporter.wake)
         self.heartbeat = Heartbeat(node)
         gc_schedule.settle()
-        self.threads = Threads(on_failure)
         for name, work in (('watchdog', self._run_watchdog), ('camera', self.camera.run),
                            ('driving', self._hang_recovery.drive),
                            ('diagnostics', self.reporter.run)):
@@ -153,9 +154,8 @@ class Configured:
         return self.camera.node.get_clock().now()
 
     def _close_backends(self) -> None:
-        for link in self.policy.chain.links:
-            if link.backend is not None:
-                close(link.backend)
+        for backend in open_backends(self.policy.chain.links):
+            close(backend)
 
     def _make_publishers(self) -> None:
         self._stamped = self._settings.enable_stamped_cmd_vel
