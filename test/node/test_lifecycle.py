@@ -188,6 +188,36 @@ OPENING = [sys.executable, '-c', (
 SLOW_S = 4.0
 
 
+# The node, whose activation lasts until the file given first is there.
+ACTIVATING = [sys.executable, '-c', (
+    'import sys, time\n'
+    'from pathlib import Path\n'
+    'from vla_nav_node.node import main\n'
+    'from vla_nav_node.node.heartbeat import Heartbeat\n'
+    'end = Path(sys.argv.pop(1))\n'
+    'def start(self):\n'
+    '    while not end.exists():\n'
+    '        time.sleep(0.01)\n'
+    'Heartbeat.start = start\n'
+    'sys.exit(main.main())\n')]
+
+
+def test_a_robot_that_drives_already_can_be_disabled_before_its_state_is_active(rig, bundle,
+                                                                                tmp_path):
+    node = NodeProcess(command=[*ACTIVATING, str(tmp_path / 'end')], model=bundle.directory,
+                       autostart='false')
+    manager = Manager(rig)
+    assert manager.change('configure')
+    activated = manager.begin('activate')
+    rig.drives()
+    assert manager.state() == 'activating'
+    assert rig.call(SetBool, data=False).success
+    rig.stands()
+    (tmp_path / 'end').touch()
+    rig.until(activated.done, 'the end of the activation')
+    assert activated.result().success and node.finish()[0] == 0
+
+
 def test_the_state_is_answered_within_a_second_while_an_engine_is_built(rig, bundle):
     node = NodeProcess(command=[*OPENING, f'time.sleep({SLOW_S})'], model=bundle.directory,
                        autostart='false')

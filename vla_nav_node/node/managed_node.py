@@ -16,7 +16,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from . import messages
 from .configured import Configured
-from .lifecycle import ACTIVE, Lifecycle, SERVICES
+from .lifecycle import Lifecycle, SERVICES
 from .parameter_calls import answer, declare, set_parameters
 from .start.distribution import has_stamped_commands
 from .start.ros_log import log_to_ros
@@ -80,8 +80,8 @@ class VlaNavNode(Node):
         self._ros_context.before_shutdown = self._before_shutdown
         self._realtime.lock_memory()
         try:
-            for name, work in (('services', self._serve), ('states', self._report_state)):
-                self._threads.start(name, self._realtime.with_priority(name, work))
+            self._threads.start('services', self._serve)
+            self._threads.start('states', self._report_state)
             if self._settings.autostart:
                 self._start_by_itself('configure')
                 starting.check()
@@ -222,8 +222,12 @@ class VlaNavNode(Node):
             self._changing.release()
 
     def _active(self) -> Configured:
-        """Return what drives, or raise VlaNavError if the node is not active."""
-        if self.configured is None or self.lifecycle.state != ACTIVE:
+        """
+        Return what drives, or raise VlaNavError if nothing does.
+
+        Commands leave shortly before the state is active, and the robot must be stoppable then.
+        """
+        if self.configured is None or not self.configured.loop.active:
             raise VlaNavError(f'the node is {self.lifecycle.label}', 'an active node',
                               f'ros2 lifecycle set {self.get_fully_qualified_name()} activate')
         return self.configured
