@@ -4,14 +4,16 @@ from contextlib import contextmanager
 import os
 from pathlib import Path
 
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 import pytest
 from rcl_interfaces.msg import ParameterType
+from rclpy.node import Node
 from rclpy.parameter import Parameter, parameter_value_to_python
 from rig import domain
 from tiny import write_tiny
 from vla_nav_node.backends import BACKENDS
 from vla_nav_node.driving.parameters import parameters
+from vla_nav_node.errors import SettingError
 from vla_nav_node.node.managed_node import VlaNavNode
 from vla_nav_node.node.parameter_calls import stored
 from vla_nav_node.node.start.shutdown_context import start
@@ -22,6 +24,7 @@ TABLE = {row.name: row for row in parameters(LIMITS, tuple(BACKENDS))}
 RUNTIMES = ('onnx', 'onnx:fp32@cpu', 'onnx:int8@cpu', 'torch', 'torch:fp16@cuda', 'tensorrt')
 STATES = 200
 TEXT = st.text(st.characters(exclude_categories=('Cs',), exclude_characters='\0'), max_size=20)
+LIKE_NUMBERS = st.text('0189+-.eExXpPaAfFnNiItTyY_()', min_size=1, max_size=6)
 
 
 def values(row):
@@ -31,7 +34,17 @@ def values(row):
     if row.name == 'fallback_backends':  # each runtime once
         return st.lists(st.sampled_from(RUNTIMES), unique=True).map(tuple)
     return {bool: st.booleans(), int: st.integers(int(row.low), int(row.high)),
-            float: st.floats(row.low, row.high, allow_subnormal=False), str: TEXT}[row.kind]
+            float: st.floats(row.low, row.high, allow_subnormal=False),
+            str: TEXT.filter(lambda text: allowed(row, text))}[row.kind]
+
+
+def allowed(row, value):
+    """Return whether a parameter may have a value."""
+    try:
+        row.check(value)
+    except SettingError:
+        return False
+    return True
 
 
 SETTINGS = st.fixed_dictionaries({row.name: values(row) for row in TABLE.values()
@@ -108,6 +121,35 @@ def test_a_dump_of_any_state_starts_the_node_with_that_state(home, running):
         starts.append(dump)
     check()
     assert len(starts) >= STATES
+
+
+def read_back(home, texts):
+    """Return what ROS reads from a dump of texts."""
+    file = file_of(home, {f'p{index}': text for index, text in enumerate(texts)})
+    os.environ['ROS_DOMAIN_ID'] = str(domain())
+    context = start(['--ros-args', *file])
+    try:
+        bare = Node('vla_nav_node', context=context, enable_rosout=False,
+                    automatically_declare_parameters_from_overrides=True)
+        found = [bare.get_parameter(f'p{index}').value for index in range(len(texts))]
+        bare.destroy_node()
+    finally:
+        context.try_shutdown()
+    return found
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(LIKE_NUMBERS | TEXT, min_size=100, max_size=100))
+@example(['NAN', 'nan(x1)', '-inf', 'Infinity', '08', '1e5', '0x1p3', '0xf', 'y', 'N', '.5', '5.'])
+def test_a_text_is_refused_if_its_dump_is_read_as_something_else(home, texts):
+    row = TABLE['hardware_id']
+    for text, found in zip(texts, read_back(home, texts)):
+        assert found == text or not allowed(row, text)
+
+
+@pytest.mark.parametrize('text', ['robot_7', '7a', 'nancy', '1.2.3', 'e5', './08', 'yes sir', ''])
+def test_a_text_that_no_reader_takes_for_a_number_is_allowed(text):
+    assert allowed(TABLE['hardware_id'], text)
 
 
 @pytest.mark.parametrize('nothing', ['[]', 'null', '~', "['']", '[""]', "''", 'None'])

@@ -1,6 +1,7 @@
 """The node's parameters as data, and the checks of their values."""
 
 from dataclasses import dataclass, fields, replace
+import re
 import sys
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Type, Union
 
@@ -12,6 +13,10 @@ from ..vision.preprocess import TURNS
 
 Value = Union[str, int, float, bool, Tuple[str, ...]]
 NO_LIST = ('', '~', 'null', 'None')  # what the ros2 command makes of a list without a value
+# Text that ROS reads as a boolean or a number unless it is quoted (get_value in rcl's parse.c,
+# C's strtod). `ros2 param dump` quotes only what Python reads so: 08, 1e5, nan stand bare in it.
+_NOT_TEXT = re.compile(r'[yn]|[+-]?(nan(\(\w*\))?|inf(inity)?|0x[\da-f]*\.?[\da-f]*(p[+-]?\d+)?'
+                       r'|(\d+\.?\d*|\.\d+)(e[+-]?\d+)?)', re.ASCII | re.IGNORECASE)
 _TYPE_NAMES = {bool: 'boolean', int: 'integer', float: 'double', str: 'string'}
 
 
@@ -57,6 +62,10 @@ class Parameter:
             raise SettingError(f'{self.name} is the {found} {value!r}', self.constraints(), fix)
         if not self._allows(value):
             raise SettingError(f'{self.name} is {value!r}', self.constraints())
+        if isinstance(value, str) and _NOT_TEXT.fullmatch(value):
+            raise SettingError(f'{self.name} is {value!r}, which a file made by `ros2 param dump` '
+                               'gives back as a number or a boolean', 'text that is no number',
+                               f'write robot_{value}, or ./{value} if it is a path')
         checked: Value = value
         return checked
 
