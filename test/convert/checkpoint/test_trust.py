@@ -19,7 +19,7 @@ FORBIDDEN_CALLS = {'eval', 'exec', 'compile', '__import__', 'os.system', 'os.pop
                    'yaml.unsafe_load', 'yaml.full_load', 'tempfile.mktemp'}
 FORBIDDEN_MODULES = {'pickle', 'cPickle', 'dill', 'cloudpickle', 'shelve', 'marshal', 'joblib',
                      'socket', 'urllib', 'http', 'requests'}
-SAFE_LOADERS = {'yaml.SafeLoader', 'ManifestLoader', 'TEXTS_ONLY'}
+SAFE_LOADERS = {'yaml.SafeLoader', 'ManifestLoader', 'TEXT_LOADER'}
 ALLOWED_NAMES = {'UnpicklingError'}  # an error to be caught
 
 
