@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 from vla_nav_node.backends import BACKENDS
-from vla_nav_node.backends.options import BackendOptions, READ_BY
+from vla_nav_node.backends.options import BackendOptions, OPTIONS
 from vla_nav_node.driving.parameters import parameters, Settings, settings_of, updated
 from vla_nav_node.errors import SettingError
 import yaml
 
 REPOSITORY = Path(__file__).parents[2]
+OPTION_NAMES = {option.name for option in OPTIONS}
 TABLE = parameters({'linear_x': 0.8, 'linear_y': 0.6}, ('torch', 'onnx'))
 
 
@@ -21,7 +22,9 @@ def row(name):
 
 
 def test_table_and_settings_have_the_same_names():
-    assert [entry.name for entry in TABLE] == [field.name for field in fields(Settings)]
+    names = [entry.name for entry in TABLE]
+    assert sorted(names) == sorted(field.name for field in fields(Settings))
+    assert len(set(names)) == len(names)
 
 
 def test_defaults_are_those_of_the_documentation():
@@ -35,8 +38,8 @@ def test_defaults_are_those_of_the_documentation():
         allow_unverified=False, torch_mode='auto', onnx_provider='auto',
         cudnn_conv_algo_search='HEURISTIC', gpu_mem_limit_mb=0,
         arena_extend_strategy='kSameAsRequested', cudnn_conv_use_max_workspace=True,
-        profile_directory='', fallback_backends=(),
-        nvtx=False, hardware_id='', autostart=True)
+        profile_directory='', fallback_backends=(), rehearsal_ms=4.0, tuned_for='',
+        tuned_period_ms=0.0, tuned_p50_ms=0.0, tuned_p99_ms=0.0, nvtx=False, hardware_id='', autostart=True)
     assert settings.period_s == pytest.approx(0.02)
     assert settings.runtime == ('onnx', 'fp32', 'auto', BackendOptions())
     assert settings.options == BackendOptions()
@@ -69,8 +72,8 @@ def test_fallbacks_mean_the_same_whatever_else_is_set():
 def test_every_option_is_a_parameter_and_read_by_a_backend():
     names = [field.name for field in fields(BackendOptions)]
     assert [name for name in names if not row(name).live] == ['profile_directory']
-    assert set(names) == {name for read in READ_BY.values() for name in read}
-    assert set(READ_BY) == set(BACKENDS)
+    assert sorted(names) == sorted(option.name for option in OPTIONS)
+    assert {name for option in OPTIONS for name in option.read_by} == set(BACKENDS)
 
 
 @pytest.mark.parametrize('wrong', [{'torch_mode': 'jit'}, {'onnx_provider': 'CUDA'},
@@ -173,11 +176,11 @@ def test_the_rotation_is_the_bundles_unless_the_user_sets_it():
 
 def test_no_file_or_directory_can_be_set_while_the_node_runs():
     free = [one.name for one in TABLE if one.kind is str and not one.choices]
-    # Free text; the last one is only a name.
-    assert free == ['model', 'profile_directory', 'hardware_id']
-    assert not any(row(name).live for name in free)
+    # Free text; the last two are only compared and shown.
+    assert free == ['model', 'profile_directory', 'tuned_for', 'hardware_id']
     settings = settings_of(TABLE, {})
-    for name in free:
+    for name in set(free) - {'tuned_for'}:
+        assert not row(name).live
         with pytest.raises(SettingError, match=f'{name} cannot change while the node runs'):
             updated(settings, TABLE, {name: '/tmp/chosen/by/a/stranger'})
     for path in ('/tmp/a', '../a', 'onnx:/tmp/a', 'onnx:fp32@/tmp/a'):  # the list of runtimes
@@ -187,8 +190,9 @@ def test_no_file_or_directory_can_be_set_while_the_node_runs():
 
 @pytest.mark.parametrize('entry', parameters({'linear_x': 0.8, 'linear_y': 0.8}, tuple(BACKENDS)),
                          ids=lambda entry: entry.name)
-def test_the_readme_describes_every_parameter_as_ros_does(entry):
-    rows = [line for line in (REPOSITORY / 'README.md').read_text(encoding='utf-8').splitlines()
+def test_the_documentation_describes_every_parameter_as_ros_does(entry):
+    page = 'docs/parameters.md' if entry.name in OPTION_NAMES else 'README.md'
+    rows = [line for line in (REPOSITORY / page).read_text(encoding='utf-8').splitlines()
             if line.startswith(f'| `{entry.name}` |')]
     assert [line.split(' | ', 3)[-1].removesuffix(' |') for line in rows] == [entry.description]
 

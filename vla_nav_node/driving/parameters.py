@@ -6,7 +6,7 @@ import sys
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Type, Union
 
 from ..backends import DEVICES, PRECISIONS
-from ..backends.options import BackendOptions, CHOICES, DEFAULTS
+from ..backends.options import BackendOptions, DEFAULTS, OPTIONS
 from ..errors import SettingError
 from ..policy.runtimes import read_runtimes, Runtime
 from ..vision.preprocess import TURNS
@@ -97,8 +97,8 @@ class Parameter:
         return not self.choices or value in self.choices
 
 
-@dataclass(frozen=True)
-class Settings:
+@dataclass(frozen=True, kw_only=True)
+class Settings(BackendOptions):
     """The checked values of all parameters; each field has the name of its parameter."""
 
     model: str
@@ -120,14 +120,12 @@ class Settings:
     image_rotation: int
     realtime: bool
     allow_unverified: bool
-    torch_mode: str
-    onnx_provider: str
-    cudnn_conv_algo_search: str
-    gpu_mem_limit_mb: int
-    arena_extend_strategy: str
-    cudnn_conv_use_max_workspace: bool
-    profile_directory: str
     fallback_backends: Tuple[str, ...]
+    rehearsal_ms: float
+    tuned_for: str
+    tuned_period_ms: float
+    tuned_p50_ms: float
+    tuned_p99_ms: float
     nvtx: bool
     hardware_id: str
     autostart: bool
@@ -214,26 +212,23 @@ def parameters(limits: Mapping[str, float], backends: Tuple[str, ...],
         Parameter('allow_unverified', False, 'Allow a backend and precision that have not passed '
                   '`vla_nav verify` for this bundle; diagnostics then warn continuously. An '
                   'untrained policy is refused anyway.'),
-        _option('torch_mode', 'How the torch backend runs a step. auto: cuda_graph on a GPU, '
-                'eager on the CPU. script: frozen TorchScript. compile: torch.compile, which '
-                'opens slowly and needs a C++ compiler (CPU) or triton (GPU).'),
-        _option('onnx_provider', 'Execution provider of the onnx backend. auto: cuda or cpu, by '
-                'device. tensorrt: the TensorRT provider, then cuda, and nothing on the CPU.'),
-        _option('cudnn_conv_algo_search', 'How onnx on cuda chooses its convolution algorithms. '
-                "DEFAULT is cuDNN's slow fallback mode since ONNX Runtime 1.20."),
-        _option('gpu_mem_limit_mb', "Maximum GPU memory of onnx's arena; 0: no limit.", 'MB', 0,
-                1_000_000),
-        _option('arena_extend_strategy', "How onnx's arena on the GPU grows."),
-        _option('cudnn_conv_use_max_workspace', 'Let the convolutions of onnx on cuda use as much '
-                'workspace as their fastest algorithms need.'),
-        # Not live: anyone on the ROS graph could choose where on the disk this user writes.
-        _option('profile_directory', 'Directory in which onnx and tensorrt write a profile of '
-                'their layers while they open; empty: none.', live=False),
+        *(Parameter(row.name, getattr(DEFAULTS, row.name), row.description, row.unit, row.low,
+                    row.high, row.choices, row.live) for row in OPTIONS),
         Parameter('fallback_backends', (), 'Backends that take over, in this order, when the '
                   'backend fails to open at the start or fails while driving, such as '
                   "['onnx:fp32@cpu', 'torch']. Each is backend[:precision[@device]]; the "
                   'defaults are fp32 and auto. All are opened beforehand. Diagnostics warn until '
                   'backend is set again.', live=True, read=read_runtimes),
+        Parameter('rehearsal_ms', 4.0, 'How long before the next picture is due to run a small '
+                  'policy (under 5 MB, on the CPU) on the last one, so that the processor has it '
+                  'at hand; the result is dropped. 0: never.', 'ms', 0.0, 20.0, live=True),
+        Parameter('tuned_for', '', 'What `vla_nav tune` measured its settings for. On another '
+                  'machine, library or model, the options of the backends are the defaults, and '
+                  'diagnostics warn.', live=True),
+        *(Parameter(f'tuned_{name}_ms', 0.0, f'{what} then; 0: not tuned.', 'ms', 0.0, 1000.0,
+                    live=True)
+          for name, what in (('period', 'Time between two steps'),
+                             ('p50', 'Median time of a step'), ('p99', 'p99 of the steps'))),
         Parameter('nvtx', False, 'Show the stages of every cycle in NVIDIA Nsight Systems as NVTX '
                   'ranges. Needs the Python package nvtx.'),
         Parameter('hardware_id', '', 'hardware_id of all diagnostics, which identifies the robot; '
@@ -241,12 +236,6 @@ def parameters(limits: Mapping[str, float], backends: Tuple[str, ...],
         Parameter('autostart', True, 'Configure and activate at the start. Set to false if a '
                   'lifecycle manager does that.'),
     )
-
-
-def _option(name: str, description: str, unit: str = '', low: float = 0.0,
-            high: float = 0.0, live: bool = True) -> Parameter:
-    return Parameter(name, getattr(DEFAULTS, name), description, unit, low, high,
-                     CHOICES.get(name, ()), live)
 
 
 def _limit(axis: str, directions: str, limits: Mapping[str, float]) -> Parameter:

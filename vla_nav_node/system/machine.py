@@ -46,7 +46,7 @@ def describe(modules: Sequence[str]) -> Dict[str, Any]:
     before = now()
     time.sleep(SAMPLE_S)
     return {
-        'cpu': _cpu_model(), 'cores': cores(), 'platform': platform.platform(),
+        'cpu': cpu_model(), 'cores': cores(), 'platform': platform.platform(),
         'python': platform.python_version(), 'versions': _versions(modules),
         'load_average': list(os.getloadavg()), 'before': now().since(before)}
 
@@ -94,7 +94,8 @@ def package_version() -> str:
         return 'not installed'
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
+    """Return the processor's name."""
     for line in Path('/proc/cpuinfo').read_text().splitlines():  # psutil does not know the model
         key, _, value = line.partition(':')
         if key.strip() in ('model name', 'Model', 'Hardware'):

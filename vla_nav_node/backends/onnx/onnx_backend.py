@@ -14,6 +14,7 @@ from .onnx_placement import check_placement, check_precision, NoProfile, read_pl
 from .onnx_session import (
     check_graph, check_providers, CPU, CUDA, open_session, run, run_on_zeros, TENSORRT)
 from ..background_import import import_in_background, WaitForIdle
+from ..huge_pages import use_huge_pages
 from ..layer_profile import profile_prefix, write_onnx_profile
 from ..options import BackendOptions, DEFAULTS
 from ..step_backend import resolve_device, StepBackend
@@ -49,9 +50,11 @@ class OnnxBackend(StepBackend):
             if device == 'cuda' or options.onnx_provider != 'auto':
                 raise
             LOG.info('onnx runs %s on the CPU, since no GPU can be used: %s', bundle.name, error)
-        session, info = _open_on_cpu(ort, bundle, path, precision)
+        session, info = _open_on_cpu(ort, bundle, path, precision, options)
         if profile:
             write_onnx_profile(ort, path, [CPU], profile)
+        if options.huge_pages:
+            LOG.info('onnx %s: %s', precision, use_huge_pages())
         self._step, self.info = CpuStep(session, bundle), replace(info, note=choice.note)
 
 
@@ -87,8 +90,8 @@ def _provider(device: str, requested: str) -> str:
     return PROVIDERS[requested]
 
 
-def _open_on_cpu(ort: ModuleType, bundle: Bundle, path: Path,
-                 precision: str) -> Tuple[Any, BackendInfo]:
+def _open_on_cpu(ort: ModuleType, bundle: Bundle, path: Path, precision: str,
+                 options: BackendOptions) -> Tuple[Any, BackendInfo]:
     """
     Open on the CPU, and check in which types it works, unless a full disk allows no profile.
 
@@ -97,7 +100,8 @@ def _open_on_cpu(ort: ModuleType, bundle: Bundle, path: Path,
     session = None
     try:
         with TemporaryDirectory(prefix='vla_nav_') as scratch:
-            session = open_session(ort, path, CPU, profile=Path(scratch) / 'proof')
+            session = open_session(ort, path, CPU, profile=Path(scratch) / 'proof',
+                                   options=options)
             check_graph(session, bundle, path)
             run_on_zeros(session)
             placement = read_placement(session)
@@ -109,7 +113,7 @@ def _open_on_cpu(ort: ModuleType, bundle: Bundle, path: Path,
         LOG.warning('in which types onnx runs %s is unknown: %s', bundle.name, error)
         layers = f'unknown: {first_line(error)}'
         if session is None:
-            session = open_session(ort, path, CPU)
+            session = open_session(ort, path, CPU, options=options)
             check_graph(session, bundle, path)
     return session, BackendInfo('onnx', 'onnxruntime', ort.__version__, 'cpu',
                                 session.get_providers()[0], precision, layers)

@@ -18,7 +18,7 @@ from ..cuda.cuda_errors import CudaError
 from ..cuda.cuda_memory import CudaMemory
 from ..device_step import DeviceMemory, DeviceStep
 from ..layer_profile import profile_prefix, write_onnx_profile
-from ..options import BackendOptions
+from ..options import BackendOptions, DEFAULTS
 from ..tensorrt.engine_cache import cache_directory
 from ...bundle.bundle import Bundle
 from ...errors import BackendError
@@ -42,12 +42,13 @@ def open_on_gpu(ort: ModuleType, bundle: Bundle, path: Path, precision: str, pro
         _check_tensorrt(ort, precision, wait_for_idle)
     driver = driver_for(ort, provider, wait_for_idle)
     gpu, sha256 = driver.gpu().name, bundle.manifest['files'][path.name]['sha256']
-    engines = engine_directory(ort, sha256, precision) if provider == TENSORRT else None
+    engines = engine_directory(ort, sha256, precision, options) if provider == TENSORRT else None
     profile = profile_prefix(options.profile_directory, f'onnx-{precision}')
 
     def open_with(cuda_graph: bool) -> Tuple[DeviceStep, Placement]:
         memory = CudaMemory(driver)
-        providers = providers_for(precision, options, memory.stream, engines, cuda_graph)
+        providers = providers_for(precision, options, memory.stream, engines,
+                                  cuda_graph and options.enable_cuda_graph)
         return open_step(ort, bundle, path, memory, 'cuda', providers, wait_for_idle, profile)
 
     (step, placement), problem = with_cuda_graph_if_possible(open_with)
@@ -122,7 +123,7 @@ def providers_for(precision: str, options: BackendOptions, stream: int,
     cuda: Provider = (CUDA, cuda_options(options, stream, cuda_graph and engines is None))
     if engines is None:
         return [cuda]
-    return [(TENSORRT, tensorrt_options(precision, stream, engines)), cuda]
+    return [(TENSORRT, tensorrt_options(precision, options, stream, engines)), cuda]
 
 
 def cuda_options(options: BackendOptions, stream: int, cuda_graph: bool) -> Dict[str, str]:
@@ -130,37 +131,44 @@ def cuda_options(options: BackendOptions, stream: int, cuda_graph: bool) -> Dict
     Return the options of the CUDA provider.
 
     Copies are always in the stream of the kernels (do_copy_in_default_stream): a stream of their
-    own is a race, according to ONNX Runtime's documentation. fp32 is fp32, not TF32.
+    own is a race, according to ONNX Runtime's documentation. fp32 is fp32 without
+    `use_tf32`.
     """
     limit = {'gpu_mem_limit': str(options.gpu_mem_limit_mb * 1_000_000)} \
         if options.gpu_mem_limit_mb else {}
     return {
         'device_id': '0', 'user_compute_stream': str(stream),
-        'enable_cuda_graph': str(int(cuda_graph)), 'use_tf32': '0',
+        'enable_cuda_graph': str(int(cuda_graph)), 'use_tf32': str(int(options.use_tf32)),
+        'prefer_nhwc': str(int(options.prefer_nhwc)),
         'do_copy_in_default_stream': '1',
         'cudnn_conv_algo_search': options.cudnn_conv_algo_search,
         'cudnn_conv_use_max_workspace': str(int(options.cudnn_conv_use_max_workspace)),
         'arena_extend_strategy': options.arena_extend_strategy, **limit}
 
 
-def tensorrt_options(precision: str, stream: int, directory: Path) -> Dict[str, str]:
+def tensorrt_options(precision: str, options: BackendOptions, stream: int,
+                     directory: Path) -> Dict[str, str]:
     """Return the options of the TensorRT provider; its fp16 flag would narrow an fp32 graph."""
     return {
         'device_id': '0', 'user_compute_stream': str(stream),
         'trt_fp16_enable': str(int(precision == 'fp16')),
+        'trt_builder_optimization_level': str(options.builder_optimization_level),
+        'trt_auxiliary_streams': str(options.max_aux_streams),
         'trt_engine_cache_enable': '1', 'trt_engine_cache_path': str(directory),
         'trt_timing_cache_enable': '1', 'trt_timing_cache_path': str(directory)}
 
 
-def engine_directory(ort: ModuleType, sha256: str, precision: str) -> Path:
+def engine_directory(ort: ModuleType, sha256: str, precision: str,
+                     options: BackendOptions = DEFAULTS) -> Path:
     """
     Return the user's own directory for the engines of one graph; create it if need be.
 
     The provider names its engines by the graph's structure, not by its weights, and trusts what
     it finds there. So each graph, by its SHA-256, has a directory that no other user can write.
     """
-    key = hashlib.sha256(' '.join((sha256, ort.__version__, precision,
-                                   os.environ.get(NO_TF32, ''))).encode())
+    key = hashlib.sha256(' '.join((
+        sha256, ort.__version__, precision, os.environ.get(NO_TF32, ''),
+        f'{options.builder_optimization_level} {options.max_aux_streams}')).encode())
     return own_directory(cache_directory() / f'onnxruntime_{key.hexdigest()[:32]}')
 
 

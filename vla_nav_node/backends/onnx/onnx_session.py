@@ -9,15 +9,17 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 import numpy as np
 
 from ..cuda.cuda_errors import CODE, cuda_error
+from ..options import BackendOptions, DEFAULTS
 from ...bundle.bundle import Bundle
 from ...errors import BackendError, first_line
 
 CPU, CUDA, TENSORRT = ('CPUExecutionProvider', 'CUDAExecutionProvider',
                        'TensorrtExecutionProvider')
 DTYPES = {'tensor(uint8)': 'uint8', 'tensor(float)': 'float32'}
-# A network of 3.3 MB on two busy cores, p50 / p99 / max in ms: one thread 0.29 / 4.4 / 4.6, two
-# 0.33 / 5.4 / 9.0, two spinning 0.30 / 8.6 / 20. More threads help only where there is more to do.
-LARGE_BYTES = 5 << 20
+# At one step every 20 ms on two cores, one thread has the least p99 and takes the least processor
+# time: threads that were asleep have to be woken at every layer, and spinning ones burn the core
+# that the others need. Only graphs that take longer than a period anyway gain. See docs/tune.md.
+LARGE_BYTES = 100_000_000
 MAX_THREADS = 4
 # Nodes that no provider takes would go to the CPU; with this the session is refused instead.
 STRICT = 'session.disable_cpu_ep_fallback'
@@ -32,22 +34,22 @@ class LeftToCpu(BackendError):
 
 
 def open_session(ort: ModuleType, path: Path, *providers: Provider, strict: bool = False,
-                 profile: Optional[Path] = None) -> Any:
+                 profile: Optional[Path] = None, options: BackendOptions = DEFAULTS) -> Any:
     """
     Open a graph with the settings that drive, or raise BackendError.
 
     `strict` raises LeftToCpu if any node is left to the CPU. With `profile`, a path's beginning,
     the session writes a profile when it ends.
     """
-    options = _options(ort, path)
+    wanted = session_options(ort, path, options)
     if strict:
-        options.add_session_config_entry(STRICT, '1')
+        wanted.add_session_config_entry(STRICT, '1')
     if profile:
-        options.enable_profiling, options.profile_file_prefix = True, str(profile)
+        wanted.enable_profiling, wanted.profile_file_prefix = True, str(profile)
     try:
         # Without the fallback: it would replace a provider that fails by the CPU, and run()
         # could do so in mid-drive.
-        return ort.InferenceSession(str(path), options, providers=list(providers),
+        return ort.InferenceSession(str(path), wanted, providers=list(providers),
                                     enable_fallback=0)
     except Exception as error:
         if not is_runtime_error(error):
@@ -59,22 +61,32 @@ def open_session(ort: ModuleType, path: Path, *providers: Provider, strict: bool
                         'export the bundle again, or use a newer onnxruntime') from error
 
 
-def _options(ort: ModuleType, path: Path) -> Any:
-    options = ort.SessionOptions()
-    threads = _threads(path)
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.log_severity_level = 3  # errors
-    # Several threads wait for one another some 50 times a step. Spinning saves a tenth of the step
-    # (structure "simple": 1.32 ms instead of 1.49), and ends with the step.
-    options.add_session_config_entry('session.intra_op.allow_spinning', str(int(threads > 1)))
-    options.add_session_config_entry('session.force_spinning_stop', '1')
-    return options
+def session_options(ort: ModuleType, path: Path, options: BackendOptions) -> Any:
+    """Return the SessionOptions for the graph at `path`; the names are ONNX Runtime's."""
+    session = ort.SessionOptions()
+    session.log_severity_level = 3  # errors
+    session.inter_op_num_threads = 1
+    session.intra_op_num_threads = options.intra_op_num_threads or threads_for(path)
+    session.execution_mode = getattr(ort.ExecutionMode, options.execution_mode)
+    session.graph_optimization_level = getattr(ort.GraphOptimizationLevel,
+                                               options.graph_optimization_level)
+    session.enable_cpu_mem_arena = options.enable_cpu_mem_arena
+    session.enable_mem_pattern = options.enable_mem_pattern
+    entries = {
+        'intra_op.allow_spinning': str(int(options.intra_op_allow_spinning)),
+        'force_spinning_stop': '1',  # at the end of a step
+        **({'intra_op.spin_duration_us': str(options.intra_op_spin_duration_us)}
+           if options.intra_op_spin_duration_us else {}),
+        **({'dynamic_block_base': str(options.dynamic_block_base)}
+           if options.dynamic_block_base else {}),
+        **({'set_denormal_as_zero': '1'} if options.set_denormal_as_zero else {})}
+    for name, value in entries.items():
+        session.add_session_config_entry(f'session.{name}', value)
+    return session
 
 
-def _threads(path: Path) -> int:
+def threads_for(path: Path) -> int:
+    """Return how many threads run a graph on the CPU unless the user says."""
     if path.stat().st_size < LARGE_BYTES:
         return 1
     return min(MAX_THREADS, len(os.sched_getaffinity(0)))  # the cores that a container leaves

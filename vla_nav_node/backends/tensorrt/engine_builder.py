@@ -53,13 +53,13 @@ def build(path: Path, key: EngineKey, progress: 'Progress') -> Engine:
     facts = graph_facts(model)
     progress.start()
     try:
-        plan = _build(trt, model.SerializeToString(), key.precision, progress)
+        plan = _build(trt, model.SerializeToString(), key, progress)
     finally:
         progress.stop()
     return Engine(plan, {'seconds': round(progress.seconds, 1), **facts._asdict()})
 
 
-def _build(trt: Any, graph: bytes, precision: str, progress: 'Progress') -> bytes:
+def _build(trt: Any, graph: bytes, key: EngineKey, progress: 'Progress') -> bytes:
     log = log_of(trt)
     start = len(log.messages)
     builder, error = try_create(trt, trt.Builder, 'TensorRT cannot start its builder')
@@ -74,10 +74,13 @@ def _build(trt: Any, graph: bytes, precision: str, progress: 'Progress') -> byte
                            'operators that it supports', 'try another precision, or backend onnx')
     config = builder.create_builder_config()
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # else layers have no types
-    if precision == 'fp32':
+    config.builder_optimization_level = key.builder_optimization_level
+    if key.max_aux_streams >= 0:
+        config.max_aux_streams = key.max_aux_streams
+    if key.precision == 'fp32':
         config.clear_flag(trt.BuilderFlag.TF32)  # 10 bits of 23, which is not fp32
     if not strongly_typed:
-        _set_types(trt, config, network, precision)
+        _set_types(trt, config, network, key.precision)
     if hasattr(trt, 'IProgressMonitor'):
         config.progress_monitor = _monitor(trt, progress)
     plan = builder.build_serialized_network(network, config)

@@ -41,6 +41,8 @@ class EngineKey:
     precision: str
     shapes: str  # of the graph's inputs and outputs
     recipe: int  # engine_graph.GRAPH_VERSION
+    builder_optimization_level: int = 3  # TensorRT's own default
+    max_aux_streams: int = -1  # as TensorRT decides
 
     @property
     def file_name(self) -> str:

@@ -55,7 +55,7 @@ class TensorrtBackend(StepBackend):
         self._engine: Any = None
         self._context: Any = None
         try:
-            self._open(driver, bundle, graph, precision)
+            self._open(driver, bundle, graph, precision, options)
         except BaseException:
             self._context = self._engine = self._runtime = None
             (self._step or self._memory).close()
@@ -66,12 +66,15 @@ class TensorrtBackend(StepBackend):
         super().close()
         self._context = self._engine = self._runtime = None
 
-    def _open(self, driver: CudaDriver, bundle: Bundle, graph: Path, precision: str) -> None:
+    def _open(self, driver: CudaDriver, bundle: Bundle, graph: Path, precision: str,
+              options: BackendOptions) -> None:
         trt, gpu = self._trt, driver.gpu()
         key = EngineKey(
             model=bundle.manifest['files'][graph.name]['sha256'], tensorrt=trt.__version__,
             gpu=gpu.name, capability=gpu.capability, uuid=gpu.uuid, precision=precision,
-            shapes=str((bundle.input.shape, bundle.state_shapes)), recipe=GRAPH_VERSION)
+            shapes=str((bundle.input.shape, bundle.state_shapes)), recipe=GRAPH_VERSION,
+            builder_optimization_level=options.builder_optimization_level,
+            max_aux_streams=options.max_aux_streams)
         engine = self._load_or_build(key, graph, bundle.name)
         _check_tensors(self._engine, bundle)
         layers = precisions_of(read_layers(
