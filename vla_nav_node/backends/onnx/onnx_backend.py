@@ -56,6 +56,7 @@ class OnnxBackend(StepBackend):
         if options.huge_pages:
             LOG.info('onnx %s: %s', precision, use_huge_pages())
         self._step, self.info = CpuStep(session, bundle), replace(info, note=choice.note)
+        self.fit_cache(path)
 
 
 class CpuStep:

@@ -46,8 +46,10 @@ class TorchBackend(StepBackend):
         network = _network(bundle, weights, precision)
         opened = open_step(torch, place, mode, network, bundle, precision, wait_for_idle)
         self._step = opened.step
-        if options.huge_pages and place.type == 'cpu':
-            LOG.info('torch: %s', use_huge_pages())
+        if place.type == 'cpu':
+            self.fit_cache(weights)
+            if options.huge_pages:
+                LOG.info('torch: %s', use_huge_pages())
         self.info = BackendInfo('torch', 'torch', torch.__version__, device_name(torch, place),
                                 opened.provider, precision,
                                 f'{_product_types(network)}; {opened.parity}', choice.note)
