@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 from vla_nav_node.backends import huge_pages
-from vla_nav_node.backends.huge_pages import HUGE, use_huge_pages
+from vla_nav_node.backends.huge_pages import HUGE, NewMemory
 
 
 def in_huge_pages():
@@ -17,9 +17,10 @@ def in_huge_pages():
 
 
 def test_what_is_in_use_is_moved_and_stays_as_it_is():
+    memory = NewMemory()
     values = np.arange(8 * HUGE // 8)
     before, checksum = in_huge_pages(), values.sum()
-    result = use_huge_pages()
+    result = memory.use_huge_pages()
     if not result.megabytes:
         pytest.skip(f'this kernel moves nothing at once: {result}')
     assert in_huge_pages() >= before
@@ -29,25 +30,32 @@ def test_what_is_in_use_is_moved_and_stays_as_it_is():
 
 
 def test_what_is_not_in_use_is_left_alone():
+    memory = NewMemory()
     region = mmap.mmap(-1, 64 * HUGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     for offset in range(0, 64 * HUGE, HUGE):
         region[offset] = 1  # one page of each block
     before = int(Path('/proc/self/statm').read_text().split()[1])
-    use_huge_pages()
+    memory.use_huge_pages()
     grown = (int(Path('/proc/self/statm').read_text().split()[1]) - before) * mmap.PAGESIZE
     assert grown < 32 * HUGE
     region.close()
 
 
+def test_what_was_there_before_is_left_alone():
+    values = np.arange(8 * HUGE // 8)
+    assert NewMemory().use_huge_pages().megabytes < 2 * HUGE / 1e6
+    assert values[-1] == len(values) - 1
+
+
 def test_without_proc_it_says_why(tmp_path):
-    result = use_huge_pages(tmp_path)
+    result = NewMemory(tmp_path).use_huge_pages()
     assert (result.megabytes, result.later) == (0.0, 0.0)
     assert str(result) == f'no huge pages: {tmp_path}/pagemap: No such file or directory'
 
 
 def test_other_sizes_of_pages_are_left_alone(monkeypatch):
     monkeypatch.setattr(huge_pages.mmap, 'PAGESIZE', 65536)
-    assert 'pages are of 64 kB' in use_huge_pages().problem
+    assert 'pages are of 64 kB' in NewMemory().use_huge_pages().problem
 
 
 def test_only_memory_of_allocators_is_moved():
