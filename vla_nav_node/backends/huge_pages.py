@@ -45,7 +45,7 @@ class NewMemory:
         Move what was allocated since into huge pages; the contents stay.
 
         A step that comes every 20 ms finds the processor's caches of addresses (TLB) emptied, and
-        looks up each 4 kB of its weights again: up to half of its time, see docs/tune.md. Only
+        looks up each 4 kB of its weights again: see docs/tune.md for what that costs. Only
         blocks that are half in use are moved, so the process hardly grows. Before Linux 6.1 the
         kernel does it by itself, some MB a minute.
         """
