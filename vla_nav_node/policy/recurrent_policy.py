@@ -29,6 +29,11 @@ class Policy:
         action, self.state = self.backend.infer(image, self.state_before)
         return action[0]
 
+    @property
+    def has_fallen_back(self) -> bool:
+        """Return whether another backend drives than the one asked for."""
+        return False
+
     def reset(self) -> None:
         """Start the next step from the zero state."""
         self.state = self.zero_state
