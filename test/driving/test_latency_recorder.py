@@ -47,3 +47,16 @@ def test_without_cycles():
     recorder.record(0.0, row(1.0))
     assert recorder.summary(5.0).cycles == 0
     assert recorder.summary(5.0).total_cycles == 1
+
+
+def test_rows_since_a_count_come_in_order_also_where_the_ring_ends():
+    recorder = LatencyRecorder(capacity=10)
+    for number in range(8):
+        recorder.record(float(number), row(number))
+    count, rows = recorder.rows_since(5)
+    assert (count, rows[:, 0].tolist()) == (8, [5.0, 6.0, 7.0])
+    for number in range(8, 13):
+        recorder.record(float(number), row(number))
+    assert recorder.rows_since(8)[1][:, 0].tolist() == [8.0, 9.0, 10.0, 11.0, 12.0]
+    assert recorder.rows_since(0)[1][:, 1].tolist() == list(range(3, 13))  # what is left
+    assert len(recorder.rows_since(13)[1]) == 0

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from struct import Struct
 from threading import Lock
-from typing import Dict, NamedTuple, Sequence
+from typing import Dict, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
@@ -60,6 +60,17 @@ class LatencyRecorder:
             self._row.pack_into(self._memory, index * self._row.size, now_s, *values)
             self.total_cycles += 1
             self.total_misses += values[-1] > 1.0
+
+    def rows_since(self, count: int) -> Tuple[int, np.ndarray]:
+        """
+        Return the number of cycles, and those after the first `count`, oldest first.
+
+        Each row has the time and the values of `record`; the ring may have lost the oldest.
+        """
+        with self._lock:
+            total = self.total_cycles
+            first = max(count, total - len(self._rows))
+            return total, self._rows.take(range(first, total), axis=0, mode='wrap')
 
     def summary(self, now_s: float) -> Summary:
         """Return percentiles and misses of the window that ends at `now_s`."""

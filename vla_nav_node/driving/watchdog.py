@@ -10,8 +10,10 @@ from .diagnostics.graph import GraphReport
 from .diagnostics.journal import Journal
 from .diagnostics.statuses import (
     camera_status, CameraReport, graph_status, inactive_status, latency_status, no_image_reason,
-    Status)
+    Slowdown, Status)
 from .loop import DrivingLoop
+from .slowdown.duty import Duty
+from .slowdown.slowdown_watch import SlowdownWatch
 from ..types import BackendInfo, CAMERA, Command, DRIVING
 
 REPORT_S = 1.0
@@ -32,8 +34,13 @@ class DiagnosticsReporter:
 
     def __init__(self, loop: DrivingLoop, camera: Callable[[], CameraReport],
                  policy: Callable[[BackendInfo], Status], graph: Callable[[], GraphReport],
-                 publish: Callable[[List[Status]], None]) -> None:
-        """Take the sources of the reports, and the function that publishes the statuses."""
+                 publish: Callable[[List[Status]], None],
+                 slowdown: Optional[SlowdownWatch] = None) -> None:
+        """
+        Take the sources of the reports, and the function that publishes the statuses.
+
+        `slowdown` watches the times of `loop`; None: one that learns what is expected.
+        """
         self._loop = loop
         self._camera = camera
         self._policy = policy
@@ -44,6 +51,7 @@ class DiagnosticsReporter:
         self._history = deque([(time.monotonic(), camera())])
         self._stops = 0
         self._journal = Journal()
+        self._slowdown = SlowdownWatch(loop.latency) if slowdown is None else slowdown
         self._times = DriveTimes()
         loop.output.on_stop, loop.output.on_resume = self._on_stop, self._on_resume
 
@@ -73,7 +81,8 @@ class DiagnosticsReporter:
             self._camera_status(camera),
             self._policy(loop.cycle.policy.backend.info),
             latency_status(loop.latency.summary(time.perf_counter_ns() / 1e9),
-                           loop.settings.control_period_ms, camera.replaced),
+                           loop.settings.control_period_ms, camera.replaced,
+                           self._slowdown_of(camera) if loop.active else None),
             self._driving_status(report), graph_status(graph)]
         return statuses if report is None else blame(statuses, report)
 
@@ -82,6 +91,13 @@ class DiagnosticsReporter:
         if not self._loop.active:
             return inactive_status('camera', f'not subscribed to {camera.subscribed.name}')
         return camera_status(camera, *before, self._loop.settings.image_timeout)
+
+    def _slowdown_of(self, camera: CameraReport) -> Slowdown:
+        policy = self._loop.cycle.policy
+        return self._slowdown.update(Duty(
+            self._loop.settings.runtime, policy.backend.info, policy.has_fallen_back,
+            camera.picture, camera.received, time.perf_counter_ns() / 1e9,
+            self._loop.settings.rehearsal_ms))
 
     def _driving_status(self, report: Optional[DrivingReport]) -> Status:
         """Return whether the robot drives, and log what is new about it; None: it is inactive."""

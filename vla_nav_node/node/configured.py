@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from threading import Event
-from typing import Any, Callable, List, Mapping, Sequence, Tuple
+from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple
 
 from geometry_msgs.msg import Twist, TwistStamped
 from rclpy.duration import Duration
@@ -28,6 +28,8 @@ from ..driving.diagnostics.statuses import policy_status, Status
 from ..driving.latency_recorder import FIELDS
 from ..driving.loop import DrivingLoop
 from ..driving.parameters import Settings
+from ..driving.slowdown.expected import Expected
+from ..driving.slowdown.slowdown_watch import SlowdownWatch
 from ..driving.watchdog import DiagnosticsReporter, run_watchdog
 from ..errors import BackendError
 from ..policy.fallback import FallbackPolicy
@@ -111,7 +113,8 @@ class Configured:
                              self.camera.node)
         self.hot_swap = HotSwap(self._bundle_changes, self.loop, self.policy, opener)
         self.reporter = DiagnosticsReporter(self.loop, self.camera.report, self._policy_status,
-                                            graph.report, publish)
+                                            graph.report, publish,
+                                            SlowdownWatch(self.loop.latency, _expected(settings)))
         self._hang_recovery = HangRecovery(self.loop, self.policy, self._start_driving,
                                            self.reporter.wake)
         self.heartbeat = Heartbeat(node)
@@ -226,6 +229,13 @@ class Configured:
                              tuned=self._settings.tuned_for, untuned=self.untuned,
                              fallback=self._hang_recovery.warning(),
                              spares=self.policy.list_fallbacks())
+
+
+def _expected(settings: Settings) -> Optional[Expected]:
+    """Return the times of a tuning that holds here."""
+    if not (settings.tuned_for and settings.tuned_p50_ms and settings.tuned_period_ms):
+        return None
+    return Expected(settings.tuned_p50_ms, settings.tuned_p99_ms, settings.tuned_period_ms)
 
 
 def _policy_and_cycle(opener: RuntimeOpener,

@@ -33,6 +33,11 @@ class Policy:
         """Run a step and drop what it returns: the state is as before."""
         self.backend.infer(image, self.state)
 
+    @property
+    def has_fallen_back(self) -> bool:
+        """Return whether another backend drives than the one asked for."""
+        return False
+
     def reset(self) -> None:
         """Start the next step from the zero state."""
         self.state = self.zero_state

@@ -9,7 +9,7 @@ from vla_nav_node.driving.diagnostics.graph import (
 from vla_nav_node.driving.diagnostics.no_image import COMPRESSED, IMAGE
 from vla_nav_node.driving.diagnostics.statuses import (
     camera_status, CameraReport, ERROR, graph_status, latency_status, no_image_reason, OK,
-    policy_status, WARN)
+    policy_status, Slowdown, WARN)
 from vla_nav_node.driving.latency_recorder import FIELDS, Percentiles, Summary
 from vla_nav_node.types import BackendInfo
 
@@ -149,6 +149,16 @@ def test_every_value_of_the_latency_is_one_number():
     for summary in (Summary(fields, 100, 1, 50.0, 900, 7), Summary({}, 0, 0, 0.0, 0, 0)):
         for value in latency_status(summary, 20.0, 3).values.values():
             float(value)
+
+
+@pytest.mark.parametrize(('warn', 'level'), [(True, WARN), (False, OK)])
+def test_a_slow_down_is_told_before_the_times(warn, level):
+    summary = Summary(dict.fromkeys(FIELDS, Percentiles(1.0, 2.0, 3.0, 4.0)), 100, 0, 50.0, 900, 7)
+    status = latency_status(summary, 20.0, 3, Slowdown(warn, 'infer is slower', {'a': '1'}))
+    assert (status.level, status.values['a']) == (level, '1')
+    assert status.message.startswith('infer is slower; cycle p50 1.00 ms')
+    status = latency_status(summary, 20.0, 3, Slowdown(False, '', {}))
+    assert status == latency_status(summary, 20.0, 3)
 
 
 def test_no_cycle_yet():

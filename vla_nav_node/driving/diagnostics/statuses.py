@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 import math
-from typing import Dict, List, Mapping, Sequence, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .graph import Endpoint, GraphReport, LINGERS, listed, problems, RELIABLE, Topic
 from .no_image import elsewhere, wrong_type
@@ -176,20 +176,33 @@ def policy_status(policy: str, info: BackendInfo, verified: str, unverified: str
         **({'fall-backs': spares} if spares else {})})
 
 
-def latency_status(summary: Summary, period_ms: float, replaced: int) -> Status:
-    """Return the latency of the cycles in the window, compared with the control period."""
+class Slowdown(NamedTuple):
+    """Whether the node is slower than expected (driving/slowdown)."""
+
+    warn: bool
+    message: str  # how much, since when and why; '' if it is not
+    values: Dict[str, str]
+
+
+def latency_status(summary: Summary, period_ms: float, replaced: int,
+                   slowdown: Optional[Slowdown] = None) -> Status:
+    """Return the latency in the window, compared with the control period and with normal."""
     values = {
         'control period ms': f'{period_ms:g}', 'cycles per second': f'{summary.rate:.1f}',
         'cycles in window': str(summary.cycles), 'misses in window': str(summary.misses),
         'cycles since start': str(summary.total_cycles),
         'misses since start': str(summary.total_misses),
-        'frames replaced by a newer one': str(replaced), **_percentiles(summary.fields)}
+        'frames replaced by a newer one': str(replaced), **_percentiles(summary.fields),
+        **(slowdown.values if slowdown else {})}
     if not summary.cycles:
         return Status(LATENCY, OK, 'no cycle yet', values)
     cycle = summary.fields['cycle']
     level = WARN if summary.misses > MAX_MISSES * summary.cycles else OK
     message = (f'cycle p50 {cycle.p50:.2f} ms, p99 {cycle.p99:.2f} ms of {period_ms:g} ms; '
                f'{summary.misses} of {summary.cycles} missed it')
+    if slowdown and slowdown.message:
+        level = max(level, WARN if slowdown.warn else OK)
+        message = f'{slowdown.message}; {message}'
     return Status(LATENCY, level, message, values)
 
 

@@ -1,0 +1,11 @@
+"""The node, which learns in a few seconds what is normal."""
+
+import sys
+
+from vla_nav_node.driving.slowdown import expected
+from vla_nav_node.node import main
+
+expected.LEARN_S, expected.PATIENCE_S = 6.0, 12.0
+
+if __name__ == '__main__':
+    sys.exit(main.main())
