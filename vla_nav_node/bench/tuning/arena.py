@@ -1,8 +1,9 @@
 """Where trials meet the baseline: in pairs of short blocks, at the robot's own pace."""
 
+from contextlib import contextmanager, ExitStack
 from dataclasses import asdict
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Tuple
 
 import numpy as np
 
@@ -11,9 +12,10 @@ from .paired_blocks import Block, Pair
 from .trial import Trial
 from .tune_journal import Journal
 from ..models.runners.row_process import Budget
-from ...errors import BackendError, VlaNavError
 
-BLOCK, SETTLE = 20, 3  # steps that count, and steps before them, of one turn
+# Steps that count, and steps before them, of one turn. Short ones: where the kernel puts a process
+# makes a whole turn quicker or slower, so many turns say more than long ones.
+BLOCK, SETTLE = 10, 2
 OPENING_S = 300.0  # at most: an engine, or compiled code
 USUAL_OPENING_S = 1.5  # until one has been opened
 DIGITS = 4  # of a time in ms in the journal
@@ -53,75 +55,58 @@ class Arena:
         """Open nothing yet."""
         self.baseline, self.pace = baseline, pace
         self.budget, self._journal = budget, journal
-        self._standing: Optional[TunedProcess] = None
         self._openings: List[float] = []
         self._began_s, self._before_s = time.monotonic(), journal.spent_s
 
-    def meet(self, trial: Trial, pairs: int, turn: int) -> Met:
-        """Measure a trial in a new process beside the standing baseline, or raise BackendError."""
-        return self._once(f'{turn}, {trial.name}', lambda: self._beside(trial, pairs, turn))
+    def meet(self, trial: Trial, pairs: int, turn: str, start: int = 0) -> Met:
+        """
+        Measure a trial beside the baseline, or raise BackendError.
 
-    def duel(self, trial: Trial, pairs: int, start: int) -> Met:
-        """Measure a trial beside the baseline, both in new processes."""
-        def fresh() -> Met:
-            self.close()
-            return self._beside(trial, pairs, start)
-        return self._once(f'duel {start}, {trial.name}', fresh)
+        Both are in new processes: in its first seconds a process is slower than later on.
+        """
+        return _met(self.once(f'{turn}, {trial.name}',
+                              lambda: _plain(self._beside(trial, pairs, start))))
 
     def once(self, name: str, measure: Callable[[], Any]) -> Any:
         """Return what the journal has of this name, or measure it now."""
         def timed() -> Any:
             found = measure()
-            self._count_time()
+            self._journal.spent_s = self._before_s + time.monotonic() - self._began_s
             return found
         return self._journal.once(name, timed)
 
     def baseline_info(self) -> Dict[str, str]:
-        """Return what the baseline really is; raise VlaNavError if it does not open."""
-        return dict(self.once('baseline', lambda: asdict(self._stand().open.info)))
+        """Return what the baseline really is; raise BackendError if it does not open."""
+        def info() -> Dict[str, str]:
+            with self.open(self.baseline) as (process,):
+                return asdict(process.open.info)
+        return dict(self.once('baseline', info))
 
-    def open(self, trial: Trial) -> TunedProcess:  # noqa: A003, RUF100
-        """Open a trial in a process of its own; the caller ends it."""
-        process = TunedProcess(trial, min(OPENING_S, max(self.budget.left_s, 1.0)),
-                               self.pace.patience_s)
-        self._openings.append(process.taken_s)
-        return process
+    @contextmanager
+    def open(self, *trials: Trial) -> Iterator[List[TunedProcess]]:  # noqa: A003, RUF100
+        """Open trials at the same time, each in a process of its own, and end them."""
+        begin_s = time.monotonic()
+        with ExitStack() as stack:
+            processes = []
+            for trial in trials:
+                processes.append(TunedProcess(trial, self.pace.patience_s))
+                stack.callback(processes[-1].close)
+            for process in processes:
+                process.wait(min(OPENING_S, max(self.budget.left_s, 1.0)))
+            self._openings.append(time.monotonic() - begin_s)
+            yield processes
 
     def needs_s(self, pairs: int, openings: int = 1) -> float:
         """Return about how long a measurement takes."""
         usual = float(np.mean(self._openings)) if self._openings else USUAL_OPENING_S
         return openings * usual + pairs * self.pace.pair_s
 
-    def close(self) -> None:
-        """End the baseline's process."""
-        if self._standing:
-            self._standing.close()
-        self._standing = None
-
-    def _once(self, name: str, measure: Callable[[], Met]) -> Met:
-        return _met(self.once(name, lambda: _plain(measure())))
-
-    def _count_time(self) -> None:
-        self._journal.spent_s = self._before_s + time.monotonic() - self._began_s
-
-    def _stand(self) -> TunedProcess:
-        if self._standing is None:
-            self._standing = self.open(self.baseline)
-            self._standing.warm_up(self.pace.warmup)
-        return self._standing
-
     def _beside(self, trial: Trial, pairs: int, start: int) -> Met:
-        try:
-            baseline = self._stand()
-        except BackendError as error:
-            raise VlaNavError(f'the baseline cannot be measured: {error}') from None
-        process = self.open(trial)
-        try:
-            tight_ms = process.warm_up(self.pace.warmup)
-            return Met([self._pair(baseline, process, number, start) for number in range(pairs)],
-                       tight_ms, asdict(process.open.info))
-        finally:
-            process.close()
+        with self.open(self.baseline, trial) as (baseline, other):
+            baseline.warm_up(self.pace.warmup)
+            tight_ms = other.warm_up(self.pace.warmup)
+            return Met([self._pair(baseline, other, number, start) for number in range(pairs)],
+                       tight_ms, asdict(other.open.info))
 
     def _pair(self, baseline: TunedProcess, trial: TunedProcess, number: int, start: int) -> Pair:
         """Run a block of each; which one is first changes, so that neither has the better turn."""

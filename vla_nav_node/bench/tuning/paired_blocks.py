@@ -1,21 +1,21 @@
 """What pairs of short blocks say: ratios with their confidence intervals, and a verdict."""
 
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
 RESAMPLES = 1000
-CONFIDENCE = 0.99  # of an interval; a duel looks at three of them
+CONFIDENCE = 0.998  # of an interval; a verdict looks at four of them
+SURE = 0.975  # share of the resamples in which what is called slower is slower
+LUCK = 0.01  # ratio that two processes of one trial may have, by where their memory lies
 LEAST = 0.03  # by which a winner is quicker, beside being beyond noise
 LEAST_CPU = 0.10  # less processor time that wins alone, at the same times
-# A winner's other figures may not be worse than this, nor worse beyond noise.
-SLACK = 0.03
-# The tail is the geometric mean of these quantiles: p99 alone hangs on a few steps.
-TAIL, TAIL_OF_FEW = (0.95, 0.99), (0.90, 0.95)
-FEW_STEPS = 200
-FEW_PAIRS = 6  # fewer say nothing of how a tail varies
+SLACK = 0.03  # by which the times may then be longer, for noise
+TAIL = 0.9  # quantile of a block: its slowest steps, but no single one
 TAIL_WEIGHT = 2 / 3  # in the score; the rest is the median
 PROMISING, PROMISING_CPU = 0.985, 0.93  # ratios that are worth a duel
+FEW_PAIRS = 6  # fewer say nothing of how slow steps vary
+AHEAD = 0.8  # share of the starts: all of three, five of six
 WINNER, EQUAL, SLOWER = 'winner', 'equal within noise', 'slower'
 
 
@@ -40,15 +40,16 @@ class Ratio(NamedTuple):
     value: float
     low: float
     high: float
+    above: float  # share of the resamples in which it is larger
 
     @property
     def worse(self) -> bool:
         """Return whether it is larger beyond noise."""
-        return self.low > 1.0
+        return self.above >= SURE
 
     def better(self, least: float) -> bool:
         """Return whether it is smaller beyond noise, and by at least this share."""
-        return self.high < 1.0 and self.value <= 1.0 - least
+        return self.high < 1.0 - LUCK and self.value <= 1.0 - least
 
     @property
     def equal(self) -> bool:
@@ -59,9 +60,9 @@ class Ratio(NamedTuple):
 class Comparison(NamedTuple):
     """A trial against the baseline."""
 
-    score: Ratio  # p99 first: of the tail and the median
-    tail: Ratio
-    p99: Ratio
+    score: Ratio  # of the tail and the median; what is ranked
+    tail: Ratio  # of the slowest tenth of each block
+    p99: Ratio  # of all steps together
     p50: Ratio
     cpu: Ratio
 
@@ -73,39 +74,38 @@ class Comparison(NamedTuple):
             or (self.cpu.value <= PROMISING_CPU and self.score.value <= 1.0 + SLACK))
 
 
-Figure = Callable[[np.ndarray, np.ndarray], np.ndarray]  # ms [..., steps], cpu [..., blocks]
-FIGURES: Dict[str, Figure] = {
-    'score': lambda ms, cpu: _tail(ms) ** TAIL_WEIGHT * np.median(ms, axis=-1) ** (
-        1 - TAIL_WEIGHT),
-    'tail': lambda ms, cpu: _tail(ms),
-    'p99': lambda ms, cpu: np.quantile(ms, 0.99, axis=-1),
-    'p50': lambda ms, cpu: np.median(ms, axis=-1),
-    'cpu': lambda ms, cpu: cpu.mean(axis=-1)}
-
-
 def compare(pairs: Sequence[Pair], seed: int = 0) -> Comparison:
     """
-    Compare the sides of some pairs.
+    Compare the sides of some pairs, with intervals by bootstrap.
 
-    The bootstrap draws whole pairs, since steps that follow each other are alike.
+    Median, tail and processor time are ratios within a pair, so that what disturbs both sides
+    cancels out. The bootstrap draws whole pairs, since steps that follow each other are alike.
     """
     chosen = np.random.default_rng(seed).integers(len(pairs), size=(RESAMPLES, len(pairs)))
-    baseline, trial = ([_side(pairs, side), _side(pairs, side, chosen)]
-                       for side in ('baseline', 'trial'))
-    return Comparison(**{name: _ratio(baseline, trial, figure)
-                         for name, figure in FIGURES.items()})
+    baseline, trial = _sides(pairs)
+    logs = {'p50': _log(np.median, trial.ms) - _log(np.median, baseline.ms),
+            'tail': _log(_tail, trial.ms) - _log(_tail, baseline.ms),
+            'cpu': np.log(trial.cpu_ms) - np.log(baseline.cpu_ms)}
+    logs['score'] = TAIL_WEIGHT * logs['tail'] + (1 - TAIL_WEIGHT) * logs['p50']
+    ratios = {name: _ratio(np.exp(values.mean()), np.exp(values[chosen].mean(axis=1)))
+              for name, values in logs.items()}
+    return Comparison(**ratios, p99=_ratio(
+        _p99(trial.ms.ravel()) / _p99(baseline.ms.ravel()),
+        _p99(trial.ms[chosen].reshape(RESAMPLES, -1))
+        / _p99(baseline.ms[chosen].reshape(RESAMPLES, -1))))
 
 
 def verdict(pairs: Sequence[Pair]) -> str:
     """
     Return whether the trial wins, is equal within noise, or slower.
 
-    A winner leads beyond noise over all pairs, and in those of every start of the processes:
-    where a process has its memory makes a difference of its own.
+    A winner leads beyond noise over all pairs, and in those of nearly every start of the
+    processes: where a process has its memory makes a difference of its own.
     """
     found = compare(pairs)
-    if _wins(found) and all(getattr(compare(part), name).value < 1.0
-                            for part in by_start(pairs) for name in _leads(found)[:1]):
+    parts = [compare(part) for part in by_start(pairs)]
+    if _wins(found) and any(np.mean([getattr(part, name).value < 1.0 for part in parts]) >= AHEAD
+                            for name in _leads(found)):
         return WINNER
     judged = (found.p50, found.tail) if len(pairs) >= FEW_PAIRS else (found.p50,)
     slower = any(ratio.worse and ratio.value >= 1.0 + LEAST for ratio in judged)
@@ -120,7 +120,7 @@ def by_start(pairs: Sequence[Pair]) -> List[List[Pair]]:
 
 def figures(pairs: Sequence[Pair], side: str, period_ms: float) -> Dict[str, float]:
     """Return p50, p95, p99, the share over the period, and processor time a step, of a side."""
-    ms, cpu = _side(pairs, side)
+    ms, cpu = _sides(pairs)[side == 'trial']
     p50, p95, p99 = np.quantile(ms, (0.5, 0.95, 0.99))
     return {'p50': float(p50), 'p95': float(p95), 'p99': float(p99), 'steps': ms.size,
             'late': float((ms > period_ms).mean()), 'cpu_ms': float(cpu.mean())}
@@ -128,42 +128,53 @@ def figures(pairs: Sequence[Pair], side: str, period_ms: float) -> Dict[str, flo
 
 def why(found: Comparison) -> str:
     """Return in words what a trial leads by."""
-    names = {'tail': 'p95 to p99', 'p50': 'median', 'cpu': 'processor time'}
+    names = {'p99': 'p99', 'tail': 'time of the slowest tenth', 'p50': 'median',
+             'cpu': 'processor time'}
     return ', '.join(f'{1 - getattr(found, name).value:.0%} less {names[name]}'
                      for name in _leads(found))
 
 
 def _wins(found: Comparison) -> bool:
-    return bool(_leads(found)) and found.tail.equal and not found.p50.worse and (
-        found.p50.equal or 'tail' in _leads(found))
+    leads = _leads(found)
+    if not leads or any(ratio.worse for ratio in (found.p99, found.tail, found.p50)):
+        return False
+    return leads != ['cpu'] or (found.tail.equal and found.p50.equal)
 
 
 def _leads(found: Comparison) -> List[str]:
     """Return the figures by which it wins."""
-    quicker = [name for name in ('p50', 'tail') if getattr(found, name).better(LEAST)]
+    quicker = [name for name in ('p99', 'tail', 'p50') if getattr(found, name).better(LEAST)]
     return quicker + ['cpu'] * found.cpu.better(LEAST_CPU)
 
 
-def _side(pairs: Sequence[Pair], side: str,
-          chosen: Optional[np.ndarray] = None) -> List[np.ndarray]:
-    """Return the times and the processor times of one side, of all pairs or of chosen ones."""
-    blocks: List[Block] = [getattr(pair, side) for pair in pairs]
-    least = min(block.ms.size for block in blocks)
-    ms, cpu = np.stack([block.ms[:least] for block in blocks]), np.array(
-        [block.cpu_ms for block in blocks])
-    if chosen is None:
-        return [ms.ravel(), cpu]
-    return [ms[chosen].reshape(len(chosen), -1), cpu[chosen]]
+class _Side(NamedTuple):
+    """The blocks of one side."""
+
+    ms: np.ndarray  # [pairs, steps]
+    cpu_ms: np.ndarray  # [pairs]
 
 
-def _ratio(baseline: Sequence[Sequence[np.ndarray]], trial: Sequence[Sequence[np.ndarray]],
-           figure: Figure) -> Ratio:
-    value, many = (figure(*one) / figure(*other) for one, other in zip(trial, baseline))
+def _sides(pairs: Sequence[Pair]) -> Tuple[_Side, _Side]:
+    """Return the baseline's and the trial's blocks."""
+    def side(blocks: Sequence[Block]) -> _Side:
+        return _Side(np.stack([block.ms for block in blocks]),
+                     np.array([block.cpu_ms for block in blocks]))
+    return side([pair.baseline for pair in pairs]), side([pair.trial for pair in pairs])
+
+
+def _ratio(value: Any, many: np.ndarray) -> Ratio:
     edge = (1 - CONFIDENCE) / 2
     low, high = np.quantile(many, (edge, 1 - edge))
-    return Ratio(float(value), float(low), float(high))
+    return Ratio(float(value), float(low), float(high), float((many > 1.0).mean()))
 
 
-def _tail(ms: np.ndarray) -> np.ndarray:
-    quantiles = TAIL if ms.shape[-1] >= FEW_STEPS else TAIL_OF_FEW
-    return np.exp(np.log(np.quantile(ms, quantiles, axis=-1)).mean(axis=0))
+def _log(figure: Callable[..., np.ndarray], ms: np.ndarray) -> np.ndarray:
+    return np.log(figure(ms, axis=-1))
+
+
+def _tail(ms: np.ndarray, axis: int = -1) -> np.ndarray:
+    return np.quantile(ms, TAIL, axis=axis)
+
+
+def _p99(ms: np.ndarray) -> np.ndarray:
+    return np.quantile(ms, 0.99, axis=-1)

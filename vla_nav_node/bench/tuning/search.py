@@ -12,9 +12,10 @@ from .trial import Trial
 from .truth import check_truth
 from ...errors import BackendError
 
-STARTS = 3  # of both processes in a duel
-DUEL_PAIRS, QUICK_DUEL_PAIRS = 16, 8  # of each start
-ROUNDS, QUICK_ROUNDS = 3, 2
+# Starts of both processes in a duel; twice as many if the lead is not beyond noise by then.
+STARTS, MOST_STARTS = 3, 6
+DUEL_PAIRS, QUICK_DUEL_PAIRS = 40, 16  # of each start
+ROUNDS = 5  # at most; each has twice as many pairs
 KEPT = 3  # one of so many goes on to the next round
 FEWEST = 2  # go on at least
 TOGETHER = 3  # the best single changes that are tried together
@@ -49,24 +50,15 @@ class Entry:
         self.status, self.reason = (said, '') if said != WINNER else (AHEAD, why(self.found))
 
 
-@dataclass(frozen=True)
-class Effort:
-    """How much a search does."""
-
-    rounds: int = ROUNDS
-    duel_pairs: int = DUEL_PAIRS
-
-
-QUICK = Effort(QUICK_ROUNDS, QUICK_DUEL_PAIRS)
 Show = Callable[[str, Sequence[Entry]], None]  # what is done next, and the rows so far
 
 
 class Search:
     """Successive halving, in pairs with the baseline."""
 
-    def __init__(self, arena: Arena, effort: Effort, show: Show) -> None:
+    def __init__(self, arena: Arena, duel_pairs: int, show: Show) -> None:
         """Call `show` before each measurement."""
-        self._arena, self._effort, self._show = arena, effort, show
+        self._arena, self._duel_pairs, self._show = arena, duel_pairs, show
         self.entries: List[Entry] = []
 
     def best_runtime(self, trials: Sequence[Trial]) -> Trial:
@@ -78,7 +70,7 @@ class Search:
     def run(self, candidates: Sequence[Entry]) -> Optional[Entry]:
         """Return the winner of a duel, or None: then the defaults stay."""
         self._measure(candidates, 1)
-        for turn in range(2, self._effort.rounds + 1):
+        for turn in range(2, ROUNDS + 1):
             better = _go_on(self.entries)
             self._measure(better + (list(self._together(better)) if turn == 2 else []), turn)
         return next((entry for entry in self._finalists() if self._wins(entry)), None)
@@ -98,7 +90,7 @@ class Search:
 
     def _meet(self, entry: Entry, pairs: int, turn: int) -> bool:
         try:
-            met = self._arena.meet(entry.trial, pairs, turn)
+            met = self._arena.meet(entry.trial, pairs, f'round {turn}', turn)
         except BackendError as error:
             entry.status, entry.reason = FAILED, str(error)
             return False
@@ -136,13 +128,21 @@ class Search:
             if problem:
                 entry.status, entry.reason = DIFFERS, problem
                 return False
-            for start in range(STARTS):
-                self._show(f'duel {start + 1} of {STARTS}: {entry.trial.name}', self.entries)
-                entry.duel += self._arena.duel(entry.trial, self._effort.duel_pairs, start).pairs
+            self._duel(entry)
         except BackendError as error:
             entry.status, entry.reason = FAILED, str(error)
             return False
         return self._decide(entry)
+
+    def _duel(self, entry: Entry) -> None:
+        for start in range(MOST_STARTS):
+            if start == STARTS and (verdict(entry.duel) != EQUAL
+                                    or not compare(entry.duel).promising):
+                return
+            self._show(f'duel {start + 1} of {STARTS} to {MOST_STARTS}: {entry.trial.name}',
+                       self.entries)
+            entry.duel += self._arena.meet(entry.trial, self._duel_pairs, f'duel {start}',
+                                           start).pairs
 
     def _decide(self, entry: Entry) -> bool:
         said = verdict(entry.duel)
@@ -155,7 +155,7 @@ class Search:
 
     def _duel_s(self) -> float:
         """Return how long a check and a duel take."""
-        return self._arena.needs_s(STARTS * self._effort.duel_pairs, 2 + 2 * STARTS)
+        return self._arena.needs_s(MOST_STARTS * self._duel_pairs, 1 + MOST_STARTS)
 
 
 def ranked(entries: Sequence[Entry]) -> List[Entry]:

@@ -1,6 +1,6 @@
 """Whether a trial computes the same as the defaults of its runtime: outputs, state, repeats."""
 
-from typing import Dict, List
+from typing import Dict, List, Tuple
 
 import numpy as np
 
@@ -47,22 +47,14 @@ def differences(reference: Rollout, found: Rollout, repeats: float, precision: s
 
 
 def _check(arena: Arena, trial: Trial) -> str:
-    bundle = trial.subject.kind == 'bundle'
-    reference, _ = _run(arena, trial.at_defaults() if bundle else arena.baseline, 0)
-    found, repeats = _run(arena, trial, REPEATS)
-    return '; '.join(differences(reference, found, repeats, trial.precision))
-
-
-def _run(arena: Arena, trial: Trial, repeats: int) -> tuple[Rollout, float]:
-    process = arena.open(trial)
-    try:
-        return process.rollout(STEPS), process.repeats(repeats) if repeats else 0.0
-    finally:
-        process.close()
+    same = trial.at_defaults() if trial.subject.kind == 'bundle' else arena.baseline
+    with arena.open(same, trial) as (reference, process):
+        return '; '.join(differences(reference.rollout(STEPS), process.rollout(STEPS),
+                                     process.repeats(REPEATS), trial.precision))
 
 
 def _outputs(reference: np.ndarray, found: np.ndarray,
-             limits: Dict[str, float]) -> tuple[float, float, str]:
+             limits: Dict[str, float]) -> Tuple[float, float, str]:
     errors = np.abs(found - reference)
     if 'relative' in limits:
         return _relative(found, reference), limits['relative'], ' of their size'

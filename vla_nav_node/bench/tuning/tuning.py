@@ -9,7 +9,7 @@ from .given.subjects import Model
 from .report.live_table import live_table
 from .report.session_text import session_text
 from .report.tune_rows import answer, rows_of, settings_for_config
-from .search import Effort, Entry, QUICK, Search
+from .search import DUEL_PAIRS, Entry, QUICK_DUEL_PAIRS, Search
 from .space import left_out, Place, singles
 from .starting_points import starts_for, this_machine
 from .trial import Trial
@@ -17,6 +17,9 @@ from .tune_journal import Journal
 from ..models.runners.row_process import Budget
 from ...backends.onnx.onnx_session import threads_for
 from ...system.machine import cores, cpu_model, package_version
+
+
+REPORT_S = 4.0  # of the time, for what is not measuring
 
 
 class Settings(NamedTuple):
@@ -33,7 +36,7 @@ class Tuning:
     def __init__(self, model: Model, settings: Settings) -> None:
         """Measure nothing yet."""
         self.model, self.settings = model, settings
-        self._budget = Budget(settings.minutes * 60.0)
+        self._budget = Budget(settings.minutes * 60.0 - REPORT_S)
         self._machine = this_machine()
         self._places: List[Place] = []
         self._search: Optional[Search] = None
@@ -55,16 +58,15 @@ class Tuning:
     def run(self, journal: Any, resume: bool) -> None:
         """Search; after Ctrl-C, keep what was measured and set `interrupted`."""
         book = Journal(journal, self._key(), resume)
-        self._budget = Budget(max(self.settings.minutes * 60.0 - book.spent_s, 0.0))
+        self._budget = Budget(max(self._budget.left_s - book.spent_s, 0.0))
         arena = Arena(self.model.baseline, self.settings.pace, self._budget, book)
         try:
             with live_table(self._budget) as show:
-                self._search = Search(arena, QUICK if self.settings.quick else Effort(), show)
+                pairs = QUICK_DUEL_PAIRS if self.settings.quick else DUEL_PAIRS
+                self._search = Search(arena, pairs, show)
                 self._winner = self._search.run(self._trials(arena, self._search))
         except KeyboardInterrupt:
             self.interrupted = True
-        finally:
-            arena.close()
 
     def report(self, config: Optional[RosConfig]) -> Dict[str, Any]:
         """Return everything for the report; put a winner into `config`, which is not written."""

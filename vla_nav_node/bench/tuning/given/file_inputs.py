@@ -74,7 +74,7 @@ def _read(path: Path) -> Tuple[Shapes, Dict[str, str], Shapes]:
 
 def _named_size(name: str, axis: int, size: Any) -> Any:
     """Return a size, or the name of a free one: the file's, or input:axis."""
-    return size if isinstance(size, (int, str)) and size != '' else f'{name}:{axis}'
+    return f'{name}:{axis}' if size in (None, '', '?') else size
 
 
 def _size(size: Any, named: Named) -> int:

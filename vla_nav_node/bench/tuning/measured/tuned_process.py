@@ -1,6 +1,5 @@
 """The parent's side of a trial's process."""
 
-import time
 from typing import Any, cast
 
 from .paced_worker import Open, PacedWorker, Rollout
@@ -17,13 +16,10 @@ class TunedProcess(RowProcess):
 
     worker = PacedWorker
 
-    def __init__(self, trial: Trial, opening_s: float, patience_s: float = PATIENCE_S) -> None:
-        """Start it and wait for its first steps, or raise BackendError."""
-        begin_s = time.monotonic()
+    def __init__(self, trial: Trial, patience_s: float = PATIENCE_S) -> None:
+        """Start it; call `wait` then, which raises BackendError."""
         self._patience_s = patience_s
         super().__init__(cast(Any, trial), wait=False)
-        self.wait(opening_s)
-        self.taken_s = time.monotonic() - begin_s
 
     @property
     def open(self) -> Open:  # noqa: A003, RUF100

@@ -40,7 +40,7 @@ def page(report: Mapping[str, Any]) -> str:
         plan.add(name, reason)
     parts = [f'# Tuning of {report["model"]}', f'**{report["answer"]}**', *report['notes'],
              ranking(report).markdown(), '![times](tune.png)',
-             'Ratios are with their 99 % interval, of the duel where there was one; those of a '
+             'Ratios are with their 99.8 % interval, of the duel where there was one; those of a '
              'few pairs of blocks have none. CPU is the processor time of all threads a step, '
              'waiting and rehearsals included. The tight loop is only shown: nothing is decided '
              'by it.',

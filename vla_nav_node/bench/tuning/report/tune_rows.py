@@ -87,7 +87,7 @@ def _row(entry: Entry, pace: Pace) -> Dict[str, Any]:
 def _baseline(trial: Trial, entries: Sequence[Entry], pace: Pace) -> Dict[str, Any]:
     pairs = [pair for entry in entries for pair in entry.pairs + entry.duel]
     own = figures(pairs, 'baseline', pace.period_ms) if pairs else {}
-    one = Ratio(1.0, 1.0, 1.0)._asdict()
+    one = Ratio(1.0, 1.0, 1.0, 0.5)._asdict()
     return {'rank': None, 'runtime': trial.runtime, 'settings': trial.settings, 'changed': {},
             'seen': '', 'status': 'baseline', 'reason': '', 'tight_ms': None, **own,
             'ratios': dict.fromkeys(('score', 'tail', 'p99', 'p50', 'cpu'), one)}
