@@ -34,6 +34,7 @@ def main(argv=None):
     parser.add_argument('--model', default='shipped')
     parser.add_argument('--precision', default='int8')
     parser.add_argument('--candidates', type=int, default=1, help='equal ones')
+    parser.add_argument('--period-ms', type=float, default=20.0)
     parser.add_argument('--seconds', type=float, default=120.0, help='of each tuning')
     parser.add_argument('--burn', action='store_true', help='a core, meanwhile')
     args = parser.parse_args(argv)
@@ -57,7 +58,7 @@ def one_tuning(args, number):
         model = open_bundle(args.model, Path('out/presets'), 'made', Wanted(
             precisions=[args.precision], backends=['onnx']), Path(folder))
         baseline, candidates = planted(model.baseline, args.plant, args.candidates)
-        arena = Arena(baseline, Pace(runs=40), Budget(args.seconds),
+        arena = Arena(baseline, Pace(args.period_ms, runs=40), Budget(args.seconds),
                       Journal(Path(folder, 'journal.json'), {}, False))
         search = Search(arena, QUICK_DUEL_PAIRS, lambda doing, entries: None)
         winner = search.run(candidates)

@@ -89,7 +89,7 @@ def _tune(args: argparse.Namespace, session: Any, config: Any) -> int:
     tune_page.short_ranking(report).print()
     print('\n'.join(filter(None, [report['answer'], *report['notes'], report['diff']])))
     tune_page.write_page(report, args.out)
-    tune_picture.draw(report['rows'], f'{args.model}: {report["answer"]}'[:140],
+    tune_picture.draw(report['rows'], f'{args.model}: ' + report['answer'].partition('. ')[0],
                       args.out / 'tune.png')
     for path in filter(None, (args.out / 'tune.json', args.json)):
         write_json(path, report)

@@ -99,14 +99,19 @@ class Arena:
     def needs_s(self, pairs: int, openings: int = 1) -> float:
         """Return about how long a measurement takes."""
         usual = float(np.mean(self._openings)) if self._openings else USUAL_OPENING_S
-        return openings * usual + pairs * self.pace.pair_s
+        return openings * (usual + self.pace.pair_s) + pairs * self.pace.pair_s
 
     def _beside(self, trial: Trial, pairs: int, start: int) -> Met:
-        with self.open(self.baseline, trial) as (baseline, other):
-            baseline.warm_up(self.pace.warmup)
-            tight_ms = other.warm_up(self.pace.warmup)
+        order = (self.baseline, trial) if start % 2 else (trial, self.baseline)
+        with self.open(*order) as opened:
+            tight_ms = [process.warm_up(self.pace.warmup) for process in opened]
+            if not start % 2:
+                opened.reverse()
+                tight_ms.reverse()
+            baseline, other = opened
+            self._pair(baseline, other, 0, start)  # the first turns do not count
             return Met([self._pair(baseline, other, number, start) for number in range(pairs)],
-                       tight_ms, asdict(other.open.info))
+                       tight_ms[1], asdict(other.open.info))
 
     def _pair(self, baseline: TunedProcess, trial: TunedProcess, number: int, start: int) -> Pair:
         """Run a block of each; which one is first changes, so that neither has the better turn."""

@@ -6,7 +6,7 @@ import numpy as np
 
 RESAMPLES = 1000
 CONFIDENCE = 0.998  # of an interval; a verdict looks at four of them
-SURE = 0.975  # share of the resamples in which what is called slower is slower
+SURE = 0.99  # share of the resamples in which what is called slower is slower
 LUCK = 0.01  # ratio that two processes of one trial may have, by where their memory lies
 LEAST = 0.03  # by which a winner is quicker, beside being beyond noise
 LEAST_CPU = 0.10  # less processor time that wins alone, at the same times
@@ -14,7 +14,8 @@ SLACK = 0.03  # by which the times may then be longer, for noise
 TAIL = 0.9  # quantile of a block: its slowest steps, but no single one
 TAIL_WEIGHT = 2 / 3  # in the score; the rest is the median
 PROMISING, PROMISING_CPU = 0.985, 0.93  # ratios that are worth a duel
-FEW_PAIRS = 6  # fewer say nothing of how slow steps vary
+FEW_PAIRS = 12  # of fewer, only what is slower by this much is called so
+FEW_SLOWER = 0.25
 AHEAD = 0.8  # share of the starts: all of three, five of six
 WINNER, EQUAL, SLOWER = 'winner', 'equal within noise', 'slower'
 
@@ -107,8 +108,8 @@ def verdict(pairs: Sequence[Pair]) -> str:
     if _wins(found) and any(np.mean([getattr(part, name).value < 1.0 for part in parts]) >= AHEAD
                             for name in _leads(found)):
         return WINNER
-    judged = (found.p50, found.tail) if len(pairs) >= FEW_PAIRS else (found.p50,)
-    slower = any(ratio.worse and ratio.value >= 1.0 + LEAST for ratio in judged)
+    least = LEAST if len(pairs) >= FEW_PAIRS else FEW_SLOWER
+    slower = any(ratio.worse and ratio.value >= 1.0 + least for ratio in (found.p50, found.tail))
     return SLOWER if slower else EQUAL
 
 
@@ -128,9 +129,9 @@ def figures(pairs: Sequence[Pair], side: str, period_ms: float) -> Dict[str, flo
 
 def why(found: Comparison) -> str:
     """Return in words what a trial leads by."""
-    names = {'p99': 'p99', 'tail': 'time of the slowest tenth', 'p50': 'median',
+    names = {'p99': 'p99', 'tail': 'slowest tenth', 'p50': 'median',
              'cpu': 'processor time'}
-    return ', '.join(f'{1 - getattr(found, name).value:.0%} less {names[name]}'
+    return ', '.join(f'{names[name]} {1 - getattr(found, name).value:.0%} less'
                      for name in _leads(found))
 
 

@@ -73,7 +73,7 @@ class Tuning:
         winner, pace, bundle = self._winner, self.settings.pace, self.model.bundle
         entries = self._search.entries if self._search else []
         said = 'Interrupted: --resume goes on from here.' if self.interrupted else answer(
-            winner, pace)
+            winner, entries, pace)
         if config and winner and bundle:
             config.set(settings_for_config(winner, bundle, pace, self._machine.driver,
                                            config.values))

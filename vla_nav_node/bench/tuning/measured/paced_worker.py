@@ -47,9 +47,10 @@ class PacedWorker:
         """Open a trial and run its first step."""
         with suppress(OSError):
             Path('/proc/self/oom_score_adj').write_text(KILLED_FIRST)
-        self._rehearsal_s = trial.rehearsal_ms / 1e3
         self._plant = Plant(trial.planted)
         self._stepper, self._number = open_stepper(trial), 0
+        on_cpu = self._stepper.info.device == 'cpu'  # as the node, which rehearses nowhere else
+        self._rehearsal_s = trial.rehearsal_ms / 1e3 if on_cpu else 0.0
         self._stepper.step(0)
         for period_s in BESIDE_S:
             threading.Thread(target=_beside, args=(period_s,), daemon=True).start()

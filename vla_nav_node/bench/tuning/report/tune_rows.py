@@ -58,8 +58,10 @@ def settings_for_config(entry: Entry, bundle: Bundle, pace: Pace, driver: str,
             'tuned_p99_ms': round(found['p99'], DIGITS)}
 
 
-def answer(winner: Optional[Entry], pace: Pace) -> str:
+def answer(winner: Optional[Entry], entries: Sequence[Entry], pace: Pace) -> str:
     """Return the recommendation in words."""
+    if not any(entry.pairs for entry in entries):
+        return f'{NO_WINNER}: nothing could be measured in the time. Give more --minutes.'
     if winner is None:
         return (f'{NO_WINNER}: nothing was quicker, or needed less processor time, by more than '
                 'noise. That is a good answer: the defaults are right here.')
