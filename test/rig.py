@@ -98,6 +98,7 @@ class Rig:
                                           (SetParametersAtomically, 'set_parameters_atomically'),
                                           (GetParameters, 'get_parameters'),
                                           (DescribeParameters, 'describe_parameters'))}
+        self.tuning = self.node.create_client(Trigger, f'{name}/retune')
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
         self._ending = Event()
@@ -160,6 +161,13 @@ class Rig:
         self.until(client.service_is_ready, f'the service {client.srv_name}')
         answer = client.call_async(kind.Request(**fields))
         self.until(answer.done, f'the answer of {client.srv_name}')
+        return answer.result()
+
+    def retune(self):
+        """Call ~/retune and return its response."""
+        self.until(self.tuning.service_is_ready, 'the service ~/retune')
+        answer = self.tuning.call_async(Trigger.Request())
+        self.until(answer.done, 'the answer of ~/retune')
         return answer.result()
 
     def configure(self, **values):

@@ -21,6 +21,7 @@ SIDE = 16  # pixels
 class Scripted:
     """A backend that returns `robot.wants`; its state counts the steps since the last reset."""
 
+    fits_cache = False
     info = BackendInfo('onnx', 'scripted', '1', 'cpu', 'none', 'fp32')
 
     def __init__(self, robot):

@@ -89,6 +89,7 @@ class Backend(Protocol):
     """
 
     info: BackendInfo
+    fits_cache: bool  # of a processor that runs it
 
     def infer(self, image: np.ndarray, state: State) -> Tuple[np.ndarray, State]:
         """

@@ -39,7 +39,8 @@ def test_defaults_are_those_of_the_documentation():
         cudnn_conv_algo_search='HEURISTIC', gpu_mem_limit_mb=0,
         arena_extend_strategy='kSameAsRequested', cudnn_conv_use_max_workspace=True,
         profile_directory='', fallback_backends=(), rehearsal_ms=4.0, tuned_for='',
-        tuned_period_ms=0.0, tuned_p50_ms=0.0, tuned_p99_ms=0.0, nvtx=False, hardware_id='', autostart=True)
+        tuned_period_ms=0.0, tuned_p50_ms=0.0, tuned_p99_ms=0.0, nvtx=False,
+        hardware_id='', autostart=True)
     assert settings.period_s == pytest.approx(0.02)
     assert settings.runtime == ('onnx', 'fp32', 'auto', BackendOptions())
     assert settings.options == BackendOptions()

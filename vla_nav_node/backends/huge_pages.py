@@ -4,7 +4,7 @@ import ctypes
 import mmap
 from pathlib import Path
 import re
-from typing import Iterator, List, NamedTuple, Tuple
+from typing import Iterator, List, NamedTuple, Set, Tuple
 
 import numpy as np
 
@@ -32,26 +32,41 @@ class HugePages(NamedTuple):
             f', {self.later:.0f} MB may follow' if self.later else '')
 
 
-def use_huge_pages(proc: Path = Path('/proc/self')) -> HugePages:
-    """
-    Move the memory that this process has allocated into huge pages; the contents stay.
+class NewMemory:
+    """What this process allocates from now on: the weights of a policy, while it opens."""
 
-    A step that comes every 20 ms finds the processor's caches of addresses (TLB) emptied, and
-    looks up each 4 kB of its weights again: measured, that is a third to a half of its time. Only
-    blocks that are half in use are moved, so the process hardly grows. Before Linux 6.1 the
-    kernel does it by itself, some MB a minute.
-    """
-    if mmap.PAGESIZE != 4096:  # then a huge page is 32 or 512 MB
-        return HugePages(0.0, 0.0, f'pages are of {mmap.PAGESIZE >> 10} kB here')
-    try:
-        blocks = _blocks(proc)
-    except OSError as error:
-        return HugePages(0.0, 0.0, f'{error.filename}: {error.strerror}')
-    madvise = ctypes.CDLL(None, use_errno=True).madvise
-    madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-    moved = sum(not madvise(block, HUGE, MADV_COLLAPSE) for block in blocks)
-    left = 0 if moved else sum(not madvise(block, HUGE, MADV_HUGEPAGE) for block in blocks)
-    return HugePages(moved * HUGE / 1e6, left * HUGE / 1e6)
+    def __init__(self, proc: Path = Path('/proc/self')) -> None:
+        """Note what is allocated already."""
+        self._proc = proc
+        self._before, self._problem = self._look()
+
+    def use_huge_pages(self) -> HugePages:
+        """
+        Move what was allocated since into huge pages; the contents stay.
+
+        A step that comes every 20 ms finds the processor's caches of addresses (TLB) emptied, and
+        looks up each 4 kB of its weights again: see docs/tune.md for what that costs. Only
+        blocks that are half in use are moved, so the process hardly grows. Before Linux 6.1 the
+        kernel does it by itself, some MB a minute.
+        """
+        now, problem = self._look()
+        if problem or self._problem:
+            return HugePages(0.0, 0.0, problem or self._problem)
+        blocks = sorted(now - self._before)
+        madvise = ctypes.CDLL(None, use_errno=True).madvise
+        madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+        moved = sum(not madvise(block, HUGE, MADV_COLLAPSE) for block in blocks)
+        left = 0 if moved else sum(not madvise(block, HUGE, MADV_HUGEPAGE) for block in blocks)
+        return HugePages(moved * HUGE / 1e6, left * HUGE / 1e6)
+
+    def _look(self) -> Tuple[Set[int], str]:
+        """Return the blocks in use, or why they cannot be known."""
+        if mmap.PAGESIZE != 4096:  # then a huge page is 32 or 512 MB
+            return set(), f'pages are of {mmap.PAGESIZE >> 10} kB here'
+        try:
+            return set(_blocks(self._proc)), ''
+        except OSError as error:
+            return set(), f'{error.filename}: {error.strerror}'
 
 
 def _blocks(proc: Path) -> List[int]:

@@ -1,6 +1,7 @@
 """What all backends share: their device, the checks of their arrays, and the step they run."""
 
 import logging
+from pathlib import Path
 from typing import Any, Optional, Protocol, Tuple
 
 import numpy as np
@@ -11,6 +12,8 @@ from ..bundle.gpu_verdicts import choose_device, DeviceChoice
 from ..errors import BackendError
 from ..types import BackendInfo, State
 
+# Weights of less fit into the caches that are a core's own, or nearly: 2 MB in servers and PCs.
+CACHE_BYTES = 5 << 20
 LOG = logging.getLogger(__name__)
 
 
@@ -35,6 +38,7 @@ class StepBackend:
     """
 
     info: BackendInfo
+    fits_cache = False
 
     def __init__(self, name: str, bundle: Bundle) -> None:
         """Read the shapes from the manifest; a subclass sets `_step` and `info`."""
@@ -56,6 +60,10 @@ class StepBackend:
             for part, shape in zip(state, self._state_shapes):
                 _check_array('state', part, shape, np.float32)
         return step.infer(image, state)
+
+    def fit_cache(self, weights: Path) -> None:
+        """Set `fits_cache` for a file whose weights run on the CPU."""
+        self.fits_cache = weights.stat().st_size < CACHE_BYTES
 
     def close(self) -> None:
         """Release the step; states still in use are copied to the host first."""

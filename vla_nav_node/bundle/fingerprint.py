@@ -1,5 +1,6 @@
 """What a measurement on this machine holds for, as one line of text."""
 
+from pathlib import Path
 from typing import Dict, List
 
 from .bundle import Bundle
@@ -32,6 +33,22 @@ def differences(written: str, now: str) -> List[str]:
     names = [name for name in {**before, **after} if name != DATE]
     return [f'{name} is {after.get(name, "unknown")} instead of {before.get(name, "unknown")}'
             for name in names if before.get(name) != after.get(name)]
+
+
+def tuning_problem(bundle: Bundle, tuned_for: str, info: BackendInfo) -> str:
+    """Return why settings that were tuned for a fingerprint do not hold here; '' if they do."""
+    driver = _read(tuned_for).get('driver', '') if info.device == 'cpu' else gpu_driver()
+    found = differences(tuned_for, fingerprint(bundle, info, driver))
+    return ('they were tuned for something else: ' + ', '.join(found)
+            + '; fix: vla_nav tune, or call ~/retune') if found else ''
+
+
+def gpu_driver() -> str:
+    """Return the version of NVIDIA's kernel module, '' if it does not tell."""
+    try:
+        return Path('/sys/module/nvidia/version').read_text().strip()
+    except OSError:
+        return ''
 
 
 def _plain(value: str) -> str:

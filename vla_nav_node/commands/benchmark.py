@@ -26,6 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--one-shot', action='store_true',
                         help='also the export that people usually make: one picture in, no state, '
                         "ONNX's own RNN or LSTM operator")
+    parser.add_argument('--also', nargs='+', default=[], metavar='NAME=VALUE,...',
+                        help='more rows of onnx, with other options of the node, such as '
+                        'huge_pages=false,rehearsal_ms=0')
 
 
 def run(args: argparse.Namespace) -> int:
@@ -69,7 +72,7 @@ def _measure(args: argparse.Namespace) -> Dict[str, Any]:
         'untrained': [name for name, bundle in bundles.items()
                       if not bundle.manifest.get('training', {}).get('trained')],
         'ranking': [{'policy': group.policy, 'device': group.device, 'rows': [
-            {'label': row['label'], 'late': row['late'], 'p95': row['paced']['p95']}
+            {'label': row['label'], 'late': row['late'], 'p99': row['paced']['p99']}
             for row in group.rows]} for group in ranking.groups],
         'refused': ranking.refused,
         'advice': [advice._asdict() for advice in advise(ranking.groups)]}
@@ -87,7 +90,7 @@ def _rows(args: argparse.Namespace, bundles: Dict[str, Any], pace: Any
     """Return the rows of all policies, the absent ones, and the memory's bandwidth in GB/s."""
     from ..bench.hardware import read_bandwidths
     from ..bench.models.frame_sets import load_frame_set
-    from ..bench.models.matrix import add_one_shot, all_kinds, plan_rows
+    from ..bench.models.matrix import add_one_shot, add_variants, all_kinds, plan_rows
     from ..bench.models.measure import measure_policy
     from ..bench.models.policies import Policy
     from ..convert.frames.calibrated import Calibrated
@@ -104,6 +107,7 @@ def _rows(args: argparse.Namespace, bundles: Dict[str, Any], pace: Any
     with tempfile.TemporaryDirectory() as folder, progress() as bar:
         for name, policy in policies.items():
             plan = plan_rows(name, policy.bundle, kinds, args.device)
+            add_variants(plan, args.also)
             if args.one_shot:
                 add_one_shot(plan, args.device, Path(folder))
             measured, absent[name] = measure_policy(plan, pace, policy, bar)

@@ -42,6 +42,7 @@ class Cycle:
         self.stage_timer = StageTimer()
         self.recent_steps: Deque[Step] = deque(maxlen=RECENT)
         self._step: Optional[Step] = None
+        self._picture: Optional[np.ndarray] = None  # of the last good step
 
     def run(self, frame: Frame) -> Tuple[Command, Timing]:
         """Return the command for `frame`, a stop if a stage fails, and the times of the stages."""
@@ -66,9 +67,24 @@ class Cycle:
         timing = timer.stop()
         if not command.is_stop:
             self._step = Step(picture, self.policy.state_before, action)
-        elif timing.gate:
-            self.policy.reset()  # the state may be why the output is not finite
+            self._picture = picture
+        else:
+            self._picture = None  # what fails is not rehearsed
+            if timing.gate:
+                self.policy.reset()  # the state may be why the output is not finite
         return command, timing
+
+    def rehearse(self) -> None:
+        """Run the policy on the last good picture, for nothing but speed; it is watched alike."""
+        if self._picture is None:
+            return
+        self.stage_timer.enter('infer')
+        try:
+            self.policy.rehearse(self._picture)
+        except VlaNavError:
+            self._picture = None  # the step on the next picture tells, and falls back
+        finally:
+            self.stage_timer.enter('')
 
     def _refuse_blank(self, picture: np.ndarray) -> None:
         if self.blank_guard and is_blank(picture):

@@ -15,6 +15,7 @@ from .mailbox import Arrival, Mailbox
 from .parameters import Settings
 from ..errors import ImageError, VlaNavError
 from ..policy.hang_recovery import REQUEST_TIMEOUT_S
+from ..policy.rehearsal import Rehearsal
 from ..system import gc_schedule
 from ..types import CAMERA, Command, DRIVING, Frame
 
@@ -42,6 +43,7 @@ class DrivingLoop:
         self.frame_checks = FrameChecks(settings)
         self.latency = LatencyRecorder()
         self.mailbox = Mailbox()
+        self.rehearsal = Rehearsal()
         self.last: Optional[Outcome] = None
         self._ros_now_ns = ros_now_ns
         self._on_cycle = on_cycle
@@ -81,10 +83,12 @@ class DrivingLoop:
     def run(self, stopping: Event) -> None:
         """Drive until `stopping` is set."""
         while not stopping.is_set():
-            frame = self.mailbox.take(IDLE_S)
+            frame = self.mailbox.take(self.rehearsal.wait_s(IDLE_S))
             self._serve_requests()
             if frame is not None:
                 self.drive(frame)
+            elif self.rehearsal.due():
+                self.cycle.rehearse()
             gc_schedule.tidy()  # a command has just left, or there is nothing to do
 
     def drive(self, frame: Arrival) -> None:
@@ -118,6 +122,8 @@ class DrivingLoop:
         self._record(frame, timing, before_ns)
         self.last = Outcome(frame.received_ns, command, timing)
         self.cycle.keep_step()
+        self.rehearsal.note(frame.received_ns, self.settings.rehearsal_ms
+                            if self.cycle.policy.backend.fits_cache else 0.0)
 
     def _record(self, frame: Frame, timing: Timing, before_ns: int) -> None:
         done_ns = time.perf_counter_ns()

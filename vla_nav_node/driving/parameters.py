@@ -17,6 +17,8 @@ NO_LIST = ('', '~', 'null', 'None')  # what the ros2 command makes of a list wit
 # C's strtod). `ros2 param dump` quotes only what Python reads so: 08, 1e5, nan stand bare in it.
 _NOT_TEXT = re.compile(r'[yn]|[+-]?(nan(\(\w*\))?|inf(inity)?|0x[\da-f]*\.?[\da-f]*(p[+-]?\d+)?'
                        r'|(\d+\.?\d*|\.\d+)(e[+-]?\d+)?)', re.ASCII | re.IGNORECASE)
+REHEARSAL_MS = 4.0
+NEVER_TUNED = ('gpu_mem_limit_mb', 'profile_directory')  # bounds and wishes of the user
 _TYPE_NAMES = {bool: 'boolean', int: 'integer', float: 'double', str: 'string'}
 
 
@@ -148,6 +150,13 @@ class Settings(BackendOptions):
         return BackendOptions(**{
             field.name: getattr(self, field.name) for field in fields(BackendOptions)})
 
+    def untuned(self) -> 'Settings':
+        """Return these settings with the defaults for what `vla_nav tune` may have chosen."""
+        options = {row.name: getattr(DEFAULTS, row.name) for row in OPTIONS
+                   if row.name not in NEVER_TUNED}
+        return replace(self, **options, rehearsal_ms=REHEARSAL_MS, tuned_for='',
+                       tuned_period_ms=0.0, tuned_p50_ms=0.0, tuned_p99_ms=0.0)
+
     @property
     def period_s(self) -> float:
         """Return the control period in seconds."""
@@ -219,9 +228,9 @@ def parameters(limits: Mapping[str, float], backends: Tuple[str, ...],
                   "['onnx:fp32@cpu', 'torch']. Each is backend[:precision[@device]]; the "
                   'defaults are fp32 and auto. All are opened beforehand. Diagnostics warn until '
                   'backend is set again.', live=True, read=read_runtimes),
-        Parameter('rehearsal_ms', 4.0, 'How long before the next picture is due to run a small '
-                  'policy (under 5 MB, on the CPU) on the last one, so that the processor has it '
-                  'at hand; the result is dropped. 0: never.', 'ms', 0.0, 20.0, live=True),
+        Parameter('rehearsal_ms', REHEARSAL_MS, 'How long before the next picture is due to run '
+                  'a small policy (under 5 MB, on the CPU) on the last one, so that the processor '
+                  'has it at hand; the result is dropped. 0: never.', 'ms', 0.0, 20.0, live=True),
         Parameter('tuned_for', '', 'What `vla_nav tune` measured its settings for. On another '
                   'machine, library or model, the options of the backends are the defaults, and '
                   'diagnostics warn.', live=True),

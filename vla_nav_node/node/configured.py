@@ -18,6 +18,7 @@ from .nvtx_ranges import show_stages
 from .ros_graph import GraphMonitor
 from ..backends import open_backend, prepare
 from ..bundle.changed_on_disk import BundleChanges
+from ..bundle.fingerprint import tuning_problem
 from ..bundle.verdicts import verification_status
 from ..driving.command_limits import ABSURD_FACTOR, ActionCheck
 from ..driving.command_output import CommandOutput
@@ -28,6 +29,7 @@ from ..driving.latency_recorder import FIELDS
 from ..driving.loop import DrivingLoop
 from ..driving.parameters import Settings
 from ..driving.watchdog import DiagnosticsReporter, run_watchdog
+from ..errors import BackendError
 from ..policy.fallback import FallbackPolicy
 from ..policy.hang_recovery import HangRecovery
 from ..policy.hot_swap import HotSwap
@@ -63,13 +65,36 @@ class Configured:
         self.threads = Threads(on_failure)
         bundle_changes.confirm()  # the node has read and hashed the files already
         opener = RuntimeOpener(bundle_changes.bundle, open_backend, settings.allow_unverified)
-        self.policy, cycle = _policy_and_cycle(opener, settings)
+        self.policy, cycle = self._open(opener)
         try:
             bundle_changes.confirm()  # the opened files are the checked ones
             self._build(opener, cycle, publish)
         except BaseException:
             self._close_backends()
             raise
+
+    def _open(self, opener: RuntimeOpener) -> Tuple[FallbackPolicy, Cycle]:
+        """Open by the tuned settings if they were tuned for this, else by the defaults."""
+        self.untuned, settings = '', self._settings
+        if not settings.tuned_for:
+            return _policy_and_cycle(opener, settings)
+        try:
+            self.policy, cycle = _policy_and_cycle(opener, settings)
+            self.untuned = tuning_problem(opener.bundle, settings.tuned_for,
+                                          self.policy.backend.info)
+            if not self.untuned:
+                return self.policy, cycle
+            self._close_backends()
+        except BackendError as error:
+            self.untuned = f'the tuned ones do not open here ({error})'
+        self._settings = settings.untuned()
+        self._node.get_logger().warning(f'drives by the default options: {self.untuned}')
+        return _policy_and_cycle(opener, self._settings)
+
+    @property
+    def settings(self) -> Settings:
+        """Return the settings that drive."""
+        return self._settings
 
     def _build(self, opener: RuntimeOpener, cycle: Cycle,
                publish: Callable[[List[Status]], None]) -> None:
@@ -198,6 +223,7 @@ class Configured:
         bundle = self._bundle_changes.bundle
         return policy_status(bundle.name, info, *verification_status(bundle, info),
                              changed=self._bundle_changes.changed(),
+                             tuned=self._settings.tuned_for, untuned=self.untuned,
                              fallback=self._hang_recovery.warning(),
                              spares=self.policy.list_fallbacks())
 

@@ -17,7 +17,8 @@ from std_srvs.srv import SetBool, Trigger
 from . import messages
 from .configured import Configured
 from .lifecycle import Lifecycle, SERVICES
-from .parameter_calls import answer, declare, set_parameters
+from .parameter_calls import (
+    answer, changed_parameters, declare, set_parameters, stored)
 from .start.distribution import has_stamped_commands
 from .start.ros_log import log_to_ros
 from .start.shutdown_context import NodeContext
@@ -28,6 +29,7 @@ from ..bundle.changed_on_disk import BundleChanges
 from ..driving.diagnostics.statuses import OK, realtime_status, Status, STATUSES
 from ..driving.parameters import MODEL, parameters, Settings, settings_of, updated
 from ..errors import BackendError, VlaNavError
+from ..policy.retune import Retune
 from ..system.realtime import Realtime
 from ..system.shutdown_signals import ShutdownSignals, StartupSignals
 from ..system.threads import Threads
@@ -39,7 +41,7 @@ parameters: """ + ', '.join(field.name for field in fields(Settings)) + """
 (described in README.md, and by ros2 param describe /vla_nav_node NAME while the node runs)"""
 # Topics and services, which can be remapped.
 TOPICS = ('image', 'image/compressed', 'cmd_vel', 'bond', '~/latency', '/diagnostics', '~/enable',
-          '~/reset', '~/transition_event', *(f'~/{name}' for name in SERVICES))
+          '~/reset', '~/retune', '~/transition_event', *(f'~/{name}' for name in SERVICES))
 IDLE_S = 0.2  # how often the services' thread checks whether it has to end
 REPORT_S = 1.0
 NO_BOND = ('the ROS package bond is not installed: nav2_lifecycle_manager needs it, or its '
@@ -73,6 +75,8 @@ class VlaNavNode(Node):
             'configure': self._configure, 'activate': self._activate,
             'deactivate': self._deactivate, 'cleanup': self._release, 'shutdown': self._release,
             'error': self._release})
+        self._retune = Retune(bundle.directory, self._is_disabled, self._apply_tuned,
+                              self.get_logger())
         self._make_services()
 
     def run(self, starting: StartupSignals) -> int:
@@ -82,6 +86,7 @@ class VlaNavNode(Node):
         try:
             self._threads.start('services', self._serve)
             self._threads.start('states', self._report_state)
+            self._threads.start('retune', self._retune.run)
             if self._settings.autostart:
                 self._start_by_itself('configure')
                 starting.check()
@@ -104,6 +109,9 @@ class VlaNavNode(Node):
         with self._changing:
             self.configured = Configured(self, self._bundle_changes, self._settings,
                                          self._realtime, self._publish, self._on_failure)
+            wanted, self._settings = self._settings, self.configured.settings
+        if wanted != self._settings:  # so that `ros2 param get` tells what drives
+            super().set_parameters_atomically(changed_parameters(wanted, self._settings))
         if not self._settings.autostart and not self.configured.heartbeat.is_possible:
             self.get_logger().warning(NO_BOND)
 
@@ -192,6 +200,7 @@ class VlaNavNode(Node):
         self._groups = [MutuallyExclusiveCallbackGroup() for _ in range(2)]
         self.create_service(Trigger, '~/reset', self._on_reset, callback_group=self._groups[0])
         self.create_service(SetBool, '~/enable', self._on_enable, callback_group=self._groups[1])
+        self.create_service(Trigger, '~/retune', self._on_retune, callback_group=self._groups[0])
         self.add_on_set_parameters_callback(
             lambda wanted: answer(self._on_parameters, wanted))
 
@@ -249,3 +258,23 @@ class VlaNavNode(Node):
         except VlaNavError as error:
             response.success, response.message = False, str(error)
         return response
+
+    def _on_retune(self, request: Trigger.Request,
+                   response: Trigger.Response) -> Trigger.Response:
+        try:
+            response.message, response.success = self._retune.start(
+                self._settings.runtime, self._settings.control_period_ms), True
+        except VlaNavError as error:
+            response.success, response.message = False, str(error)
+        return response
+
+    def _is_disabled(self) -> bool:
+        """Return whether no command can leave until somebody asks for it."""
+        configured = self.configured
+        return configured is None or not configured.loop.active or not configured.output.enabled
+
+    def _apply_tuned(self, values: Dict[str, Any]) -> str:
+        """Set parameters that were tuned; return why they are refused, or ''."""
+        result = self.set_parameters_atomically(
+            [Parameter(name, value=stored(value)) for name, value in values.items()])
+        return str(result.reason)

@@ -101,6 +101,13 @@ def _allowed(node: Node, table: Tuple[table_of.Parameter, ...], now: table_of.Se
     return own + of_ros
 
 
+def changed_parameters(before: table_of.Settings,
+                       after: table_of.Settings) -> List[RosParameter]:
+    """Return the parameters whose values differ."""
+    return [RosParameter(name, value=stored(value)) for name, value in vars(after).items()
+            if value != getattr(before, name)]
+
+
 def answer(action: Callable[[Dict[str, Any]], None],
            parameters: List[RosParameter]) -> SetParametersResult:
     """Call `action` with new values by name; if it raises, refuse them with the error."""

@@ -73,6 +73,12 @@ class FallbackPolicy(Policy):
         self.state = attempt.state
         return attempt.action
 
+    def rehearse(self, image: np.ndarray) -> None:
+        """Run a step and drop what it returns; a hang in it can be rescued like any other."""
+        attempt = self._attempt(self.chain.driving, image, self.state)
+        if attempt.problem:
+            raise BackendError(attempt.problem)
+
     def rescue(self, problem: str, after_s: float) -> bool:
         """
         Switch to the next backend if a step has taken longer than `after_s`; return whether.

@@ -29,6 +29,10 @@ class Policy:
         action, self.state = self.backend.infer(image, self.state_before)
         return action[0]
 
+    def rehearse(self, image: np.ndarray) -> None:
+        """Run a step and drop what it returns: the state is as before."""
+        self.backend.infer(image, self.state)
+
     def reset(self) -> None:
         """Start the next step from the zero state."""
         self.state = self.zero_state

@@ -9,7 +9,7 @@ from .torch_device import device_name, is_for_cuda, pick_device
 from .torch_modes import resolve_mode
 from .torch_step import open_step
 from ..background_import import import_in_background, WaitForIdle
-from ..huge_pages import use_huge_pages
+from ..huge_pages import NewMemory
 from ..options import BackendOptions, DEFAULTS
 from ..step_backend import resolve_device, StepBackend
 from ...bundle.bundle import Bundle, WEIGHTS
@@ -43,11 +43,14 @@ class TorchBackend(StepBackend):
         mode = resolve_mode(options.torch_mode, place.type)
         torch.set_num_threads(options.torch_num_threads or
                               min(torch.get_num_threads(), MAX_THREADS))
+        memory = NewMemory()
         network = _network(bundle, weights, precision)
         opened = open_step(torch, place, mode, network, bundle, precision, wait_for_idle)
         self._step = opened.step
-        if options.huge_pages and place.type == 'cpu':
-            LOG.info('torch: %s', use_huge_pages())
+        if place.type == 'cpu':
+            self.fit_cache(weights)
+            if options.huge_pages:
+                LOG.info('torch: %s', memory.use_huge_pages())
         self.info = BackendInfo('torch', 'torch', torch.__version__, device_name(torch, place),
                                 opened.provider, precision,
                                 f'{_product_types(network)}; {opened.parity}', choice.note)

@@ -48,6 +48,7 @@ class Candidate:
     threads: int = 0  # 0: the default of the backend or the runtime
     recipe: Recipe = Recipe()
     options: BackendOptions = DEFAULTS  # of a bundle's backend
+    rehearsal_ms: float = 4.0  # of a bundle, as the node's parameter
 
     @property
     def model_file(self) -> Path:

@@ -10,10 +10,12 @@ from ...backends import BACKENDS, is_installed
 from ...backends.options import BackendOptions, DEFAULTS
 from ...bundle.bundle import Bundle, WEIGHTS
 from ...bundle.verdicts import files_read
+from ...errors import SettingError
 
 ONE_SHOT = 'one-shot export'
 GRAPH, EAGER = 'cuda_graph', 'eager'
 TENSORRT = 'tensorrt'  # the backend, and a provider of onnx
+BOOLEANS = {'true': True, 'false': False}
 MODE_OF = {'torch': 'torch_mode', 'onnx': 'onnx_provider'}  # the backend's option of that name
 
 
@@ -106,6 +108,37 @@ def plan_rows(policy: str, bundle: Bundle, kinds: Sequence[Kind], device: str,
             plan.batches.append([candidate])
         joined = not kind.builds
     return plan
+
+
+def add_variants(plan: Plan, specs: Sequence[str]) -> None:
+    """Add the rows of onnx with other options, as 'huge_pages=false,rehearsal_ms=0'."""
+    plain = [each for batch in plan.batches for each in batch if each.backend == 'onnx']
+    for spec in specs:
+        values = read_options(spec)
+        lead_ms = values.pop('rehearsal_ms', None)
+        for candidate in plain:
+            plan.batches.append([replace(
+                candidate, name=f'{candidate.name} {spec}',
+                options=replace(candidate.options, **values),
+                rehearsal_ms=candidate.rehearsal_ms if lead_ms is None else lead_ms)])
+
+
+def read_options(spec: str) -> Dict[str, Any]:
+    """Return options of the node by name, or raise SettingError for a name or a value."""
+    types: Dict[str, Any] = {name: type(value) for name, value in vars(DEFAULTS).items()}
+    types['rehearsal_ms'] = float
+    values: Dict[str, Any] = {}
+    for part in spec.split(','):
+        name, _, text = part.partition('=')
+        if name not in types:
+            raise SettingError(f'--also {spec}: no option {name!r}', ', '.join(types))
+        try:
+            values[name] = BOOLEANS[text] if types[name] is bool else types[name](text)
+        except (KeyError, ValueError):
+            raise SettingError(f'--also {spec}: {name} is {text!r}',
+                               f'a value such as {getattr(DEFAULTS, name, 4.0)}') from None
+    replace(DEFAULTS, **{key: value for key, value in values.items() if key != 'rehearsal_ms'})
+    return values
 
 
 def _on_threads(candidate: Candidate, counts: Sequence[int]) -> List[List[Candidate]]:

@@ -22,6 +22,7 @@ from ...system.progress import Bar
 Row = Dict[str, Any]
 BUDGETS_MS = (10.0, 20.0)  # the usual control periods
 REFERENCES = ('torch fp32', 'onnx fp32')  # rows that the others' actions are compared with
+FIGURES = {'p50': 50, 'p99': 99}
 BLOCK = 20  # steps of one row before the next row's turn
 SETTLE = 5  # steps at the start of a turn that do not count: other rows have used the caches
 TRIAL = 5  # steps that tell how long a row takes
@@ -56,9 +57,15 @@ class Measured(NamedTuple):
         return self.process.candidate.name
 
     @property
-    def median(self) -> float:
-        """Return the median of a step back to back, ms."""
-        return float(np.median(self.spans[0].ms))
+    def paced_p99(self) -> float:
+        """Return the p99 of a paced step, ms."""
+        return float(np.percentile(self.spans[-1].ms, 99))
+
+    def figures(self) -> Row:
+        """Return how it did on its number of threads."""
+        return {'threads': self.process.candidate.threads, **{
+            pace: {name: float(np.percentile(span.ms, share)) for name, share in FIGURES.items()}
+            for pace, span in zip(('back_to_back', 'paced'), self.spans)}}
 
 
 def open_rows(batches: Sequence[Sequence[Candidate]], stack: ExitStack,
@@ -211,11 +218,11 @@ def _needed_s(ms: float, pace: Pace, frames: int) -> float:
 
 
 def _rows(plan: Plan, pace: Pace, measured: List[Measured]) -> List[Row]:
-    """Return one row for each name: that of the number of threads with the least median."""
+    """Return one row for each name: that of the number of threads with the least paced p99."""
     by_name: Dict[str, List[Measured]] = {}
     for each in measured:
         by_name.setdefault(each.name, []).append(each)
-    best = {name: min(same, key=lambda each: each.median) for name, same in by_name.items()}
+    best = {name: min(same, key=lambda each: each.paced_p99) for name, same in by_name.items()}
     reference = next((best[name] for wanted in REFERENCES for name in best
                       if name.startswith(wanted)), measured[0])
     return [_row(plan, pace, best[name], reference, same) for name, same in by_name.items()]
@@ -235,8 +242,7 @@ def _row(plan: Plan, pace: Pace, one: Measured, reference: Measured,
                  'picture': list(opened.size), 'carries_state': opened.carries_state},
         'may_not_drive': may_not_drive,
         'agreement': {**_agreement(one, reference), 'with': reference.name},
-        'alternatives': [{'threads': each.process.candidate.threads, 'p50': each.median}
-                         for each in alternatives]}
+        'alternatives': [each.figures() for each in alternatives]}
 
 
 def _agreement(one: Measured, reference: Measured) -> Dict[str, Any]:

@@ -149,12 +149,14 @@ def _loss_fix(camera: CameraReport) -> str:
 
 
 def policy_status(policy: str, info: BackendInfo, verified: str, unverified: str = '',
-                  changed: str = '', fallback: str = '', spares: str = '') -> Status:
+                  changed: str = '', fallback: str = '', spares: str = '', tuned: str = '',
+                  untuned: str = '') -> Status:
     """
     Return which policy drives, on which backend.
 
     `verified` and `unverified` come from bundle.verdicts.standing; `changed` names the files that
     changed on disk; `fallback` is why a fallback drives, and `spares` lists the fallbacks.
+    `tuned` is what the settings were tuned for, `untuned` why tuned ones are not used.
     """
     message = f'{policy} by {info}'
     if fallback:
@@ -163,10 +165,13 @@ def policy_status(policy: str, info: BackendInfo, verified: str, unverified: str
         message += f'; {unverified}'
     if changed:
         message += f'; {changed}: the next start will load something else'
-    return Status(POLICY, WARN if changed or unverified or fallback else OK, message, {
+    if untuned:
+        message += f'; it drives by the default options: {untuned}'
+    return Status(POLICY, WARN if changed or unverified or fallback or untuned else OK, message, {
         'policy': policy, 'backend': info.name, 'library': f'{info.library} {info.version}',
         'provider': info.provider, 'device': info.device, 'precision': info.precision,
-        'verified': verified, **({'layers': info.layers} if info.layers else {}),
+        'verified': verified, **({'tuned for': tuned} if tuned else {}),
+        **({'layers': info.layers} if info.layers else {}),
         **({'GPU': info.note} if info.note else {}),
         **({'fall-backs': spares} if spares else {})})
 

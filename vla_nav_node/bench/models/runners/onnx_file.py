@@ -20,6 +20,8 @@ class OnnxFileRunner:
     The options of our onnx backend are for bundles.
     """
 
+    lead_s = 0.0
+
     def __init__(self, candidate: Candidate) -> None:
         """Open the file and identify its inputs and outputs, or raise BackendError."""
         self._session, version = _open(candidate)
@@ -45,6 +47,9 @@ class OnnxFileRunner:
             self._outputs, {self._image_name: prepared,
                             **dict(zip(self._state_names, self._state))})
         return last_action(action)
+
+    def rehearse(self, prepared: np.ndarray) -> None:
+        """Do nothing: nobody does it for a plain file."""
 
     def reset(self) -> None:
         """Start from the zero state."""

@@ -23,12 +23,16 @@ class Runner(Protocol):
     info: Dict[str, str]
     size: Size
     carries_state: bool
+    lead_s: float  # how long before a step it is rehearsed; 0: never
 
     def prepare(self, image: np.ndarray) -> Any:
         """Turn uint8 [1, H, W, 3] into what `step` takes; not part of its time."""
 
     def step(self, prepared: Any) -> np.ndarray:
         """Run one step -> float32 [actions]; the device is synchronised before it returns."""
+
+    def rehearse(self, prepared: Any) -> None:
+        """Run a step for nothing, as the node does before a picture is due."""
 
     def reset(self) -> None:
         """Start from the zero state."""
@@ -47,6 +51,7 @@ class BundleRunner:
         if candidate.threads:
             _limit_torch(candidate)
         self._policy = Policy(self.backend, bundle.zero_state())
+        self.lead_s = candidate.rehearsal_ms / 1e3 if self.backend.fits_cache else 0.0
         self.size = (bundle.input.height, bundle.input.width)
         self.info = {key: str(value) for key, value in vars(self.backend.info).items()
                      if key != 'name'}
@@ -58,6 +63,10 @@ class BundleRunner:
     def step(self, prepared: np.ndarray) -> np.ndarray:
         """Run one step of the policy."""
         return self._policy.act(prepared)
+
+    def rehearse(self, prepared: np.ndarray) -> None:
+        """Run a step of the policy, and drop what it returns."""
+        self._policy.rehearse(prepared)
 
     def reset(self) -> None:
         """Start from the zero state."""

@@ -18,6 +18,8 @@ class TorchScriptRunner:
     takes none or several of them raises BackendError.
     """
 
+    lead_s = 0.0
+
     def __init__(self, candidate: Candidate) -> None:
         """Open the file; `candidate.recipe` has the size, and the states if there are any."""
         import torch
@@ -44,6 +46,9 @@ class TorchScriptRunner:
         """Run the module: to the device, through it, back to the host."""
         action, self._state = self._forward(prepared, self._state)
         return last_action(action)
+
+    def rehearse(self, prepared: Any) -> None:
+        """Do nothing: nobody does it for a plain file."""
 
     def reset(self) -> None:
         """Start from the zero state."""
