@@ -6,11 +6,11 @@ from typing import Any, Dict, Mapping, Tuple, Union
 
 from ..models.candidate import Candidate
 from ...backends.options import BackendOptions, DEFAULTS
+from ...backends.step_backend import CACHE_BYTES
+from ...driving.parameters import REHEARSAL_MS
 
 Value = Union[str, int, float, bool]
 REHEARSAL = 'rehearsal_ms'  # the node's parameter
-REHEARSAL_MS = 4.0  # its default
-REHEARSED_BYTES = 5_000_000  # the node rehearses smaller files only, on the CPU
 OWN = "ONNX Runtime's own defaults"
 
 
@@ -50,7 +50,7 @@ class Trial:
         if self.subject.kind != 'bundle' or self.device == 'cuda' or self.backend == 'tensorrt':
             return 0.0
         file = Candidate('', 'bundle', self.subject.path, self.precision, self.backend).model_file
-        small = file.is_file() and file.stat().st_size < REHEARSED_BYTES
+        small = file.is_file() and file.stat().st_size < CACHE_BYTES
         return REHEARSAL_MS if small else 0.0
 
     @property

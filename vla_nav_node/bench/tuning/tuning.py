@@ -75,8 +75,7 @@ class Tuning:
         said = 'Interrupted: --resume goes on from here.' if self.interrupted else answer(
             winner, entries, pace)
         if config and winner and bundle:
-            config.set(settings_for_config(winner, bundle, pace, self._machine.driver,
-                                           config.values))
+            config.set(settings_for_config(winner, bundle, pace, config.values))
         return {
             'model': self.model.baseline.subject.name, 'answer': said,
             'winner': winner.trial.name if winner else None, 'pace': pace._asdict(),

@@ -14,6 +14,7 @@ import numpy as np
 from .steppers import open_stepper, Outputs, Stepper
 from ..paired_blocks import Block
 from ..trial import Trial
+from ....policy.rehearsal import LEADS
 from ....types import BackendInfo
 
 # Wake-ups of the node's other threads, s: the watchdog's, and the report for diagnostics.
@@ -72,7 +73,7 @@ class PacedWorker:
             if number == 0:
                 cpu_ns = time.process_time_ns()
             due = max(due + period_s, time.perf_counter())
-            self._wait(due)
+            self._wait(due, period_s)
             taken = self._timed_ms()
             if number >= 0:
                 ms[number] = taken
@@ -100,9 +101,9 @@ class PacedWorker:
             worst = max(worst, float(np.abs(found - first).max(initial=0.0)))
         return worst
 
-    def _wait(self, due: float) -> None:
-        """Sleep until a step is due, and rehearse before."""
-        if self._rehearsal_s:
+    def _wait(self, due: float, period_s: float) -> None:
+        """Sleep until a step is due, and rehearse before if the node would."""
+        if 0.0 < LEADS * self._rehearsal_s <= period_s:
             time.sleep(max(due - self._rehearsal_s - time.perf_counter(), 0.0))
             self._stepper.rehearse(max(self._number - 1, 0))
         time.sleep(max(due - time.perf_counter(), 0.0))

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..trial import Trial
 from ....backends import open_backend
-from ....backends.huge_pages import use_huge_pages
+from ....backends.huge_pages import NewMemory
 from ....backends.onnx.onnx_session import CPU, session_options
 from ....bundle.bundle import load_bundle
 from ....errors import BackendError, first_line
@@ -50,7 +50,7 @@ class BundleStepper:
         return [self._policy.act(self._frames[number % len(self._frames)])]
 
     def rehearse(self, number: int) -> None:
-        self._backend.infer(self._frames[number % len(self._frames)], self._policy.state)
+        self._policy.rehearse(self._frames[number % len(self._frames)])
 
     def state(self) -> Outputs:
         return [np.array(part) for part in self._policy.state]
@@ -69,6 +69,7 @@ class FileStepper:
         options = ort.SessionOptions() if trial.own_defaults else session_options(
             ort, path, trial.options)
         options.log_severity_level = 3  # errors
+        memory = NewMemory()
         try:
             self._session = ort.InferenceSession(str(path), options, providers=[CPU])
         except Exception as error:  # the runtime's own classes share no base
@@ -84,7 +85,7 @@ class FileStepper:
         self.reset()
         self._run(0)
         if trial.options.huge_pages and not trial.own_defaults:
-            use_huge_pages()
+            memory.use_huge_pages()
         self.info = BackendInfo('onnx', 'onnxruntime', ort.__version__, 'cpu', CPU, '')
 
     def step(self, number: int) -> Outputs:

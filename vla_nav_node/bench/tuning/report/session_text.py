@@ -7,6 +7,10 @@ from typing import Any, cast, List
 from ..trial import Trial
 from ....backends.onnx.onnx_session import session_options
 
+HUGE_BEFORE = ['from vla_nav_node.backends.huge_pages import NewMemory', '',
+               'memory = NewMemory()']
+HUGE_AFTER = ['# and after its first run: memory.use_huge_pages()']
+
 
 class _Written:
     """Stands for SessionOptions, and writes down what is set."""
@@ -41,12 +45,9 @@ def session_text(trial: Trial) -> str:
         name: _Named(f'onnxruntime.{name}')
         for name in ('ExecutionMode', 'GraphOptimizationLevel')})
     written = session_options(cast(Any, ort), Path(trial.subject.path), trial.options)
+    before, after = (HUGE_BEFORE, HUGE_AFTER) if trial.options.huge_pages else ([], [])
     lines: List[str] = [
-        'import onnxruntime', *written.lines,
+        'import onnxruntime', *before, *written.lines,
         f'session = onnxruntime.InferenceSession({str(trial.subject.path)!r}, options,',
-        "                                       providers=['CPUExecutionProvider'])"]
-    if trial.options.huge_pages:
-        lines += ['# After its first run:',
-                  'from vla_nav_node.backends.huge_pages import use_huge_pages',
-                  'use_huge_pages()']
+        "                                       providers=['CPUExecutionProvider'])", *after]
     return '\n'.join(lines)
