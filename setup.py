@@ -30,7 +30,7 @@ NVTX = ['nvtx>=0.2.10']
 GPU = ['onnxruntime-gpu>=1.19']
 MEASURE = ['psutil>=5.9']  # the verbs that describe the machine beside their figures
 GPU_BENCH = GPU + TORCH + ['torch>=2.1', 'onnx>=1.14', 'rich>=12'] + MEASURE
-BENCH = ONNX + TORCH + DEMO + MEASURE + ['pillow>=9.1']
+BENCH = ONNX + TORCH + DEMO + MEASURE + ['pillow>=9.1', 'ruamel.yaml>=0.16']
 # torch 2.1 maps checkpoints into memory.
 CONVERT = TORCH + ONNX + MEASURE + ['torch>=2.1', 'onnx>=1.14', 'rich>=12']
 TRAIN = TORCH + ONNX + SIM + ['onnx>=1.14', 'rich>=12']

@@ -22,6 +22,7 @@ VERBS = {
     'profile': ('commands.profile', 'measure where the time of one cycle goes'),
     'quantize': ('commands.quantize', 'write the int8 step graph of a policy'),
     'train': ('commands.train', 'train a policy in the simulated arena'),
+    'tune': ('commands.tune', 'find the fastest settings for this machine'),
     'verify': ('commands.verify', 'compare a converted policy with the trained one'),
 }
 CANNOT_RUN = 2

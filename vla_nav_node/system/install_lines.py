@@ -24,7 +24,7 @@ EXTRAS: Dict[str, Tuple[str, ...]] = {
     'demo': ('rich>=12', 'matplotlib>=3.5'),
     'bags': ('rosbags>=0.10',),
     'bench': ('onnxruntime>=1.16', 'torch>=2.0', 'safetensors>=0.4', 'rich>=12',
-              'matplotlib>=3.5', 'psutil>=5.9', 'pillow>=9.1'),
+              'matplotlib>=3.5', 'psutil>=5.9', 'pillow>=9.1', 'ruamel.yaml>=0.16'),
     'nvtx': ('nvtx>=0.2.10',),
     'convert': ('torch>=2.1', 'safetensors>=0.4', 'onnxruntime>=1.16', 'psutil>=5.9',
                 'onnx>=1.14', 'rich>=12'),
@@ -32,7 +32,9 @@ EXTRAS: Dict[str, Tuple[str, ...]] = {
 }
 # The extra that brings a missing module: the first that has its package.
 SEARCHED = ('', 'sim', 'torch', 'onnx', 'demo', 'bags', 'convert', 'bench')
-PACKAGES = {'PIL': 'pillow', 'cv2': 'opencv-python-headless', 'yaml': 'pyyaml'}  # other names
+# Other names.
+PACKAGES = {'PIL': 'pillow', 'cv2': 'opencv-python-headless', 'yaml': 'pyyaml',
+            'ruamel': 'ruamel.yaml'}
 NAME = re.compile(r'[\w.-]+')
 KEEP_NUMPY_1 = 'numpy<2'
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import signal
 import tempfile
 import time
-from typing import Any, Iterable, Iterator
+from typing import Any, Iterable, Iterator, Type
 
 import numpy as np
 
-from .worker import Opened, serve
+from .worker import Opened, serve, Worker
 from ..candidate import Candidate
 from ....errors import BackendError, VlaNavError
 
@@ -60,6 +60,7 @@ class RowProcess:
 
     opened: Opened
     start_s: float
+    worker: Type[Any] = Worker  # whose methods answer there
 
     def __init__(self, candidate: Candidate, wait: bool = True) -> None:
         """
@@ -71,7 +72,8 @@ class RowProcess:
         context = multiprocessing.get_context('spawn')  # inherits none of this process's memory
         self.candidate = candidate
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(theirs,), daemon=True)
+        self._process = context.Process(target=serve, args=(theirs, self.worker),
+                                        daemon=True)
         self._begin_s = time.perf_counter()
         # Inherited by the child: Ctrl-C ends this process, which then ends the child.
         previous = signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -27,10 +27,7 @@ def pair_states(inputs: Mapping[str, Shape], outputs: Mapping[str, Shape],
     Raise BackendError if names and shapes allow several ways, or none.
     """
     outputs = {name: shape for name, shape in outputs.items() if name not in ACTION_NAMES}
-    pairs: Dict[str, str] = {}
-    for digits in (True, False):  # h.1 may be the new h, or the h of the second layer
-        named = _by_names(_left(inputs, pairs), _left(outputs, pairs.values()), digits)
-        pairs.update(named)
+    pairs = pairs_by_name(inputs, outputs)
     wrong = [f'{before} {list(inputs[before])} and {after} {list(outputs[after])}'
              for before, after in pairs.items() if not _agree(inputs[before], outputs[after])]
     if wrong:
@@ -40,6 +37,14 @@ def pair_states(inputs: Mapping[str, Shape], outputs: Mapping[str, Shape],
                             {name: outputs[name] for name in _left(outputs, pairs.values())},
                             model))
     return {name: pairs[name] for name in inputs}
+
+
+def pairs_by_name(inputs: Iterable[str], outputs: Iterable[str]) -> Dict[str, str]:
+    """Return the output whose name says that it is the new value of an input, where one does."""
+    pairs: Dict[str, str] = {}
+    for digits in (True, False):  # h.1 may be the new h, or the h of the second layer
+        pairs.update(_by_names(_left(inputs, pairs), _left(outputs, pairs.values()), digits))
+    return pairs
 
 
 def action_of(outputs: Mapping[str, Shape], model: str) -> str:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 import gc
 from multiprocessing.connection import Connection
 import time
-from typing import Any, Dict, NamedTuple, Sequence
+from typing import Any, Dict, NamedTuple, Sequence, Type
 
 import numpy as np
 
@@ -126,9 +126,9 @@ class Worker:
         self._runner.step(self._prepare())
 
 
-def serve(connection: Connection) -> None:
+def serve(connection: Connection, kind: Type[Any] = Worker) -> None:
     """Answer (method, arguments) with (answer, None) or (None, error) until the parent closes."""
-    worker = Worker()
+    worker = kind()
     while True:
         try:
             name, arguments = connection.recv()
@@ -137,7 +137,7 @@ def serve(connection: Connection) -> None:
             return
 
 
-def _answer(worker: Worker, name: str, arguments: Sequence[Any]) -> Any:
+def _answer(worker: Any, name: str, arguments: Sequence[Any]) -> Any:
     try:
         return getattr(worker, name)(*arguments), None
     except VlaNavError as error:
