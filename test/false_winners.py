@@ -1,5 +1,5 @@
 """
-How often `vla_nav tune` answers rightly, with candidates of known speed: `python test/false_winners.py`.
+How often `vla_nav tune` answers rightly, with candidates of known speed.
 
   --plant 0      the defaults against themselves: right is "no winner"
   --plant 10     a candidate that is 10 % slower: right is "slower", and no winner
