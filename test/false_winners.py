@@ -19,7 +19,7 @@ from vla_nav_node.bench.models.runners.row_process import Budget
 from vla_nav_node.bench.tuning.arena import Arena, Pace
 from vla_nav_node.bench.tuning.given.subjects import open_bundle, Wanted
 from vla_nav_node.bench.tuning.paired_blocks import compare
-from vla_nav_node.bench.tuning.search import Entry, QUICK_DUEL_PAIRS, Search
+from vla_nav_node.bench.tuning.search import DUEL_PAIRS, Entry, Search
 from vla_nav_node.bench.tuning.tune_journal import Journal
 
 RIGHT = {0: 'no winner', 10: 'slower', -10: 'winner'}
@@ -34,6 +34,7 @@ def main(argv=None):
     parser.add_argument('--model', default='shipped')
     parser.add_argument('--precision', default='int8')
     parser.add_argument('--candidates', type=int, default=1, help='equal ones')
+    parser.add_argument('--duel-pairs', type=int, default=DUEL_PAIRS, help='of each start')
     parser.add_argument('--period-ms', type=float, default=20.0)
     parser.add_argument('--seconds', type=float, default=120.0, help='of each tuning')
     parser.add_argument('--burn', action='store_true', help='a core, meanwhile')
@@ -60,7 +61,7 @@ def one_tuning(args, number):
         baseline, candidates = planted(model.baseline, args.plant, args.candidates)
         arena = Arena(baseline, Pace(args.period_ms, runs=40), Budget(args.seconds),
                       Journal(Path(folder, 'journal.json'), {}, False))
-        search = Search(arena, QUICK_DUEL_PAIRS, lambda doing, entries: None)
+        search = Search(arena, args.duel_pairs, lambda doing, entries: None)
         winner = search.run(candidates)
     answer = 'winner' if winner else 'no winner'
     if answer != 'winner' and args.plant and search.entries[0].status == 'slower':

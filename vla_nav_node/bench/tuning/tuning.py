@@ -8,7 +8,7 @@ from .given.ros_config import RosConfig
 from .given.subjects import Model
 from .report.live_table import live_table
 from .report.session_text import session_text
-from .report.tune_rows import answer, rows_of, settings_for_config
+from .report.tune_rows import answer, rows_of, settings_for_config, thrift
 from .search import DUEL_PAIRS, Entry, QUICK_DUEL_PAIRS, Search
 from .space import left_out, Place, singles
 from .starting_points import starts_for, this_machine
@@ -80,7 +80,7 @@ class Tuning:
             'model': self.model.baseline.subject.name, 'answer': said,
             'winner': winner.trial.name if winner else None, 'pace': pace._asdict(),
             'quick': self.settings.quick, 'minutes': self.settings.minutes,
-            'notes': [self.model.note] * bool(self.model.note),
+            'notes': [*filter(None, (thrift(winner, entries), self.model.note))],
             'rows': rows_of(self.model.baseline, entries, pace), 'refused': self.model.refused,
             'left_out': left_out(self._places) if self._places else {},
             'diff': config.diff() if config and winner else '',

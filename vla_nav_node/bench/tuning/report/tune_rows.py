@@ -15,6 +15,7 @@ from ....types import BackendInfo
 
 NO_WINNER = 'no winner, the defaults stay'
 DIGITS = 3  # of a time in ms in a config
+THRIFTY = 0.7  # less processor time than this share is worth a word
 
 
 def rows_of(baseline: Trial, entries: Sequence[Entry], pace: Pace) -> List[Dict[str, Any]]:
@@ -71,6 +72,19 @@ def answer(winner: Optional[Entry], entries: Sequence[Entry], pace: Pace) -> str
             f'p50 {found["p50"]:.2f} ms instead of {before["p50"]:.2f}, p99 {found["p99"]:.2f} '
             f'instead of {before["p99"]:.2f}, processor time a step {found["cpu_ms"]:.2f} ms '
             f'instead of {before["cpu_ms"]:.2f}, at one step every {pace.period_ms:g} ms.')
+
+
+def thrift(winner: Optional[Entry], entries: Sequence[Entry]) -> str:
+    """Return in words what would save much processor time at longer times; '' if nothing."""
+    found = {entry: entry.found for entry in entries if entry.found and entry is not winner}
+    best = min(found, key=lambda entry: found[entry].cpu.value, default=None)
+    if best is None or found[best].cpu.value > THRIFTY * (
+            winner.found.cpu.value if winner and winner.found else 1.0):
+        return ''
+    ratios = found[best]
+    return (f'If the robot needs the processor: {best.trial.name} takes {ratios.cpu.value:.0%} of '
+            f"the baseline's processor time; its median is {ratios.p50.value:.2f} and its p99 "
+            f'{ratios.p99.value:.2f} times as long.')
 
 
 def _row(entry: Entry, pace: Pace) -> Dict[str, Any]:
