@@ -37,6 +37,13 @@ def bundle(tmp_path_factory):
     return tiny.write_tiny(tmp_path_factory.mktemp('tune') / 'tiny')
 
 
+@pytest.fixture(autouse=True)
+def short_samples(monkeypatch):
+    """Look at the machine for a moment only, and draw fewer samples."""
+    monkeypatch.setattr('vla_nav_node.system.machine.SAMPLE_S', 0.05)
+    monkeypatch.setattr('vla_nav_node.bench.tuning.paired_blocks.RESAMPLES', 300)
+
+
 @pytest.fixture
 def small(monkeypatch):
     """Search little: one start of a duel, two rounds."""
@@ -233,7 +240,7 @@ def test_any_file_is_tuned_against_the_defaults_of_onnx_runtime(tmp_path, small,
     file = write_sum(tmp_path / 'sum.onnx')
     assert cli.main(['tune', str(file), '--output', str(tmp_path / 'out'), '--period-ms', '5',
                      '--dim', 'batch=1', '--input', 'x=random', '--quick', '--runs', '20',
-                     '--minutes', '0.3']) == 0
+                     '--minutes', '0.22']) == 0
     report = json.loads((tmp_path / 'out' / 'tune.json').read_text())
     assert "ONNX Runtime's own defaults" in [row['settings'] for row in report['rows']]
     assert report['notes'][-1] == 'Fed back: stateN into state.'

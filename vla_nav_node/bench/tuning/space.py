@@ -60,7 +60,7 @@ SPACE = (
     Row('dynamic_block_base', (4,), ONNX, 'cpu', 'needs several threads', MEASURED, 0, SEVERAL),
     Row('intra_op_spin_duration_us', (100, 1000), ONNX, 'cpu', 'needs spinning', MEASURED, 0,
         SPINNING, since='1.32'),
-    Row('execution_mode', ('ORT_PARALLEL',), ONNX, 'cpu', 'a queue between branches', MEASURED),
+    Row('execution_mode', ('ORT_PARALLEL',), ONNX, 'cpu', 'a queue between branches', NEVER),
     Row('torch_num_threads', POWERS, TORCH, 'cpu', 'cores that the robot needs', MEASURED, 1),
     Row('torch_mode', ('script', 'compile'), TORCH, 'cpu', 'opens slowly; compile needs a C++ '
         'compiler', MEASURED, 1),
