@@ -8,6 +8,7 @@
 #   make soak      a driving node for CYCLES, with all that may happen to it mixed in
 #   make faults    bring about every fault of docs/faults.md and write its table
 #   make rooms     draw docs/architecture.md's picture from the code
+#   make trouble   write docs/troubleshooting.md from the symptoms' data
 #   make bench     what the node costs, beside an idiomatic node and a bare echo
 #   make gpu-bench parity and times of every backend on a GPU, in eight minutes, without ROS 2
 # Each sets itself up in .venv the first time; later calls start at once.
@@ -36,7 +37,7 @@ unexport PYTHONPATH AMENT_PREFIX_PATH LD_LIBRARY_PATH PYTHONHOME _ROS_WHEELS_BOO
 # What renders here, tried for real; where nothing does, it prints the line that mends it.
 WITH_GL = gl=$$($(PY) -m vla_nav_node.sim.world.rendering) || exit 2; export MUJOCO_GL=$$gl;
 
-.PHONY: help rooms demo test check train evaluate profile fuzz soak faults bench gpu-bench clean \
+.PHONY: help rooms trouble demo test check train evaluate profile fuzz soak faults bench gpu-bench clean \
   test-distributions
 .DELETE_ON_ERROR:
 
@@ -57,6 +58,9 @@ faults: $(VENV)/.ready-test
 
 rooms:
 	@$(PYTHON) test/rooms.py
+
+trouble: $(VENV)/.ready-demo
+	@$(PY) test/trouble.py
 
 # All four, whatever the first ones say.
 check: $(VENV)/.ready-check

@@ -14,11 +14,11 @@ def shared(folder: str) -> list:
                   if path.is_file())
 
 
-def models() -> list:
-    """List the files of the bundles; globs over folders are newer than Humble's setuptools."""
+def data() -> list:
+    """List the bundles and symptoms; globs over folders are newer than Humble's setuptools."""
     package = HERE / PACKAGE
-    return sorted(str(path.relative_to(package)) for path in (package / 'models').rglob('*')
-                  if path.is_file())
+    return sorted(str(path.relative_to(package)) for folder in ('models', 'doctor/symptoms/data')
+                  for path in (package / folder).rglob('*') if path.is_file())
 
 
 ONNX = ['onnxruntime>=1.16']
@@ -49,7 +49,7 @@ setup(
     maintainer_email='maintainers@vla-nav-node.example',
     license='Apache-2.0',
     packages=find_packages(include=[PACKAGE, PACKAGE + '.*']),
-    package_data={PACKAGE: models()},
+    package_data={PACKAGE: data()},
     data_files=[
         ('share/ament_index/resource_index/packages', ['resource/' + PACKAGE]),
         ('share/' + PACKAGE, ['package.xml']),

@@ -18,6 +18,7 @@ from lifecycle_msgs.srv import (
 from rclpy.callback_groups import CallbackGroup, MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
 
+from ..doctor.symptoms import explained
 from ..errors import VlaNavError
 from ..system.threads import describe
 
@@ -178,7 +179,7 @@ class Lifecycle:
 
     def _log(self, label: str, error: Exception) -> None:
         what = str(error) if isinstance(error, VlaNavError) else describe(error)
-        self._logger.error(f'{label}: {what}')
+        self._logger.error(f'{label}: {explained(error, what)}')
 
     def _change_state(self, request: Any, response: Any) -> Any:
         label = request.transition.label or next(

@@ -21,13 +21,13 @@ def main(args: Optional[List[str]] = None) -> int:
     starting = StartupSignals()
     try:
         return _start_and_run(sys.argv[1:] if args is None else args, starting)
-    except VlaNavError as error:
-        print(f'{NAME}: {error}', file=sys.stderr)
-        return 2
     except Exception as error:  # noqa: BLE001  # the user gets one line and a status
+        from ..doctor.symptoms import explained
         from ..system.threads import describe
-        print(f'{NAME}: {describe(error)}', file=sys.stderr)
-        return 1
+        known = isinstance(error, VlaNavError)
+        print(f'{NAME}: {explained(error, str(error) if known else describe(error))}',
+              file=sys.stderr)
+        return 2 if known else 1
 
 
 def _start_and_run(arguments: Sequence[str], starting: StartupSignals) -> int:

@@ -9,6 +9,7 @@ from rclpy.exceptions import InvalidParameterValueException
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
+from ..doctor.symptoms import explained
 from ..driving import parameters as table_of
 from ..errors import SettingError, VlaNavError
 
@@ -113,9 +114,7 @@ def answer(action: Callable[[Dict[str, Any]], None],
     """Call `action` with new values by name; if it raises, refuse them with the error."""
     try:
         action({parameter.name: parameter.value for parameter in parameters})
-    except VlaNavError as error:
-        return SetParametersResult(successful=False, reason=str(error))
     except Exception as error:  # noqa: BLE001  # opening a runtime must not stop the robot
-        return SetParametersResult(
-            successful=False, reason=f'{type(error).__name__}: {error}')
+        what = str(error) if isinstance(error, VlaNavError) else f'{type(error).__name__}: {error}'
+        return SetParametersResult(successful=False, reason=explained(error, what))
     return SetParametersResult(successful=True)
