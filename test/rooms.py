@@ -13,7 +13,8 @@ ARCHITECTURE = REPOSITORY / 'docs' / 'architecture.md'
 BEGIN, END = '<!-- make rooms -->\n```\n', '```\n<!-- end -->'
 # The house, from the roof down: a room imports what stands below it, never above or beside.
 ROOMS = ('cli', 'commands', 'demo', 'bench', 'sim', 'convert',  # the workstation
-         'node', 'driving', 'policy', 'backends', 'bundle', 'vision', 'system', 'types', 'errors')
+         'node', 'doctor', 'driving', 'policy', 'backends', 'bundle', 'vision', 'system', 'types',
+         'errors')
 ON_THE_ROBOT = ROOMS[ROOMS.index('node'):]
 SOURCES = {'.'.join(path.relative_to(PACKAGE).with_suffix('').parts): path
            for path in sorted(PACKAGE.rglob('*.py')) if path != PACKAGE / '__init__.py'}

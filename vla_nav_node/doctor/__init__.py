@@ -1,0 +1,1 @@
+"""What is wrong here, why, and what mends it."""
