@@ -81,9 +81,15 @@ setup(
         'fuzz': FUZZ,
         'check': CHECK,
     },
-    entry_points={'console_scripts': [
-        'vla_nav_node = vla_nav_node.node.main:main',
-        'sim_node = vla_nav_node.sim.ros_node.sim_node:main',
-        'vla_nav = vla_nav_node.cli:main',
-    ]},
+    entry_points={
+        'console_scripts': [
+            'vla_nav_node = vla_nav_node.node.main:main',
+            'sim_node = vla_nav_node.sim.ros_node.sim_node:main',
+            'vla_nav = vla_nav_node.cli:main',
+        ],
+        'ros2doctor.checks': [
+            'VlaNavCheck = vla_nav_node.doctor.ros_doctor_plugin:VlaNavCheck'],
+        'ros2doctor.report': [
+            'VlaNavReport = vla_nav_node.doctor.ros_doctor_plugin:VlaNavReport'],
+    },
 )

@@ -14,6 +14,7 @@ VERBS = {
     'benchmark': ('commands.benchmark', 'measure every backend and precision on this machine'),
     'compare': ('commands.compare', 'compare two models: quality and cost'),
     'demo': ('commands.demo', 'drive the simulated robot over ROS 2, with a live view'),
+    'doctor': ('commands.doctor', 'what is wrong here, why, and what mends it'),
     'evaluate': ('commands.evaluate', 'count how often a policy reaches the cup'),
     'export': ('commands.export', 'write the step graphs of a policy, in fp32 and fp16'),
     'gpu-bench': ('commands.gpu_bench', 'parity and times of every backend, on a GPU'),

@@ -16,7 +16,7 @@ import os
 from pathlib import Path
 import stat
 import tempfile
-from typing import Any, Callable, Dict, Iterator, NamedTuple, Union
+from typing import Any, Callable, Dict, Iterator, NamedTuple, Tuple, Union
 
 from ...errors import BackendError
 from ...system.atomic_files import flush
@@ -133,6 +133,17 @@ class EngineCache:
                 LOG.info('another process is building the same engine; waiting for it')
                 fcntl.flock(handle, fcntl.LOCK_EX)
             yield
+
+
+def headers(directory: Path) -> Iterator[Tuple[Path, Dict[str, Any]]]:
+    """Yield the engines in a directory with what each depends on; {} for a damaged one."""
+    for path in sorted(directory.glob('*.engine')):
+        try:
+            with open(path, 'rb', opener=_open_file_only) as file:
+                header = _parse(file.readline(len(MAGIC)), file.readline(MAX_HEADER))
+        except OSError:
+            header = None
+        yield path, header['key'] if header else {}
 
 
 def _open_file_only(path: str, flags: int) -> int:

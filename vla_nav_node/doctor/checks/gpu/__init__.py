@@ -1,0 +1,1 @@
+"""GPUs of NVIDIA, and what is to run on them."""

@@ -1,0 +1,1 @@
+"""The machine below: processor, limits, disk and memory."""

@@ -1,0 +1,1 @@
+"""The policy: its files, its verdicts, its time."""

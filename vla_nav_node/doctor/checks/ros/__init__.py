@@ -1,0 +1,1 @@
+"""ROS 2: its environment, and the graph if one runs."""

@@ -1,0 +1,1 @@
+"""What may crash or hang: each runs in a process of its own and tells what it finds."""
