@@ -225,6 +225,15 @@ def test_the_time_is_kept(bundle, tmp_path, capsys):
     assert [row for row in report['rows'] if row['reason'] == 'the time was over']
 
 
+def test_a_duel_that_the_time_cuts_short_makes_no_winner(trial, tmp_path, monkeypatch):
+    Fake(monkeypatch, 0.8)
+    arena, entry = arena_of(trial, tmp_path), Entry(trial)
+    needs = iter([0.0, 0.0, 0.0, 1e9])  # before it, and before each start
+    monkeypatch.setattr(arena, 'needs_s', lambda *_: next(needs))
+    assert not Search(arena, 8, lambda doing, rows: None)._wins(entry)
+    assert (entry.status, entry.reason) == ('not confirmed', 'the time was over in its duel')
+
+
 def test_a_full_disk_is_one_clear_line(bundle, tmp_path, monkeypatch, capsys):
     def full(*_):
         raise OSError(errno.ENOSPC, 'No space left on device')

@@ -139,12 +139,17 @@ class Search:
             if start == STARTS and (verdict(entry.duel) != EQUAL
                                     or not compare(entry.duel).promising):
                 return
+            if self._arena.budget.left_s < self._arena.needs_s(self._duel_pairs):
+                return
             self._show(f'duel {start + 1} of {STARTS} to {MOST_STARTS}: {entry.trial.name}',
                        self.entries)
             entry.duel += self._arena.meet(entry.trial, self._duel_pairs, f'duel {start}',
                                            start).pairs
 
     def _decide(self, entry: Entry) -> bool:
+        if len({pair.start for pair in entry.duel}) < STARTS:
+            entry.status, entry.reason = UNCONFIRMED, 'the time was over in its duel'
+            return False
         said = verdict(entry.duel)
         entry.judge(entry.duel)
         if said == WINNER:
