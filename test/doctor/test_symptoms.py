@@ -197,3 +197,22 @@ def test_the_module_explains_a_file_and_standard_input(tmp_path):
     absent = run(str(tmp_path / 'absent'))
     assert (absent.returncode, 'cannot be read' in absent.stderr) == (2, True)
     assert run().returncode == 2
+
+
+def test_a_real_file_of_a_newer_format_and_a_real_pickled_checkpoint(tmp_path):
+    onnx = pytest.importorskip('onnx', reason='onnx is not installed')
+    runtime = pytest.importorskip('onnxruntime', reason='ONNX Runtime is not installed')
+    x = onnx.helper.make_tensor_value_info('x', 1, [1])
+    y = onnx.helper.make_tensor_value_info('y', 1, [1])
+    graph = onnx.helper.make_graph([onnx.helper.make_node('Relu', ['x'], ['y'])], 'g', [x], [y])
+    for changes, symptom in (({'ir_version': 99}, 'onnx-ir-too-new'),
+                             ({'opset_imports': [onnx.helper.make_opsetid('', 99)]},
+                              'onnx-opset-too-new')):
+        model = onnx.helper.make_model(graph, **{'ir_version': 8, **changes})
+        with pytest.raises(Exception) as raised:  # a type of the runtime's own
+            runtime.InferenceSession(model.SerializeToString())
+        assert names(str(raised.value))[:1] == [symptom]
+    (tmp_path / 'cut.onnx').write_bytes(model.SerializeToString()[:20])
+    with pytest.raises(Exception) as raised:
+        runtime.InferenceSession(str(tmp_path / 'cut.onnx'))
+    assert names(str(raised.value)) == ['onnx-file-damaged']

@@ -59,7 +59,8 @@ def clean_lines(text: str) -> List[str]:
         text = ANSI.sub('', text)
     while '  ' in text:
         text = text.replace('  ', ' ')
-    return [piece for line in text.removesuffix('\n').split('\n') for piece in _pieces(line.strip())]
+    return [piece for line in text.removesuffix('\n').split('\n')
+            for piece in _pieces(line.strip())]
 
 
 def _pieces(line: str) -> List[str]:
