@@ -169,6 +169,14 @@ def test_a_long_log_is_read_in_pieces(tmp_path):
     assert finding.line_number == 120_001
 
 
+def test_a_long_log_that_repeats_itself_hides_nothing():
+    many = ''.join(f'[{number}.5] frame {number} took {number / 7:.3f} ms, error: {number % 50}\n'
+                   for number in range(90_000))
+    assert 'gpu-lost' not in names(many)
+    assert names(f'{many}CUDA error: 2\nCUDA error: 35\n') == [
+        'gpu-out-of-memory', 'cuda-driver-too-old']
+
+
 def test_a_backends_error_is_explained_unless_it_explains_itself():
     error = RuntimeError(ERROR_35)
     assert 'driver 580' in explained(error, f'RuntimeError: {error}')
