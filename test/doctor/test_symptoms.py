@@ -169,6 +169,14 @@ def test_a_long_log_is_read_in_pieces(tmp_path):
     assert finding.line_number == 120_001
 
 
+def test_a_long_log_that_repeats_itself_hides_nothing():
+    many = ''.join(f'[{number}.5] frame {number} took {number / 7:.3f} ms, error: {number % 50}\n'
+                   for number in range(90_000))
+    assert 'gpu-lost' not in names(many)
+    assert names(f'{many}CUDA error: 2\nCUDA error: 35\n') == [
+        'gpu-out-of-memory', 'cuda-driver-too-old']
+
+
 def test_a_backends_error_is_explained_unless_it_explains_itself():
     error = RuntimeError(ERROR_35)
     assert 'driver 580' in explained(error, f'RuntimeError: {error}')
@@ -197,3 +205,22 @@ def test_the_module_explains_a_file_and_standard_input(tmp_path):
     absent = run(str(tmp_path / 'absent'))
     assert (absent.returncode, 'cannot be read' in absent.stderr) == (2, True)
     assert run().returncode == 2
+
+
+def test_a_real_file_of_a_newer_format_and_a_real_pickled_checkpoint(tmp_path):
+    onnx = pytest.importorskip('onnx', reason='onnx is not installed')
+    runtime = pytest.importorskip('onnxruntime', reason='ONNX Runtime is not installed')
+    x = onnx.helper.make_tensor_value_info('x', 1, [1])
+    y = onnx.helper.make_tensor_value_info('y', 1, [1])
+    graph = onnx.helper.make_graph([onnx.helper.make_node('Relu', ['x'], ['y'])], 'g', [x], [y])
+    for changes, symptom in (({'ir_version': 99}, 'onnx-ir-too-new'),
+                             ({'opset_imports': [onnx.helper.make_opsetid('', 99)]},
+                              'onnx-opset-too-new')):
+        model = onnx.helper.make_model(graph, **{'ir_version': 8, **changes})
+        with pytest.raises(Exception) as raised:  # a type of the runtime's own
+            runtime.InferenceSession(model.SerializeToString())
+        assert names(str(raised.value))[:1] == [symptom]
+    (tmp_path / 'cut.onnx').write_bytes(model.SerializeToString()[:20])
+    with pytest.raises(Exception) as raised:
+        runtime.InferenceSession(str(tmp_path / 'cut.onnx'))
+    assert names(str(raised.value)) == ['onnx-file-damaged']

@@ -7,7 +7,7 @@ import sys
 from typing import Dict, Iterable, List, Mapping, Sequence, Set, Tuple, Union
 
 from .catalogue import Catalogue, catalogue, platform_lines, render, Symptom
-from .log_text import BLOCK, blocks_of, blocks_of_file, plain, View, views_of
+from .log_text import BLOCK, blocks_of, blocks_of_file, plain, View, views_of, without_repeats
 from .safe_pattern import MOST_TRIES, SafePattern
 from ...errors import BackendError, SettingError, VlaNavError
 
@@ -90,7 +90,10 @@ def explained(error: Exception, message: str) -> str:
 
 def _explain(blocks: Iterable[List[str]], unwrap: bool) -> Explanation:
     search, before = _Search(catalogue()), 0
+    seen: Set[int] = set()
     for number, lines in enumerate(blocks):
+        if number:  # long logs say the same over and over
+            lines = without_repeats(lines, seen)
         covered: Set[int] = set()
         for view in views_of(lines, unwrap and number == 0):
             _find(search, view, before, covered)

@@ -3,13 +3,16 @@
 from bisect import bisect_right
 from itertools import accumulate
 import re
-from typing import BinaryIO, Iterator, List, NamedTuple, Sequence
+from typing import BinaryIO, Iterator, List, NamedTuple, Sequence, Set
 
 BLOCK = 1 << 20  # characters in memory at once
 LONGEST_LINE = 4000  # longer ones are cut
 # A terminal or a chat breaks lines at its width. Lines are put together again if they are longer
 # than this, in logs of one block; larger ones come from files, which nothing has wrapped.
 WRAPPED = 60
+# Stamps and measured values; error codes and versions of libraries are shorter.
+LONG_NUMBER = re.compile(r'\d+\.\d+|\d{4,}')
+MOST_SHAPES = 200_000  # of lines that are remembered
 ANSI = re.compile(r'\x1b(?:\[[0-9;?]{0,20}[ -/]{0,4}[@-~]|[@-Z\\^_]|\][^\x07\x1b]{0,200}\x07?)')
 # Typographic quotes, frames drawn around tracebacks, what separates words.
 SAME = str.maketrans({**dict.fromkeys('“”‘’`´"', "'"), **dict.fromkeys('│┃║', ' '), '\r': '\n',
@@ -59,7 +62,19 @@ def clean_lines(text: str) -> List[str]:
         text = ANSI.sub('', text)
     while '  ' in text:
         text = text.replace('  ', ' ')
-    return [piece for line in text.removesuffix('\n').split('\n') for piece in _pieces(line.strip())]
+    return [piece for line in text.removesuffix('\n').split('\n')
+            for piece in _pieces(line.strip())]
+
+
+def without_repeats(lines: Sequence[str], seen: Set[int]) -> List[str]:
+    """Return the lines, '' for each that differs from a seen one in long numbers only."""
+    shapes = [hash(shape) for shape in LONG_NUMBER.sub('#', '\n'.join(lines)).split('\n')]
+    new = []
+    for line, shape in zip(lines, shapes):
+        new.append('' if shape in seen else line)
+        if len(seen) < MOST_SHAPES:
+            seen.add(shape)
+    return new
 
 
 def _pieces(line: str) -> List[str]:
