@@ -17,7 +17,8 @@ OWN = re.compile(r'/_vla_nav_doctor_\d+$')
 # Parameters by which known drivers stop the base: cmd_vel_timeout (ros2_controllers, ours),
 # command_timeout, cmd_timeout, watchdog_timeout, velocity_timeout.
 TIMEOUT = re.compile(r'(?:cmd|command|watchdog|velocity|reference)\w*timeout', re.IGNORECASE)
-CALL_S = 1.0
+CALL_S, READY_S = 1.0, 0.3
+MOST_ASKED = 8
 
 
 def command_facts(node: Node, topic: str) -> Dict[str, Any]:
@@ -57,7 +58,15 @@ def _image_topic(node: Node, name: str, kind: str) -> Dict[str, Any]:
 def base_timeouts(node: Node, commands: Dict[str, Any]) -> Dict[str, Dict[str, float]]:
     """Return for each node that listens its timeouts in s; {} where it tells none."""
     names = dict.fromkeys(entry[0] for entry in commands['subscribers'])
-    return {name: timeouts_of(node, name) for name in names if name.startswith('/')}
+    found = {name: timeouts_of(node, name) for name in names if name.startswith('/')}
+    if any(found.values()):
+        return found
+    # A base may listen by a hidden node, as the simulated one does.
+    senders = {entry[0] for entry in commands['publishers']}
+    visible = [f'{space.rstrip("/")}/{name}' for name, space
+               in node.get_node_names_and_namespaces() if not name.startswith('_')]
+    others = [name for name in dict.fromkeys(visible) if name not in {*senders, *names}]
+    return {**found, **{name: timeouts_of(node, name) for name in others[:MOST_ASKED]}}
 
 
 def timeouts_of(node: Node, name: str) -> Dict[str, float]:
@@ -75,7 +84,7 @@ def timeouts_of(node: Node, name: str) -> Dict[str, float]:
 def call(node: Node, kind: Any, name: str, request: Any) -> Any:
     """Call a service; return None if it does not answer soon."""
     client = node.create_client(kind, name)
-    deadline = time.monotonic() + CALL_S
+    deadline = time.monotonic() + READY_S
     while not client.service_is_ready():
         if time.monotonic() > deadline:
             return None

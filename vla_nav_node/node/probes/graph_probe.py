@@ -45,10 +45,13 @@ def look(tell: Tell, cmd_vel: str, live_s: str) -> None:
     from .listening import listen
     tell(step='reading the graph')
     wait_for_discovery(node)
-    commands, images = command_facts(node, cmd_vel), image_facts(node)
-    tell(nodes=len(node.get_node_names()), commands=commands, images=images,
-         simulated=node.count_publishers('/clock') > 0)
-    tell(step='listening to the camera', heard=listen(node, images, float(live_s)))
+    images = image_facts(node)
+    tell(images=images, simulated=node.count_publishers('/clock') > 0,
+         step='listening to the camera')
+    tell(heard=listen(node, images, float(live_s)))
+    # Last: what has just started has all its endpoints by now.
+    commands = command_facts(node, cmd_vel)
+    tell(nodes=len(node.get_node_names()), commands=commands)
     tell(step='reading parameters', timeouts=base_timeouts(node, commands))
 
 

@@ -19,11 +19,11 @@ def run(place: Place) -> Iterator[Finding]:
         yield skipped('TensorRT is not installed')
         return
     facts = answer.facts
-    if answer.problem or 'error' in facts:
+    if 'start' in facts:  # whatever came of it later
+        yield start_failure(facts, reason)
+    elif answer.problem or 'error' in facts:
         parts = facts.get('error') or [f'TensorRT {answer.problem}', '', '']
         yield told(parts, WANTED, pip_install('tensorrt'))
-    elif 'start' in facts:
-        yield start_failure(facts, reason)
     else:
         yield ok(f'{facts["package"]} {facts["version"]} starts')
     gpu = [] if reason else place.heavy(nvidia.PROBE).facts.get('gpu', [])

@@ -6,6 +6,7 @@ from . import nvidia
 from .libraries import answer_of
 from ..check import Check, FAILED, failed, Finding, ok, skipped, told, WARNING, warning
 from ..place import Place
+from ..python.onnxruntime_packages import installed
 from ....system.install_lines import pip_install, pip_line
 
 WANTED = 'a session whose nodes run there'
@@ -21,7 +22,8 @@ def run(place: Place) -> Iterator[Finding]:
     if answer.problem or 'error' in facts:
         why = answer.problem or facts['error'][0]
         yield failed(f'ONNX Runtime {facts.get("version", "")} does not run: {why} '
-                     f'{answer.last_line}'.strip(), 'a session on the CPU', pip_install('onnx'))
+                     f'{answer.last_line}'.strip(), 'a session on the CPU',
+                     pip_line('--force-reinstall', *installed() or ['onnxruntime']))
     for provider, ran in facts.get('ran', {}).items():
         yield from judge(place, provider, ran)
 
@@ -34,6 +36,9 @@ def judge(place: Place, provider: str, ran: Dict[str, Any]) -> Iterator[Finding]
                  + ', '.join(ran['nodes']))
         return
     missing = ran.get('missing', [])
+    if provider.startswith('Tensorrt') and any('nvinfer' in name for name in missing):
+        yield skipped(f'{provider} is in this build, but TensorRT is not installed')
+        return
     if missing:
         say = warning if reason else failed
         yield say(f'{provider} is listed as available, but does not load: '

@@ -21,15 +21,21 @@ def run(place: Place) -> Iterator[Finding]:
             ' and '.join(f'{name} {version}' for name, version in found.items()) + ' are both '
             'installed: they share the directory onnxruntime, and the last one lies over the '
             'others', 'one of them', pip_replace(wanted, *found))
-    elif found and not util.find_spec('onnxruntime'):
-        yield failed(f'pip lists {", ".join(found)}, but there is no module onnxruntime: another '
-                     'package of the same directory was uninstalled', 'the module',
+    elif found and not is_whole():
+        yield failed(f'pip lists {", ".join(found)}, but the module onnxruntime is not whole: '
+                     'another package of the same directory was uninstalled', 'the module',
                      pip_line('--force-reinstall', *found))
     elif not found and not util.find_spec('onnxruntime'):
         yield skipped('ONNX Runtime is not installed')
     else:
         yield ok(', '.join(f'{name} {version}' for name, version in found.items())
                  or 'ONNX Runtime of the system')
+
+
+def is_whole() -> bool:
+    """Return whether the module has its __init__.py, without importing it."""
+    spec = util.find_spec('onnxruntime')
+    return spec is not None and spec.origin is not None
 
 
 def installed() -> Dict[str, str]:
