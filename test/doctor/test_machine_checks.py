@@ -1,5 +1,6 @@
 """Processor, limits, disk and shared memory, on planted files."""
 
+from pathlib import Path
 import subprocess
 import sys
 
@@ -38,7 +39,8 @@ def test_governor(tmp_path, names, status):
       'sys/fs/cgroup/a/cpu.stat': 'nr_periods 9\nnr_throttled 7\n'}, WARNING, 'so far 7 times'),
     ({'sys/fs/cgroup/a/b/cpu.max': '99900000 100000\n'}, OK, '999 core'), ({}, SKIPPED, '')])
 def test_quota_of_version_2(tmp_path, files, status, words):
-    write(tmp_path, {'proc/self/cgroup': '0::/a/b\n', **files})
+    stats = {str(Path(name).parent / 'cpu.stat'): '' for name in files}
+    write(tmp_path, {'proc/self/cgroup': '0::/a/b\n', **stats, **files})
     result = found(core_quota, proc=tmp_path / 'proc', sys=tmp_path / 'sys')
     assert (result.status, words in result.worst.found) == (status, True)
 

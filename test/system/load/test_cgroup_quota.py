@@ -14,11 +14,11 @@ def test_version_two_with_the_limit_of_a_group_above(tmp_path):
                  'sys/fs/cgroup/robot/node/cpu.stat': 'nr_throttled 0'})
     reader = QuotaReader(linux.roots)
     before = reader.read()
-    assert before == (math.inf, 0)  # what was throttled before does not count
+    assert before == (math.inf, 0, 3)  # what was throttled before does not count
     linux.plant({'sys/fs/cgroup/robot/cpu.max': '150000 100000',
                  'sys/fs/cgroup/robot/cpu.stat': 'nr_throttled 8'})
     now = reader.read()
-    assert now == (1.5, 5)
+    assert now == (1.5, 5, 8)
     assert explain([before], [now]) == (
         'its control group may use 1.5 cores, any number before (cpu.max)')
 
@@ -29,9 +29,9 @@ def test_version_one_and_a_container_whose_group_is_the_root_of_its_mount(tmp_pa
                  'sys/fs/cgroup/cpu/cpu.cfs_quota_us': '200000',
                  'sys/fs/cgroup/cpu/cpu.cfs_period_us': '100000',
                  'sys/fs/cgroup/cpu/cpu.stat': 'nr_throttled 1'})
-    assert QuotaReader(linux.roots).read() == (2.0, 0)
+    assert QuotaReader(linux.roots).read() == (2.0, 0, 1)
     linux.plant({'sys/fs/cgroup/cpu/cpu.cfs_quota_us': '-1'})
-    assert QuotaReader(linux.roots).read() == (math.inf, 0)
+    assert QuotaReader(linux.roots).read() == (math.inf, 0, 1)
 
 
 def test_without_control_groups(tmp_path):

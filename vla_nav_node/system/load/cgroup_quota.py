@@ -15,6 +15,7 @@ class Quota(NamedTuple):
 
     cores: float  # inf without a limit
     throttled: int  # periods since the last reading
+    ever: int = 0  # periods since the group exists
 
 
 class QuotaReader:
@@ -32,7 +33,7 @@ class QuotaReader:
         cores = min(map(self._read, self._groups))
         throttled = sum(map(_throttled, self._groups))
         before, self._throttled = self._throttled, throttled
-        return Quota(cores, 0 if before is None else max(throttled - before, 0))
+        return Quota(cores, 0 if before is None else max(throttled - before, 0), throttled)
 
 
 def _groups(roots: Roots) -> Tuple[List[str], Limit]:
