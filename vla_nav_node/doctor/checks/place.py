@@ -10,7 +10,7 @@ from .child import Answer, ask
 from ...system.user_cache import cache_root
 
 LIMIT_S = 20.0  # for one probe
-GRAPH_S = 12.0  # for discovery, the parameters of the base and the start of rclpy
+GRAPH_S = 16.0  # for discovery, the parameters of the base and the start of rclpy
 
 
 @dataclass

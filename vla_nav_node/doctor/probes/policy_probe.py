@@ -1,6 +1,8 @@
 """Load a bundle, and step its policy at the pace of the control loop."""
 
+from dataclasses import replace
 from pathlib import Path
+import re
 import sys
 import time
 from typing import Any, List
@@ -51,7 +53,13 @@ def tuned(bundle: Bundle, backend: Backend) -> List[str]:
     if not path.is_file():
         return []
     written = _find(yaml.safe_load(path.read_text(encoding='utf-8')), 'tuned_for')
-    return [str(path), str(written), tuning_problem(bundle, str(written), backend.info)]
+    runtime = re.search(r'runtime=(\w+):(\w+)', str(written))
+    info = backend.info
+    if runtime and runtime[1] != info.name:
+        return []  # another backend: its version is not known here
+    if runtime and runtime[2] in bundle.precisions:
+        info = replace(info, precision=runtime[2])
+    return [str(path), str(written), tuning_problem(bundle, str(written), info)]
 
 
 def drive(bundle: Bundle, backend: Backend) -> List[float]:

@@ -10,6 +10,7 @@ import rclpy
 from rclpy.node import Node
 
 from ..ros_graph import conflict, endpoints
+from ...doctor.checks.ros.command_topic import deaf
 from ...driving.diagnostics.graph import TWIST, TWIST_STAMPED
 
 IMAGES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
@@ -19,6 +20,7 @@ OWN = re.compile(r'/_vla_nav_doctor_\d+$')
 TIMEOUT = re.compile(r'(?:cmd|command|watchdog|velocity|reference)\w*timeout', re.IGNORECASE)
 CALL_S, READY_S = 1.0, 0.3
 MOST_ASKED = 8
+SETTLE_S = 4.0
 
 
 def command_facts(node: Node, topic: str) -> Dict[str, Any]:
@@ -30,6 +32,16 @@ def command_facts(node: Node, topic: str) -> Dict[str, Any]:
                  and node.count_publishers(name) + node.count_subscribers(name)]
     return {'topic': topic, 'publishers': [list(entry) for entry in publishers],
             'subscribers': [list(entry) for entry in readers], 'elsewhere': elsewhere}
+
+
+def settled_commands(node: Node, topic: str) -> Dict[str, Any]:
+    """Return command_facts; a base that is starting may not have its second subscription yet."""
+    deadline = time.monotonic() + SETTLE_S
+    while True:
+        found = command_facts(node, topic)
+        if not deaf(found['publishers'], found['subscribers']) or time.monotonic() > deadline:
+            return found
+        time.sleep(0.2)
 
 
 def without_doctor(found: Sequence[Any]) -> List[Any]:

@@ -41,7 +41,7 @@ def look(tell: Tell, cmd_vel: str, live_s: str) -> None:
         tell(error=parts(explain(str(error))))
         return
     tell(rmw=rclpy.get_rmw_implementation_identifier(), segment=segment_bytes())
-    from .graph_facts import base_timeouts, command_facts, image_facts
+    from .graph_facts import base_timeouts, image_facts, settled_commands
     from .listening import listen
     tell(step='reading the graph')
     wait_for_discovery(node)
@@ -49,8 +49,7 @@ def look(tell: Tell, cmd_vel: str, live_s: str) -> None:
     tell(images=images, simulated=node.count_publishers('/clock') > 0,
          step='listening to the camera')
     tell(heard=listen(node, images, float(live_s)))
-    # Last: what has just started has all its endpoints by now.
-    commands = command_facts(node, cmd_vel)
+    commands = settled_commands(node, cmd_vel)
     tell(nodes=len(node.get_node_names()), commands=commands)
     tell(step='reading parameters', timeouts=base_timeouts(node, commands))
 

@@ -10,7 +10,7 @@ def run(place: Place) -> Iterator[Finding]:
     """Compare the fingerprint of the settings in the cache with today's."""
     facts = place.policy().facts
     if not facts.get('tuned'):
-        yield skipped('no settings of vla_nav tune are in the cache for this bundle'
+        yield skipped('no settings of vla_nav tune are in the cache for this bundle and backend'
                       if 'runs' in facts else 'the policy does not open')
         return
     path, written, problem = facts['tuned']

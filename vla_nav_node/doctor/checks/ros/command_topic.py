@@ -1,6 +1,6 @@
 """Who publishes on cmd_vel, and who listens."""
 
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, Iterator, List, Tuple
 
 from .installation import why_none
 from ..check import Check, failed, Finding, ok, skipped, warning
@@ -29,13 +29,18 @@ def judge(commands: Dict[str, Any], senders: List[Any], readers: List[Any]) -> I
     if senders and not readers:
         yield warning(f'nobody listens to {topic}{elsewhere(commands)}', 'the base',
                       'start the base, or remap cmd_vel to its topic')
+    for name, kind in deaf(senders, readers):
+        sent = ', '.join(sorted({entry[1] for entry in senders}))
+        yield failed(f'{name} listens to {topic} for {kind}, but {sent} is sent: it gets nothing',
+                     'one type', 'start the node with '
+                     f'enable_stamped_cmd_vel:={str(kind.endswith("Stamped")).lower()}')
+
+
+def deaf(senders: List[Any], readers: List[Any]) -> List[Tuple[str, str]]:
+    """Return name and type of those who listen only for a type that is not sent."""
     sent = {entry[1] for entry in senders}
-    for name, kind, *_ in readers:
-        if sent and kind not in sent and name not in {
-                entry[0] for entry in readers if entry[1] in sent}:
-            yield failed(f'{name} listens to {topic} for {kind}, but {", ".join(sorted(sent))} is '
-                         'sent: it gets nothing', 'one type', 'start the node with '
-                         f'enable_stamped_cmd_vel:={str(kind.endswith("Stamped")).lower()}')
+    served = {entry[0] for entry in readers if entry[1] in sent}
+    return [(entry[0], entry[1]) for entry in readers if sent and entry[0] not in served]
 
 
 def named(endpoints: List[Any]) -> str:
