@@ -3,7 +3,7 @@
 import logging
 
 import numpy as np
-from planted import Planted
+from planted_kernel import Planted
 from vla_nav_node.driving.latency_recorder import FIELDS, LatencyRecorder
 from vla_nav_node.driving.slowdown.causes import Evidence
 from vla_nav_node.driving.slowdown.duty import Duty

@@ -1,6 +1,6 @@
 """Each cause on a machine that the test plants, through the whole watch."""
 
-from planted import Planted
+from planted_kernel import Planted
 import pytest
 from vla_nav_node.driving.slowdown.causes import Evidence
 from watched import DUTY, Watched

@@ -94,7 +94,7 @@ def test_hours_of_quiet_noise_are_never_told(seed):
 @pytest.mark.parametrize('seed', range(20))
 def test_in_the_same_noise_a_slow_down_is_told(seed):
     learning, medians = Learning(), shaky(seed, 360)
-    for value in medians[:60]:
+    for value in (*medians[:5], *medians[:60]):
         learning.add(Block(0.0, 1.0, {'infer': value}), True)
     learned = learning.normal()['infer']
     more = 1.05 + max(0.1, learned.short_noise)  # and what the noise of a second takes away

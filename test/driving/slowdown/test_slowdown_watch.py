@@ -12,7 +12,7 @@ from watched import INFO, Watched
 def node(tmp_path, monkeypatch):
     """Return a node that has learned what is normal."""
     watched = Watched(tmp_path, monkeypatch)
-    result = watched.drive(61)
+    result = watched.drive(67)
     assert result.values['expected from'] == 'learned in 60 quiet s'
     assert float(result.values['infer expected p50 ms']) == pytest.approx(0.5, rel=0.02)
     return watched
@@ -20,7 +20,7 @@ def node(tmp_path, monkeypatch):
 
 def test_it_says_how_far_it_has_learned(tmp_path, monkeypatch):
     watched = Watched(tmp_path, monkeypatch)
-    assert watched.drive(24).values == {'expected from': 'learning: 24 of 60 quiet s'}
+    assert watched.drive(29).values == {'expected from': 'learning: 23 of 60 quiet s'}
 
 
 def test_a_slow_down_with_a_cause_is_told_within_five_seconds(node, caplog):
@@ -63,7 +63,7 @@ def test_without_a_cause_it_takes_longer_and_is_told_as_unknown(node):
 
 def test_on_a_virtual_machine_the_unknown_is_told_without_a_warning(tmp_path, monkeypatch):
     node = Watched(tmp_path, monkeypatch, flags='fpu hypervisor')
-    node.drive(121)
+    node.drive(128)
     node.named_within(120, infer=1.15)
     assert 'it cannot read what the host of this virtual machine does' in node.result.message
     assert not node.result.warn
@@ -85,7 +85,7 @@ def test_a_swap_is_learned_anew(node):
     node.duty = node.duty._replace(wanted=Runtime('torch'), backend=replace(INFO, name='torch'))
     node.drive(30, infer=3.0)
     assert node.result.values['expected from'].startswith('learning: ')
-    node.drive(60, infer=3.0)
+    node.drive(67, infer=3.0)
     assert float(node.result.values['infer expected p50 ms']) == pytest.approx(1.5, rel=0.02)
     assert not node.result.message
 
@@ -114,7 +114,7 @@ def test_a_loaded_machine_is_learned_from_only_for_want_of_a_quiet_one(tmp_path,
     node.others = 1.2
     node.drive(120, infer=1.5)
     assert node.result.values['expected from'] == 'learning: 0 of 60 quiet s'
-    node.drive(70, infer=1.5)
+    node.drive(75, infer=1.5)
     assert node.result.values['expected from'] == (
         'learned under load: other processes used 1.2 of 2 cores')
     node.others = 0.1

@@ -2,7 +2,7 @@
 
 import os
 
-from planted import Clock, Planted
+from planted_kernel import Clock, Planted
 import pytest
 from vla_nav_node.system.load.busy_processes import Busy, BusyReader, explain
 

@@ -1,6 +1,6 @@
 """Clocks and governors."""
 
-from planted import Planted
+from planted_kernel import Planted
 from vla_nav_node.system.load.clocks import ClockReader, explain
 
 POLICY = 'sys/devices/system/cpu/cpufreq/policy0'

@@ -3,7 +3,7 @@
 import os
 from threading import Event, get_native_id, Thread
 
-from planted import Planted
+from planted_kernel import Planted
 import pytest
 from vla_nav_node.system.load.core_masks import explain, MaskReader
 

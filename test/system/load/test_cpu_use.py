@@ -1,6 +1,6 @@
 """Who uses the cores."""
 
-from planted import Clock, Planted
+from planted_kernel import Clock, Planted
 import pytest
 from vla_nav_node.system.load.cpu_use import (
     CpuReader, CpuUse, explain_idler, explain_load, explain_others, explain_own, explain_stolen)
@@ -57,6 +57,7 @@ def test_others_that_use_more_are_told_and_less_is_harmless():
     busy = [QUIET._replace(others=1.8)] * 3
     assert explain_others([QUIET], busy) == 'other processes use 1.8 of 2 cores, 0.1 before'
     assert explain_others([QUIET], [QUIET._replace(others=0.3)]) == ''
+    assert explain_others([QUIET], [QUIET, *busy]) == ''  # for a moment only
     assert explain_others(busy, [QUIET]) == explain_idler([QUIET], busy) == ''
     assert explain_idler(busy, [QUIET]).startswith('other processes use 0.1 cores, 1.8 before')
     assert explain_own([QUIET], [QUIET._replace(own=1.0)]).startswith('this process itself uses')

@@ -1,6 +1,6 @@
 """Whether memory is short."""
 
-from planted import Clock, Planted
+from planted_kernel import Clock, Planted
 import pytest
 from vla_nav_node.system.load.memory_waits import explain, MemoryReader, MemoryWaits
 

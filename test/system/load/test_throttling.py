@@ -1,6 +1,6 @@
 """Heat and power limits."""
 
-from planted import Planted
+from planted_kernel import Planted
 from vla_nav_node.system.load.throttling import explain, ThrottlingReader
 
 COUNT = 'sys/devices/system/cpu/cpu0/thermal_throttle/core_throttle_count'

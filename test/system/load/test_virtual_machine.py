@@ -1,6 +1,6 @@
 """Whether a kernel runs under a hypervisor."""
 
-from planted import Planted
+from planted_kernel import Planted
 import pytest
 from vla_nav_node.system.load.virtual_machine import is_virtual
 

@@ -8,7 +8,7 @@ from . import duty
 from ...backends.cuda.cuda_driver import CudaDriver
 from ...errors import VlaNavError
 from ...system.load import (
-    busy_processes, cgroup_quota, clocks, core_masks, cpu_use, memory_waits, nvml, throttling)
+    busy_processes, clocks, core_masks, cpu_quota, cpu_use, memory_waits, nvml, throttling)
 from ...system.load.kernel_files import LINUX, Roots
 from ...system.load.virtual_machine import is_virtual
 
@@ -36,7 +36,7 @@ CAUSES = (
     Cause(DUTY, duty.explain_backend),
     Cause(DUTY, duty.explain_picture),
     Cause('masks', core_masks.explain),
-    Cause('quota', cgroup_quota.explain),
+    Cause('quota', cpu_quota.explain),
     Cause('throttling', throttling.explain),
     Cause('clocks', clocks.explain),
     Cause(GPU, nvml.explain),
@@ -49,7 +49,7 @@ CAUSES = (
 # How to read each kind of samples.
 READERS: Dict[str, Callable[[Roots], Any]] = {
     CPU: cpu_use.CpuReader, 'memory': memory_waits.MemoryReader,
-    'quota': cgroup_quota.QuotaReader, 'masks': core_masks.MaskReader,
+    'quota': cpu_quota.QuotaReader, 'masks': core_masks.MaskReader,
     'throttling': throttling.ThrottlingReader, 'clocks': clocks.ClockReader,
     BUSY: busy_processes.BusyReader}
 # Between two samples while nothing is suspicious; the others are read at each report.
@@ -119,7 +119,8 @@ class Evidence:
 
     def _is_worth(self, name: str) -> bool:
         """Return whether a reader can tell something: all processes only where others run."""
-        return name != BUSY or bool(cpu_use.explain_others(*self._samples(CPU)))
+        before, now = self._samples(CPU)
+        return name != BUSY or bool(cpu_use.explain_others(before, now[-1:]))
 
     def learn(self, is_quiet: bool) -> None:
         """Keep the newest samples, of a time that is learned from."""

@@ -6,6 +6,7 @@ import numpy as np
 
 from .blocks import Block
 
+WARM_UP_S = 5.0  # of driving, which are slower: caches fill, the camera has just started
 LEARN_S = 60.0  # of driving on a quiet machine
 PATIENCE_S = 180.0  # of driving; then what was seen counts, and it is told under which load
 MOST_BLOCKS = 200
@@ -24,7 +25,7 @@ class Normal(NamedTuple):
     """What one time is like while all is well; noise is a share of p50."""
 
     p50: float  # ms
-    short_noise: float = 0.0  # how far three seconds in a row are above it, at the worst
+    short_noise: float = 0.0  # how far three seconds in a row are above it, but for one in 20
     long_noise: float = 0.0  # how far the medians of longer stretches are apart
 
 
@@ -33,11 +34,15 @@ class Learning:
 
     def __init__(self) -> None:
         """Begin without any."""
+        self._warm_up_s = WARM_UP_S
         self.quiet: List[Block] = []
         self.all: List[Block] = []
 
     def add(self, block: Block, is_quiet: bool) -> None:
         """Add a block; quiet: nothing else loads the machine."""
+        if self._warm_up_s > 0.0:
+            self._warm_up_s -= block.seconds
+            return
         self.all = [*self.all[-MOST_BLOCKS:], block]
         if is_quiet:
             self.quiet.append(block)
@@ -72,5 +77,5 @@ def normal(medians: Sequence[float], seconds: Sequence[float]) -> Normal:
     threes = np.lib.stride_tricks.sliding_window_view(values, min(3, len(values))).min(axis=1)
     stretches = (np.cumsum(seconds) // STRETCH_S).astype(int)
     longer = [float(np.median(values[stretches == number])) for number in np.unique(stretches)]
-    return Normal(p50, max(float(threes.max()) / p50 - 1.0, 0.0),
+    return Normal(p50, max(float(np.percentile(threes, 95)) / p50 - 1.0, 0.0),
                   (max(longer) - min(longer)) / p50)

@@ -85,7 +85,7 @@ def explain_own(before: Sequence[CpuUse], now: Sequence[CpuUse]) -> str:
 
 def explain_stolen(before: Sequence[CpuUse], now: Sequence[CpuUse]) -> str:
     """Return that the host of this virtual machine takes more of its time than before."""
-    was, is_now = _means('stolen', before, now)
+    was, is_now = _change('stolen', before, now)
     if is_now - was < MORE_STOLEN:
         return ''
     return (f'the host of this virtual machine takes {is_now:.0%} of its time (steal), '
@@ -103,23 +103,22 @@ def explain_load(uses: Sequence[CpuUse]) -> str:
 
 def explain_idler(before: Sequence[CpuUse], now: Sequence[CpuUse]) -> str:
     """Return that other processes use less than before: what sleeps has to wake up first."""
-    if not before or not _grown(now, before, 'others', ''):
+    was, is_now = _change('others', before, now)
+    if not now or was - is_now < max(MORE_CORES, MORE_SHARE * now[-1].cores):
         return ''
-    was, is_now = _means('others', before, now)
     return (f'other processes use {is_now:.1f} cores, {was:.1f} before, so the cores sleep in '
             'between')
 
 
 def _grown(before: Sequence[CpuUse], now: Sequence[CpuUse], field: str, text: str) -> str:
-    was, is_now = _means(field, before, now)
+    was, is_now = _change(field, before, now)
     cores = now[-1].cores if now else 0
     if is_now - was < max(MORE_CORES, MORE_SHARE * cores):
         return ''
     return f'{text} {is_now:.1f} of {cores} core{"s" if cores > 1 else ""}, {was:.1f} before'
 
 
-def _means(field: str, before: Sequence[CpuUse], now: Sequence[CpuUse]) -> Tuple[float, float]:
-    """Return the mean of a field before and now; 0 without samples."""
-    was, is_now = (sum(getattr(use, field) for use in uses) / max(len(uses), 1)
-                   for uses in (before, now))
-    return was, is_now
+def _change(field: str, before: Sequence[CpuUse], now: Sequence[CpuUse]) -> Tuple[float, float]:
+    """Return the mean of a field before, and what it is at least now; 0 without samples."""
+    was = sum(getattr(use, field) for use in before) / max(len(before), 1)
+    return was, min((getattr(use, field) for use in now), default=0.0)

@@ -2,8 +2,8 @@
 
 import math
 
-from planted import Planted
-from vla_nav_node.system.load.cgroup_quota import explain, Quota, QuotaReader
+from planted_kernel import Planted
+from vla_nav_node.system.load.cpu_quota import explain, Quota, QuotaReader
 
 
 def test_version_two_with_the_limit_of_a_group_above(tmp_path):
