@@ -5,7 +5,7 @@ from typing import Iterator
 
 from ..check import Check, Finding, ok, skipped, warning
 from ..place import Place
-from ....system.load.cgroup_quota import QuotaReader
+from ....system.load.cpu_quota import QuotaReader
 from ....system.load.kernel_files import Roots
 from ....system.machine import cores
 
