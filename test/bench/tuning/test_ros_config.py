@@ -4,7 +4,7 @@ import errno
 from pathlib import Path
 import string
 
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 import pytest
 from rooms import REPOSITORY
 import yaml
@@ -178,6 +178,7 @@ comments = st.text(string.ascii_letters + ' ', max_size=20)
 
 
 @settings(max_examples=60, deadline=None)
+@example(before={'x_': False}, comment='', tuned={'x_': '0?', 'xa': 'on'}, style=None)
 @given(before=st.dictionaries(names, values, min_size=1, max_size=6), comment=comments,
        tuned=st.dictionaries(names, st.one_of(st.booleans(), st.integers(0, 99), st.floats(
            0.0, 20.0).map(lambda x: round(x, 3)), st.text(string.printable.strip(), max_size=20)),

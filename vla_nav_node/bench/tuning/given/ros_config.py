@@ -35,9 +35,17 @@ class RosConfig:
         return dict(self._section)
 
     def set(self, values: Mapping[str, Value]) -> None:  # noqa: A003, RUF100
-        """Take new values; new names go to the end."""
+        """
+        Take new values; new names go to the end.
+
+        Texts are quoted: ROS reads YAML 1.1, in which more of them mean something else.
+        """
+        from ruamel.yaml.scalarstring import DoubleQuotedScalarString
         for name, value in values.items():
-            self._section[name] = value
+            if not isinstance(value, str):
+                self._section[name] = value
+            elif self._section.get(name) != value:
+                self._section[name] = DoubleQuotedScalarString(value)
 
     def text(self) -> str:
         """Return the file as it would be written."""
