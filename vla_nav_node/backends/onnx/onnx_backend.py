@@ -55,7 +55,8 @@ class OnnxBackend(StepBackend):
         if profile:
             write_onnx_profile(ort, path, [CPU], profile)
         if options.huge_pages:
-            LOG.info('onnx %s: %s', precision, memory.use_huge_pages())
+            moved = memory.use_huge_pages()
+            LOG.debug('onnx %s: %s', precision, moved)
         self._step, self.info = CpuStep(session, bundle), replace(info, note=choice.note)
         self.fit_cache(path)
 

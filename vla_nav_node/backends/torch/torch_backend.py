@@ -50,7 +50,8 @@ class TorchBackend(StepBackend):
         if place.type == 'cpu':
             self.fit_cache(weights)
             if options.huge_pages:
-                LOG.info('torch: %s', memory.use_huge_pages())
+                moved = memory.use_huge_pages()
+                LOG.debug('torch: %s', moved)
         self.info = BackendInfo('torch', 'torch', torch.__version__, device_name(torch, place),
                                 opened.provider, precision,
                                 f'{_product_types(network)}; {opened.parity}', choice.note)

@@ -1,6 +1,6 @@
 """Which NumPy the installed extensions ask for, read from their files: nothing is imported."""
 
-from importlib import metadata
+from importlib import import_module, metadata
 import mmap
 import os
 from pathlib import Path
@@ -26,7 +26,7 @@ def look(tell: Tell) -> None:
     tell(numpy=metadata.version('numpy'), built_for_1=old, count=len(files),
          copies=[str(folder) for folder in folders if (folder / 'numpy/__init__.py').is_file()])
     tell(step='import numpy')
-    __import__('numpy')
+    import_module('numpy')
 
 
 def extensions(folder: Path) -> Iterator[Path]:

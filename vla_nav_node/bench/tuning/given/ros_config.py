@@ -95,14 +95,14 @@ def _parse(path: Path, text: str) -> Tuple[Any, Any]:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
     from ruamel.yaml.util import load_yaml_guess_indent
-    yaml = YAML()
-    yaml.width, yaml.preserve_quotes = WIDTH, True
+    ruamel = YAML()  # reads texts, numbers, lists and mappings, and no other objects
+    ruamel.width, ruamel.preserve_quotes = WIDTH, True
     if not text.strip():
-        return yaml, yaml.load(f'/**:\n  {PARAMETERS}: {{}}\n')
+        return ruamel, ruamel.load(f'/**:\n  {PARAMETERS}: {{}}\n')
     try:
         _, indent, offset = load_yaml_guess_indent(text)
-        yaml.indent(mapping=_mapping_indent(text), sequence=indent or 2, offset=offset or 0)
-        return yaml, yaml.load(text)
+        ruamel.indent(mapping=_mapping_indent(text), sequence=indent or 2, offset=offset or 0)
+        return ruamel, ruamel.load(text)
     except (YAMLError, ValueError, TypeError, AttributeError) as error:
         raise SettingError(f'{path} is not YAML that can be read: {_where(error)}',
                            'a ROS parameter file') from None
