@@ -1,6 +1,8 @@
 """Memory of this process in pages of 2 MB instead of 4 kB. A leaf."""
 
+from contextlib import contextmanager
 import ctypes
+import logging
 import mmap
 from pathlib import Path
 import re
@@ -14,6 +16,7 @@ FILLED = 0.5  # of a block; emptier ones would take more memory than they did
 PRESENT = 63  # the bit of an entry in pagemap (Documentation/admin-guide/mm/pagemap.rst)
 # Private memory that can be written and belongs to no file: what allocators hand out.
 REGION = re.compile(r'(?P<low>[0-9a-f]+)-(?P<high>[0-9a-f]+) rw-p \S+ \S+ 0 *(?P<name>\S*)')
+LOG = logging.getLogger(__name__)
 NOT_OURS = ('[stack', '[vvar', '[vdso')
 
 
@@ -30,6 +33,16 @@ class HugePages(NamedTuple):
             return f'no huge pages: {self.problem}'
         return f'{self.megabytes:.0f} MB in huge pages' + (
             f', {self.later:.0f} MB may follow' if self.later else '')
+
+
+@contextmanager
+def in_huge_pages(wanted: bool) -> Iterator[None]:
+    """Move what is allocated within the block into huge pages at its end, if `wanted`."""
+    memory = NewMemory() if wanted else None
+    yield
+    if memory is not None:
+        moved = memory.use_huge_pages()
+        LOG.debug('%s', moved)
 
 
 class NewMemory:

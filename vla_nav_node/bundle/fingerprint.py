@@ -12,16 +12,17 @@ SEPARATOR, EQUALS = '; ', '='
 DATE = 'date'  # told, never compared
 
 
-def fingerprint(bundle: Bundle, info: BackendInfo, driver: str = '', date: str = '') -> str:
+def fingerprint(bundle: Bundle, info: BackendInfo, date: str = '') -> str:
     """
     Return the processor or GPU, the runtime, its library and the model, such as 'cores=2; ...'.
 
-    `driver` is the GPU's, `date` an ISO date for the reader.
+    On a GPU it has the driver, too; `date` is an ISO date for the reader.
     """
     file, = files_read(bundle, info.name, info.precision)
     facts = {
         'processor': cpu_model(), 'cores': str(cores()),
-        'runtime': f'{info.name}:{info.precision}', 'device': info.device, 'driver': driver,
+        'runtime': f'{info.name}:{info.precision}', 'device': info.device,
+        'driver': '' if info.device == 'cpu' else gpu_driver(),
         'library': f'{info.library} {info.version}',
         'model': str(bundle.manifest['files'][file]['sha256'])[:16], DATE: date}
     return SEPARATOR.join(f'{key}{EQUALS}{_plain(value)}' for key, value in facts.items() if value)
@@ -37,8 +38,7 @@ def differences(written: str, now: str) -> List[str]:
 
 def tuning_problem(bundle: Bundle, tuned_for: str, info: BackendInfo) -> str:
     """Return why settings that were tuned for a fingerprint do not hold here; '' if they do."""
-    driver = _read(tuned_for).get('driver', '') if info.device == 'cpu' else gpu_driver()
-    found = differences(tuned_for, fingerprint(bundle, info, driver))
+    found = differences(tuned_for, fingerprint(bundle, info))
     return ('they were tuned for something else: ' + ', '.join(found)
             + '; fix: vla_nav tune, or call ~/retune') if found else ''
 

@@ -10,6 +10,11 @@ REGULAR = 1.5  # longest of their intervals, as a multiple of the shortest
 LEADS, LONGEST_NS = 2.5, 500_000_000
 
 
+def rehearses(interval_ns: float, lead_ns: float) -> bool:
+    """Return whether a rehearsal so long before a picture, which comes after an interval, pays."""
+    return lead_ns > 0 and LEADS * lead_ns <= interval_ns <= LONGEST_NS
+
+
 class Rehearsal:
     """
     Foretells the next picture.
@@ -31,11 +36,10 @@ class Rehearsal:
         times, lead_ns = self._arrivals, int(lead_ms * 1e6)
         intervals = sorted(later - earlier for earlier, later in zip(times, list(times)[1:]))
         self._due_ns = 0
-        if not lead_ns or len(intervals) < RECENT - 1:
+        if len(intervals) < RECENT - 1:
             return
         usual_ns = intervals[len(intervals) // 2]
-        if (intervals[-1] <= REGULAR * intervals[0]
-                and LEADS * lead_ns <= usual_ns <= LONGEST_NS):
+        if intervals[-1] <= REGULAR * intervals[0] and rehearses(usual_ns, lead_ns):
             self._due_ns = received_ns + usual_ns - lead_ns
 
     def wait_s(self, most_s: float) -> float:

@@ -11,9 +11,10 @@ import yaml
 
 from .runtimes import Runtime
 from ..errors import VlaNavError
+from ..system.machine import with_package
+from ..system.realtime import yield_to_the_robot
 from ..system.user_cache import cache_root, own_directory
 
-LOWEST_PRIORITY = 19
 POLL_S = 0.2
 LAST_LINES = 3
 CONFIG = 'parameters.yaml'
@@ -38,13 +39,13 @@ class Retune:
                               'a disabled robot', 'call ~/enable with false')
         if self.process is not None:
             raise VlaNavError('a tuning is running already', fix='wait for its end in the log')
-        self._folder = own_directory(cache_root() / 'tuned' / self._model.name, 'tuning')
+        self._folder = own_directory(tuned_file(self._model).parent, 'tuning')
         self._output = (self._folder / 'log.txt').open('wb')
         self.process = subprocess.Popen(
             command(self._model, runtime, period_ms, self._folder), stdin=subprocess.DEVNULL,
             stdout=self._output, stderr=subprocess.STDOUT, start_new_session=True,
-            env=_environment())
-        os.setpriority(os.PRIO_PROCESS, self.process.pid, LOWEST_PRIORITY)
+            env=with_package(os.environ))
+        yield_to_the_robot(self.process.pid)
         return f'tuning {self._model.name} for some minutes; the log tells the result'
 
     def run(self, stopping: Event) -> None:
@@ -79,7 +80,7 @@ class Retune:
         if status:
             self._log.error('the tuning failed: ' + ' '.join(lines[-LAST_LINES:]))
             return
-        file = self._folder / CONFIG
+        file = tuned_file(self._model)
         values = read_parameters(file)
         if not values:
             self._log.info('the tuning found no winner: the settings stay')
@@ -90,6 +91,11 @@ class Retune:
             return
         self._log.info(f'drives by tuned settings: {values}; to keep them, start the node with '
                        f'--params-file {file}')
+
+
+def tuned_file(model: Path) -> Path:
+    """Return the parameter file that keeps what was tuned for the bundle in a directory."""
+    return cache_root() / 'tuned' / model.name / CONFIG
 
 
 def command(model: Path, runtime: Runtime, period_ms: float, folder: Path) -> List[str]:
@@ -108,10 +114,3 @@ def read_parameters(file: Path) -> Dict[str, Any]:
     tree = yaml.safe_load(file.read_text(encoding='utf-8'))
     values: Dict[str, Any] = tree['/**']['ros__parameters']
     return values
-
-
-def _environment() -> Dict[str, str]:
-    """Return an environment in which the process finds this package."""
-    root = str(Path(__file__).resolve().parents[2])
-    return {**os.environ, 'PYTHONPATH': os.pathsep.join(
-        filter(None, [root, os.environ.get('PYTHONPATH')]))}

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 import platform
 import time
-from typing import Any, Dict, Iterator, List, NamedTuple, Sequence
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Sequence
 
 MODULES = ('onnxruntime', 'torch', 'numpy', 'cv2')  # whose versions decide how long a step takes
 SAMPLE_S = 1.0
@@ -84,6 +84,15 @@ def disturbance(machine: Dict[str, Any]) -> str:
     if steal > IDLE_STEAL:
         found.append(f'its host took {steal:.1%} of its time away')
     return '; '.join(found)
+
+
+def with_package(environment: Mapping[str, str]) -> Dict[str, str]:
+    """Return an environment in which a child finds this package where it is not installed."""
+    root = str(Path(__file__).resolve().parents[2])
+    if root.endswith('-packages'):  # the folder would come before Python's own modules
+        return dict(environment)
+    return {**environment, 'PYTHONPATH': os.pathsep.join(
+        filter(None, [root, environment.get('PYTHONPATH', '')]))}
 
 
 def package_version() -> str:

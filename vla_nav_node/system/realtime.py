@@ -15,6 +15,7 @@ import threading
 from threading import Event
 from typing import Any, Callable, Dict, FrozenSet, List, NamedTuple, Optional
 
+LOWEST_PRIORITY = 19  # of a process that works beside a robot that may be driving
 # Below 50, the priority of the kernel's interrupt threads: the network has to keep working. The
 # watchdog is first, or a policy that never returns could keep it from stopping the robot.
 PRIORITIES: Dict[str, int] = {'watchdog': 42, 'driving': 41, 'camera': 40}
@@ -30,6 +31,12 @@ LIMITS = ('a line in /etc/security/limits.d/ and a new login, "<user> - {} {}", 
 ISOLATED = Path('/sys/devices/system/cpu/isolated')
 
 Work = Callable[[Event], None]
+
+
+def yield_to_the_robot(pid: int) -> None:
+    """Give a process, unless it has ended, only what others leave of the processor."""
+    with suppress(ProcessLookupError):
+        os.setpriority(os.PRIO_PROCESS, pid, LOWEST_PRIORITY)
 
 
 class Answer(NamedTuple):

@@ -14,7 +14,7 @@ from .onnx_placement import check_placement, check_precision, NoProfile, read_pl
 from .onnx_session import (
     check_graph, check_providers, CPU, CUDA, open_session, run, run_on_zeros, TENSORRT)
 from ..background_import import import_in_background, WaitForIdle
-from ..huge_pages import NewMemory
+from ..huge_pages import in_huge_pages
 from ..layer_profile import profile_prefix, write_onnx_profile
 from ..options import BackendOptions, DEFAULTS
 from ..step_backend import resolve_device, StepBackend
@@ -50,13 +50,10 @@ class OnnxBackend(StepBackend):
             if device == 'cuda' or options.onnx_provider != 'auto':
                 raise
             LOG.info('onnx runs %s on the CPU, since no GPU can be used: %s', bundle.name, error)
-        memory = NewMemory()
-        session, info = _open_on_cpu(ort, bundle, path, precision, options)
+        with in_huge_pages(options.huge_pages):
+            session, info = _open_on_cpu(ort, bundle, path, precision, options)
         if profile:
             write_onnx_profile(ort, path, [CPU], profile)
-        if options.huge_pages:
-            moved = memory.use_huge_pages()
-            LOG.debug('onnx %s: %s', precision, moved)
         self._step, self.info = CpuStep(session, bundle), replace(info, note=choice.note)
         self.fit_cache(path)
 

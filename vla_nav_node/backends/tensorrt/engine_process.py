@@ -14,6 +14,7 @@ from typing import IO, List
 
 from .engine_cache import EngineCache, EngineKey
 from ...errors import BackendError
+from ...system.machine import with_package
 
 BUILDER = f'{__package__}.engine_builder'
 ROOM = 2  # times the graph's size; an engine is about as large as its graph
@@ -30,12 +31,10 @@ def build_engine(graph: Path, key: EngineKey, cache: EngineCache, name: str) -> 
     LOG.info('building the TensorRT engine of %s (%s) for %s: minutes, but only once', name,
              key.precision, key.gpu)
     order = {'key': asdict(key), 'graph': str(graph), 'directory': str(cache.directory)}
-    package = str(Path(__file__).resolve().parents[3])  # so that the process finds this one
-    path = os.pathsep.join(filter(None, [package, os.environ.get('PYTHONPATH')]))
     with tempfile.TemporaryFile() as errors:
         with subprocess.Popen([sys.executable, '-m', BUILDER], stdin=subprocess.PIPE,
                               stdout=subprocess.PIPE, stderr=errors, text=True,
-                              env={**os.environ, 'PYTHONPATH': path}) as process:
+                              env=with_package(os.environ)) as process:
             assert process.stdin and process.stdout
             # Unbuffered, and left open: it closes when this process ends, and so the builder ends.
             os.write(process.stdin.fileno(), json.dumps(order).encode() + b'\n')

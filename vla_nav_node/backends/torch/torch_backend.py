@@ -1,7 +1,6 @@
 """PyTorch: runs policy.safetensors as it was trained, on the CPU or a CUDA GPU."""
 
 from collections import Counter
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ from .torch_device import device_name, is_for_cuda, pick_device
 from .torch_modes import resolve_mode
 from .torch_step import open_step
 from ..background_import import import_in_background, WaitForIdle
-from ..huge_pages import NewMemory
+from ..huge_pages import in_huge_pages
 from ..options import BackendOptions, DEFAULTS
 from ..step_backend import resolve_device, StepBackend
 from ...bundle.bundle import Bundle, WEIGHTS
@@ -20,7 +19,6 @@ from ...types import BackendInfo
 # Of the whole process, as torch has it. A network of 3.3 MB on two busy cores, p50 / p99 in ms:
 # one thread 1.0 / 6, two 1.2 / 128, because each layer waits until both have a core.
 MAX_THREADS = 1
-LOG = logging.getLogger(__name__)
 DTYPES = {'torch.float32': 'fp32', 'torch.float16': 'fp16'}
 
 
@@ -43,15 +41,13 @@ class TorchBackend(StepBackend):
         mode = resolve_mode(options.torch_mode, place.type)
         torch.set_num_threads(options.torch_num_threads or
                               min(torch.get_num_threads(), MAX_THREADS))
-        memory = NewMemory()
-        network = _network(bundle, weights, precision)
-        opened = open_step(torch, place, mode, network, bundle, precision, wait_for_idle)
+        on_cpu = place.type == 'cpu'
+        with in_huge_pages(options.huge_pages and on_cpu):
+            network = _network(bundle, weights, precision)
+            opened = open_step(torch, place, mode, network, bundle, precision, wait_for_idle)
         self._step = opened.step
-        if place.type == 'cpu':
+        if on_cpu:
             self.fit_cache(weights)
-            if options.huge_pages:
-                moved = memory.use_huge_pages()
-                LOG.debug('torch: %s', moved)
         self.info = BackendInfo('torch', 'torch', torch.__version__, device_name(torch, place),
                                 opened.provider, precision,
                                 f'{_product_types(network)}; {opened.parity}', choice.note)

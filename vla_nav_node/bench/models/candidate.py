@@ -11,6 +11,7 @@ from ...backends.options import BackendOptions, DEFAULTS
 from ...bundle.bundle import Bundle, graph_name, load_bundle, SHIPPED, WEIGHTS
 from ...bundle.onnx_external import external_files, NotOnnx
 from ...convert.int8.fixed_scales import FILE as FIXED
+from ...driving.parameters import REHEARSAL_MS
 from ...errors import SettingError
 
 HELP = ('a bundle as DIRECTORY[:PRECISION[@BACKEND]] (shipped: the one that comes with the '
@@ -48,7 +49,7 @@ class Candidate:
     threads: int = 0  # 0: the default of the backend or the runtime
     recipe: Recipe = Recipe()
     options: BackendOptions = DEFAULTS  # of a bundle's backend
-    rehearsal_ms: float = 4.0  # of a bundle, as the node's parameter
+    rehearsal_ms: float = REHEARSAL_MS  # of a bundle, as the node's parameter
 
     @property
     def model_file(self) -> Path:

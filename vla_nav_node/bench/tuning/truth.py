@@ -8,7 +8,7 @@ from .arena import Arena
 from .measured.paced_worker import Rollout
 from .trial import Trial
 from ...bundle.verdicts import THRESHOLDS
-from ...convert.verify.open_loop import LEAST_STATE
+from ...convert.verify.open_loop import relative_error
 
 STEPS, REPEATS = 200, 100
 # Of a file that is no bundle: RMS difference of an output over its RMS.
@@ -70,8 +70,4 @@ def _finite(values: np.ndarray) -> bool:
 def _relative(found: np.ndarray, wanted: np.ndarray) -> float:
     if not wanted.size:
         return 0.0
-    return float(_rms(found - wanted) / max(_rms(wanted), LEAST_STATE))
-
-
-def _rms(values: np.ndarray) -> float:
-    return float(np.sqrt(np.square(values).mean()))
+    return relative_error([found], [wanted])

@@ -3,16 +3,15 @@
 from contextlib import suppress
 import json
 import os
-from pathlib import Path
 import signal
 import subprocess
 import sys
-from typing import Any, Dict, Mapping, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, Mapping, NamedTuple, Sequence
 
+from ...system.machine import with_package
+from ...system.realtime import yield_to_the_robot
 from ...system.shutdown_signals import signal_name
 
-PACKAGE = Path(__file__).resolve().parents[2]
-LOWEST_PRIORITY = 19  # a robot may be driving beside it
 LAST_CHARACTERS = 2000  # of what it wrote on stderr
 
 
@@ -35,8 +34,8 @@ def ask(module: str, arguments: Sequence[str], environment: Mapping[str, str],
     child = subprocess.Popen(
         [sys.executable, '-m', module, *arguments], stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-        env=_with_package(environment))
-    _lower(child.pid)
+        env=with_package(environment))
+    yield_to_the_robot(child.pid)
     try:
         output, errors = child.communicate(timeout=limit_s)
         ended = _how(child.returncode)
@@ -65,20 +64,6 @@ def _how(status: int) -> str:
     if status < 0:
         return f'crashed with {signal_name(-status)}'
     return f'ended with status {status}' if status else ''
-
-
-def _with_package(environment: Mapping[str, str]) -> Dict[str, str]:
-    """Return the environment in which the child finds this package where it is not installed."""
-    root = str(PACKAGE.parent)
-    if root.endswith('-packages'):  # the folder would come before Python's own modules
-        return dict(environment)
-    paths: Tuple[str, ...] = (root, *filter(None, [environment.get('PYTHONPATH', '')]))
-    return {**environment, 'PYTHONPATH': os.pathsep.join(paths)}
-
-
-def _lower(pid: int) -> None:
-    with suppress(ProcessLookupError):
-        os.setpriority(os.PRIO_PROCESS, pid, LOWEST_PRIORITY)
 
 
 def _kill(group: int) -> None:

@@ -1,24 +1,22 @@
 """Load a bundle, and step its policy at the pace of the control loop."""
 
 from dataclasses import replace
-from pathlib import Path
 import re
 import sys
 import time
-from typing import Any, List
+from typing import List
 
 import numpy as np
 
 from .telling import answer, parts, Tell
 from ...backends import BACKENDS, is_installed, open_backend
 from ...bundle.bundle import Bundle, load_bundle
-from ...bundle.fingerprint import fingerprint, gpu_driver, tuning_problem
+from ...bundle.fingerprint import fingerprint, tuning_problem
 from ...bundle.verdicts import refusal_reason
-from ...system.user_cache import cache_root
+from ...policy.retune import read_parameters, tuned_file
 from ...types import Backend
 
 PERIOD_S, STEPS, WARM_UPS = 0.02, 100, 3
-TUNED = 'parameters.yaml'  # what `vla_nav tune` writes for ~/retune
 
 
 def look(tell: Tell, model: str = '') -> None:
@@ -40,19 +38,17 @@ def look(tell: Tell, model: str = '') -> None:
     except Exception as error:  # noqa: BLE001  # whatever a broken runtime raises
         tell(open_error=parts(error))
         return
-    driver = '' if backend.info.device == 'cpu' else gpu_driver()
-    tell(runs=str(backend.info), fingerprint=fingerprint(bundle, backend.info, driver),
+    tell(runs=str(backend.info), fingerprint=fingerprint(bundle, backend.info),
          tuned=tuned(bundle, backend), step='stepping it every 20 ms')
     tell(period_ms=PERIOD_S * 1e3, times_ms=drive(bundle, backend))
 
 
 def tuned(bundle: Bundle, backend: Backend) -> List[str]:
     """Return what the settings of `vla_nav tune` are for, and why they do not hold here."""
-    import yaml
-    path = cache_root() / 'tuned' / Path(bundle.directory).name / TUNED
-    if not path.is_file():
+    path = tuned_file(bundle.directory)
+    written = read_parameters(path).get('tuned_for')
+    if not written:
         return []
-    written = _find(yaml.safe_load(path.read_text(encoding='utf-8')), 'tuned_for')
     runtime = re.search(r'runtime=(\w+):(\w+)', str(written))
     info = backend.info
     if runtime and runtime[1] != info.name:
@@ -76,14 +72,6 @@ def drive(bundle: Bundle, backend: Backend) -> List[float]:
         _, state = backend.infer(pictures[number % len(pictures)], state)
         times_ms.append(round(1e3 * (time.perf_counter() - begin_s), 3))
     return times_ms
-
-
-def _find(document: Any, key: str) -> Any:
-    """Return the first value of a key at any depth, '' if there is none."""
-    if not isinstance(document, dict):
-        return ''
-    return document.get(key) or next(
-        filter(None, (_find(value, key) for value in document.values())), '')
 
 
 if __name__ == '__main__':

@@ -13,6 +13,7 @@ from ..candidate import Candidate, Size
 from ...process_memory import own_memory
 from ....convert.verify.open_loop import compare, Record
 from ....errors import VlaNavError
+from ....policy.rehearsal import rehearses
 from ....system.threads import describe
 
 FIRST_STEPS = 5  # after which a runtime has allocated what it needs
@@ -86,7 +87,7 @@ class Worker:
             prepared, cpu_ns = self._prepare(), 0
             if period_s:
                 due = max(due + period_s, time.perf_counter())
-                cpu_ns = self._wait(due, prepared)
+                cpu_ns = self._wait(due, period_s, prepared)
             cpu_ns -= time.process_time_ns()
             begin_ns = time.perf_counter_ns()
             self._runner.step(prepared)
@@ -97,10 +98,10 @@ class Worker:
         gc.enable()
         return Span(ms, cpu_ms)
 
-    def _wait(self, due_s: float, prepared: Any) -> int:
+    def _wait(self, due_s: float, period_s: float, prepared: Any) -> int:
         """Wait until a step is due; return the processor time of the rehearsal before it, ns."""
         lead_s, spent_ns = self._runner.lead_s, 0
-        if lead_s:
+        if rehearses(period_s * 1e9, lead_s * 1e9):
             time.sleep(max(due_s - lead_s - time.perf_counter(), 0.0))
             before_ns = time.process_time_ns()
             self._runner.rehearse(prepared)

@@ -1,6 +1,5 @@
 """What a user names as MODEL, as trials: its runtimes, and those that may not be taken."""
 
-import hashlib
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -12,7 +11,7 @@ from ...models.frame_sets import load_frame_set
 from ...models.matrix import absence, Kind
 from ...models.policies import open_model
 from ....backends import BACKENDS, PRECISIONS
-from ....bundle.bundle import Bundle
+from ....bundle.bundle import Bundle, sha256_of
 from ....bundle.verdicts import files_read, is_trained, refusal_reason
 from ....errors import SettingError
 
@@ -77,7 +76,7 @@ def open_file(name: str, named: Named, folder: Path, device: str = 'auto') -> Mo
     ours = Trial(subject, device='cpu')
     note = '' if not states else 'Fed back: ' + ', '.join(
         f'{after} into {before}' for before, after in states) + '.'
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = sha256_of(path)
     return Model(Trial(subject, device='cpu', own_defaults=True), [ours], {}, digest, note=note)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from .steppers import open_stepper, Outputs, Stepper
 from ..paired_blocks import Block
 from ..trial import Trial
-from ....policy.rehearsal import LEADS
+from ....policy.rehearsal import rehearses
 from ....types import BackendInfo
 
 # Wake-ups of the node's other threads, s: the watchdog's, and the report for diagnostics.
@@ -103,7 +103,7 @@ class PacedWorker:
 
     def _wait(self, due: float, period_s: float) -> None:
         """Sleep until a step is due, and rehearse before if the node would."""
-        if 0.0 < LEADS * self._rehearsal_s <= period_s:
+        if rehearses(period_s * 1e9, self._rehearsal_s * 1e9):
             time.sleep(max(due - self._rehearsal_s - time.perf_counter(), 0.0))
             self._stepper.rehearse(max(self._number - 1, 0))
         time.sleep(max(due - time.perf_counter(), 0.0))

@@ -1,12 +1,13 @@
 """An open model: one step after another, its state carried; rehearsals leave no trace."""
 
+from pathlib import Path
 from typing import Any, Dict, List, Protocol, Sequence, Tuple
 
 import numpy as np
 
 from ..trial import Trial
 from ....backends import open_backend
-from ....backends.huge_pages import NewMemory
+from ....backends.huge_pages import in_huge_pages
 from ....backends.onnx.onnx_session import CPU, session_options
 from ....bundle.bundle import load_bundle
 from ....errors import BackendError, first_line
@@ -65,11 +66,16 @@ class FileStepper:
     def __init__(self, trial: Trial) -> None:
         """Open it, or raise BackendError."""
         import onnxruntime as ort
-        path, pairs = trial.subject.path, dict(trial.subject.states)
+        path = trial.subject.path
         options = ort.SessionOptions() if trial.own_defaults else session_options(
             ort, path, trial.options)
         options.log_severity_level = 3  # errors
-        memory = NewMemory()
+        with in_huge_pages(trial.options.huge_pages and not trial.own_defaults):
+            self._open(ort, path, options, trial)
+        self.info = BackendInfo('onnx', 'onnxruntime', ort.__version__, 'cpu', CPU, '')
+
+    def _open(self, ort: Any, path: Path, options: Any, trial: Trial) -> None:
+        pairs = dict(trial.subject.states)
         try:
             self._session = ort.InferenceSession(str(path), options, providers=[CPU])
         except Exception as error:  # the runtime's own classes share no base
@@ -84,9 +90,6 @@ class FileStepper:
         self._count = len(others)
         self.reset()
         self._run(0)
-        if trial.options.huge_pages and not trial.own_defaults:
-            memory.use_huge_pages()
-        self.info = BackendInfo('onnx', 'onnxruntime', ort.__version__, 'cpu', CPU, '')
 
     def step(self, number: int) -> Outputs:
         outputs, self._state = self._run(number)

@@ -10,7 +10,7 @@ from ..search import Entry, LATE, ranked
 from ..trial import REHEARSAL, Trial, Value
 from ....backends.options import OPTIONS
 from ....bundle.bundle import Bundle
-from ....bundle.fingerprint import fingerprint, gpu_driver
+from ....bundle.fingerprint import fingerprint
 from ....types import BackendInfo
 
 NO_WINNER = 'no winner, the defaults stay'
@@ -48,13 +48,12 @@ def settings_for_config(entry: Entry, bundle: Bundle, pace: Pace, before: Dict[s
     trial, found = entry.trial, expected(entry, pace)
     changed = trial.options.changed()
     info = BackendInfo(**entry.info)
-    driver = '' if info.device == 'cpu' else gpu_driver()
     options = {row.name: getattr(trial.options, row.name) for row in OPTIONS
                if row.name in changed
                or (row.name in before and trial.backend in row.read_by and row.live)}
     return {'backend': trial.backend, 'precision': trial.precision, **options,
             REHEARSAL: float(trial.rehearsal_ms),
-            'tuned_for': fingerprint(bundle, info, driver, date.today().isoformat()),
+            'tuned_for': fingerprint(bundle, info, date.today().isoformat()),
             'tuned_period_ms': float(pace.period_ms),
             'tuned_p50_ms': round(found['p50'], DIGITS),
             'tuned_p99_ms': round(found['p99'], DIGITS)}
